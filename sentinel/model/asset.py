@@ -1,0 +1,32 @@
+"""Assets and conduits as IEC 62443-3-2 names them: what is there, and who talks to whom."""
+
+from dataclasses import dataclass
+
+from sentinel.model.ids import AssetId
+from sentinel.model.time import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    id: AssetId
+    mac: str | None = None
+    roles: tuple[str, ...] = ()  # client, server
+    protocols: tuple[str, ...] = ()
+    first_seen: Instant
+    last_seen: Instant
+    level: int | None = None  # ISA-95 level 0 to 4, None = unknown
+    safety: bool = False  # safety-instrumented: never a target of an action
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduit:
+    """A client, a server, and the protocol that they speak."""
+
+    client: AssetId
+    server: AssetId
+    protocol: str
+    port: int
+    first_seen: Instant
+    last_seen: Instant
+    messages: int = 0

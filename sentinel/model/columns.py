@@ -1,0 +1,111 @@
+"""Columns: one numpy array per field, all of one length, plus a name table and a byte pool that rows point into.
+
+A subclass is a frozen dataclass whose array fields are declared by `column` (numbers) or `coded` (an index into ``names``, -1 for
+unknown).  ``names`` and ``pool`` are shared, not copied, when rows are taken.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+UNKNOWN_CODE = -1
+
+
+def column(dtype: str, doc: str, *, points_into_pool: bool = False) -> Any:
+    """A numeric field; ``points_into_pool`` marks an offset that must move when pools are joined."""
+    return field(metadata={"dtype": np.dtype(dtype), "doc": doc, "pool": points_into_pool, "coded": False})
+
+
+def coded(doc: str) -> Any:
+    return field(metadata={"dtype": np.dtype("i4"), "doc": doc, "pool": False, "coded": True})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Columns:
+    """Base of all column sets.  Raises ValueError when lengths or dtypes do not agree with the declaration."""
+
+    names: tuple[str, ...] = ()
+    pool: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+
+    _shared: ClassVar[frozenset[str]] = frozenset({"names", "pool"})
+
+    def __post_init__(self) -> None:
+        sizes = set()
+        for name, dtype in self.dtypes().items():
+            array = getattr(self, name)
+            if array.dtype != dtype:
+                raise ValueError(f"{type(self).__name__}.{name} is {array.dtype}, declared {dtype}")
+            sizes.add(array.shape)
+        if len(sizes) > 1 or any(len(shape) != 1 for shape in sizes):
+            raise ValueError(f"{type(self).__name__}: columns of unequal length {sorted(sizes)}")
+
+    def __len__(self) -> int:
+        return len(getattr(self, next(iter(self.dtypes()))))
+
+    @classmethod
+    def dtypes(cls) -> dict[str, np.dtype[Any]]:
+        return {f.name: f.metadata["dtype"] for f in fields(cls) if f.name not in cls._shared}
+
+    @classmethod
+    def coded_fields(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(cls) if f.metadata.get("coded"))
+
+    @classmethod
+    def pool_fields(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(cls) if f.metadata.get("pool"))
+
+    @classmethod
+    def empty(cls) -> Self:
+        arrays: dict[str, Any] = {name: np.zeros(0, dtype) for name, dtype in cls.dtypes().items()}
+        return cls(**arrays)
+
+    @classmethod
+    def of(cls, names: tuple[str, ...] = (), pool: bytes = b"", **arrays: Iterable[Any]) -> Self:
+        """Build from plain sequences; a field that is left out is all zero (all unknown where it is coded)."""
+        size = len(list(next(iter(arrays.values())))) if arrays else 0
+        blank = {n: np.full(size, UNKNOWN_CODE if n in cls.coded_fields() else 0, d) for n, d in cls.dtypes().items()}
+        given = {name: np.asarray(list(values), cls.dtypes()[name]) for name, values in arrays.items()}
+        return cls(names=names, pool=np.frombuffer(pool, np.uint8), **{**blank, **given})
+
+    def take(self, rows: Array | slice) -> Self:
+        """The rows of a mask, index array or slice."""
+        return type(self)(names=self.names, pool=self.pool, **{n: getattr(self, n)[rows] for n in self.dtypes()})
+
+    def name_of(self, code: int) -> str | None:
+        return self.names[code] if code >= 0 else None
+
+    def decoded(self, column_name: str) -> list[str | None]:
+        return [self.name_of(int(code)) for code in getattr(self, column_name)]
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Join parts in order: name tables are merged, pool offsets moved."""
+        parts = [part for part in parts if len(part)]
+        if len(parts) <= 1:
+            return parts[0] if parts else cls.empty()
+        table: dict[str, int] = {}
+        pools: dict[int, tuple[int, NDArray[np.uint8]]] = {}
+        pool_size = 0
+        arrays: dict[str, list[Array]] = {name: [] for name in cls.dtypes()}
+        for part in parts:
+            recode = np.array([table.setdefault(name, len(table)) for name in part.names] + [UNKNOWN_CODE], np.int32)
+            if id(part.pool) not in pools:
+                pools[id(part.pool)] = (pool_size, part.pool)
+                pool_size += len(part.pool)
+            shift = pools[id(part.pool)][0]
+            for name, joined in arrays.items():
+                values = getattr(part, name)
+                if name in cls.coded_fields():
+                    values = recode[values]
+                elif name in cls.pool_fields():
+                    values = values + values.dtype.type(shift)
+                joined.append(values)
+        return cls(
+            names=tuple(table),
+            pool=np.concatenate([pool for _, pool in pools.values()]),
+            **{name: np.concatenate(values) for name, values in arrays.items()},
+        )

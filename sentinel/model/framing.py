@@ -1,0 +1,77 @@
+"""How processes of the appliance talk over a unix socket: length-prefixed frames around JSON or an Arrow IPC stream.  Sans-io.
+
+Header, big-endian: magic "SN", version, kind, sequence (u64), payload octets (u32).  A receiver that cannot parse a header must close:
+there is no way back into step.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+_HEADER = struct.Struct(">2sBBQI")
+_MAGIC, _VERSION = b"SN", 1
+MAX_PAYLOAD_OCTETS = 64 * 1024 * 1024  # a second of messages at 10 Gbit/s stays below; more is a lie or a bug
+
+
+class FrameKind(IntEnum):
+    HELLO = 1  # JSON {"process", "pid"}: the first frame of a connection
+    ACK = 2  # JSON {"sequence"}: everything up to it is kept; the sender may forget it
+    HEARD_MESSAGES = 10  # Arrow, metadata {"source", "until", counters}
+    HEARD_FLOWS = 11
+    HEARD = 12  # JSON {"source", "until", counters}: closes the pair above, moves the watermark
+    READINGS = 13  # Arrow, metadata {"source", "until", counters}
+    COMMAND = 20  # JSON Command: seen, or held and waiting for a RULING
+    RULING = 21  # JSON Ruling: what the gate shall do with a held command
+    OUTCOME = 22  # JSON Outcome: what the gate did
+    QUARANTINE = 30  # JSON {"action", "target", "expires"}: gate enforcement; answered by RECEIPT
+    RELEASE = 31  # JSON {"action", "target"}
+    RECEIPT = 32  # JSON Receipt
+    OUTAGE = 40  # JSON Outage
+    EXCERPT = 41  # JSON {"finding", "frames"} asks a sensor for the frames it still has; answered by EXCERPT with pcap octets
+    SNAPSHOT = 50  # JSON + arrays: the state that the court judges from
+    JUDGE = 51  # JSON Command and what it refers to
+    VERDICT = 52  # JSON Verdict
+    FAILURE = 60  # JSON {"problem"}: the request of that sequence could not be served
+
+
+class FramingError(ValueError):
+    """The other side does not speak this protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    kind: FrameKind
+    sequence: int
+    payload: bytes
+
+    def encode(self) -> bytes:
+        return _HEADER.pack(_MAGIC, _VERSION, self.kind, self.sequence, len(self.payload)) + self.payload
+
+
+class FrameReader:
+    """Turns any chunking of a byte stream into frames; holds at most one frame's worth of octets."""
+
+    def __init__(self, limit: int = MAX_PAYLOAD_OCTETS) -> None:
+        self._limit = limit
+        self._held = bytearray()
+
+    def feed(self, octets: bytes) -> list[Frame]:
+        """Raises FramingError on a foreign header, an unknown kind or a payload above the limit."""
+        self._held += octets
+        frames = []
+        while len(self._held) >= _HEADER.size:
+            magic, version, kind, sequence, size = _HEADER.unpack_from(self._held)
+            if magic != _MAGIC or version != _VERSION:
+                raise FramingError(f"not a frame header: {bytes(self._held[: _HEADER.size]).hex()}")
+            if size > self._limit:
+                raise FramingError(f"frame of {size} octets, at most {self._limit} are taken")
+            try:
+                known = FrameKind(kind)
+            except ValueError as error:
+                raise FramingError(f"unknown frame kind {kind}") from error
+            end = _HEADER.size + size
+            if len(self._held) < end:
+                break
+            frames.append(Frame(known, sequence, bytes(self._held[_HEADER.size : end])))
+            del self._held[:end]
+        return frames

@@ -1,0 +1,61 @@
+"""Closed sets of names that columns carry as small integers."""
+
+from enum import IntEnum
+
+
+class Protocol(IntEnum):
+    """An application protocol.  A number, once given, keeps its meaning: stored columns refer to it."""
+
+    UNKNOWN = 0
+    MODBUS = 1  # Modbus/TCP
+    OPCUA = 2
+    MODBUS_RTU_TCP = 3
+    ENIP = 4
+    S7COMM = 5
+    DNP3 = 6
+    IEC104 = 7
+    BACNET = 8
+    GOOSE = 9
+    MMS = 10
+
+
+class MessageKind(IntEnum):
+    REQUEST = 0
+    RESPONSE = 1
+    EXCEPTION = 2
+
+
+class FlowKind(IntEnum):
+    """What the packets of a flow row are, as far down as it could be understood."""
+
+    TCP = 0
+    UDP = 1
+    ICMP = 2
+    ARP_REQUEST = 3
+    ARP_REPLY = 4
+    OTHER_IP = 5
+    OTHER_ETHERNET = 6
+
+
+class Defect(IntEnum):
+    """What is wrong with a row's bytes.  A defect is an observation about the sender, never an exception in our code."""
+
+    NONE = 0
+    TRUNCATED = 1  # the capture's snap length or the end of the stream cut it
+    BAD_LENGTH = 2  # a length field contradicts the protocol or the data
+    BAD_PROTOCOL_ID = 3  # MBAP protocol identifier is not 0
+    BAD_COUNT = 4  # quantity or byte count outside the protocol's limits
+    UNKNOWN_FUNCTION = 5
+    GARBAGE = 6  # bytes that fit no frame; skipped up to the next plausible one
+    STREAM_GAP = 7  # the sensor missed octets before this row
+    BAD_VALUE = 8  # a field holds a value the protocol forbids
+    UNSOLICITED = 9  # a response without a request
+    CONTRADICTING_COPY = 10  # the same TCP octets were sent twice with different content
+
+
+class Quality(IntEnum):
+    """OPC UA's three grades of a value's status code (Part 8, 6.3.2)."""
+
+    GOOD = 0
+    UNCERTAIN = 1
+    BAD = 2

@@ -1,0 +1,53 @@
+"""A verdict: what the twin lived through when it was given a command."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sentinel.model.ids import CommandId, Digest, VerdictId
+from sentinel.model.time import Instant
+
+
+class Judgement(StrEnum):
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+    UNDECIDED = "undecided"
+
+
+class Intent(StrEnum):
+    TARGETED = "targeted"
+    MISTAKE = "mistake"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvariantOutcome:
+    """One invariant over all members, with and without the command.  Probabilities are shares of members, 0 to 1."""
+
+    invariant: str
+    broken_with: float
+    broken_without: float
+    robustness: float  # 5th percentile over members of the smallest signed distance to the limit, in the invariant's unit
+    unit: str
+    time_to_violation_s: float | None = None  # median over the members that break it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    id: VerdictId
+    command: CommandId
+    judgement: Judgement
+    intent: Intent = Intent.UNKNOWN
+    reason: str  # one sentence: which invariant, when, how sure, or why undecided
+    invariant: str | None = None  # the one that falls first
+    probability: float | None = None  # lower confidence bound of the added risk when unsafe, upper when safe
+    time_to_violation_s: float | None = None
+    outcomes: tuple[InvariantOutcome, ...] = ()
+    evidence: tuple[str, ...] = ()  # intent evidence, a sentence each
+    techniques: tuple[str, ...] = ()
+    members: int = 0
+    horizon_s: float = 0.0
+    seed: int = 0
+    model: Digest | None = None
+    snapshot: Digest | None = None
+    judged: Instant
+    took_ms: float = 0.0

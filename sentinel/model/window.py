@@ -1,0 +1,19 @@
+"""A window: what one source heard in one slot of packet time, the unit that detectors score."""
+
+from dataclasses import dataclass, field
+
+from sentinel.model.command import Command
+from sentinel.model.observation import Flows, Messages, Readings
+from sentinel.model.time import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    source: str
+    start: Instant
+    end: Instant
+    messages: Messages = field(default_factory=Messages.empty)
+    flows: Flows = field(default_factory=Flows.empty)
+    readings: Readings = field(default_factory=Readings.empty)
+    residuals: Readings = field(default_factory=Readings.empty)  # reading minus the twin's forecast, per tag, in standard deviations
+    commands: tuple[Command, ...] = ()

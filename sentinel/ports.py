@@ -1,0 +1,111 @@
+"""The shape of every plug, on one page.  Structural: a plug inherits nothing, it has these methods.
+
+`Spec` is how a plug describes itself; sample configuration, ``sentinel describe``, the API's capability page and the docs come from it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from sentinel.model.action import Action, Receipt
+from sentinel.model.command import Command
+from sentinel.model.detection import Detection
+from sentinel.model.ids import AssetId, CommandId
+from sentinel.model.plan import Plan
+from sentinel.model.time import Instant
+from sentinel.model.verdict import Verdict
+from sentinel.model.window import Window
+
+P = TypeVar("P", contravariant=True)
+
+
+class Stability(StrEnum):
+    EXPERIMENTAL = "experimental"
+    STABLE = "stable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """``config``: option name to (default, one sentence).  ``attack``: ATT&CK for ICS techniques that the plug can speak of."""
+
+    name: str
+    summary: str
+    stability: Stability = Stability.EXPERIMENTAL
+    config: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    attack: tuple[str, ...] = ()
+
+
+class Detector(Protocol):
+    """Learn, then score.  Pure: equal windows in equal order give equal detections.
+
+    ``state`` and ``restore`` carry the learnt model as named arrays and JSON-able parameters, never as pickles.
+    """
+
+    spec: ClassVar[Spec]
+
+    def learn(self, window: Window) -> None:
+        """Never called on a window that was just reported."""
+
+    def activate(self) -> None:
+        """Learning is over: fix thresholds from the held-out part of what was learnt."""
+
+    def score(self, window: Window) -> Sequence[Detection]:
+        """Empty = nothing to say.  Each detection says which feature, how far, compared with what."""
+
+    def state(self) -> Mapping[str, Any]: ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Verifier(Protocol):
+    async def judge(self, command: Command) -> Verdict:
+        """Always answers: when it cannot judge, the verdict is undecided and says why."""
+
+
+class Enforcer(Protocol):
+    spec: ClassVar[Spec]
+
+    async def apply(self, action: Action) -> Receipt:
+        """Idempotent.  A receipt with applied=False means: not enforced, and why."""
+
+    async def release(self, action: Action) -> Receipt:
+        """Always works after apply, and is harmless before it."""
+
+
+class Planner(Protocol[P]):
+    spec: ClassVar[Spec]
+
+    def plan(self, problem: P) -> Plan: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What the gate shall do with a held command."""
+
+    command: CommandId
+    forward: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the gate did with a held command, ruled in time or not."""
+
+    command: CommandId
+    forwarded: bool
+    ruled: bool  # False: the deadline came first and the tag's declared choice was taken
+    held_ms: float
+    reason: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """An address whose conversations an enforcing process shall cut until ``expires``."""
+
+    target: AssetId
+    expires: Instant
+
+
+Sink = Callable[[Any], Awaitable[None]]

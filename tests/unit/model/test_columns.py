@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinel.model.codec import CodecError, from_arrow, to_arrow
+from sentinel.model.observation import Messages, Readings
+
+ROWS = st.lists(st.tuples(st.integers(0, 2**40), st.sampled_from(["a", "b", "c", None]), st.binary(max_size=5)), max_size=12)
+
+
+def messages(rows: list[tuple[int, str | None, bytes]]) -> Messages:
+    names = tuple(dict.fromkeys(name for _, name, _ in rows if name))
+    starts = np.cumsum([0] + [len(pdu) for _, _, pdu in rows])[:-1].tolist() if rows else []
+    return Messages.of(
+        names=names,
+        pool=b"".join(pdu for _, _, pdu in rows),
+        time=[time for time, _, _ in rows],
+        client=[names.index(name) if name else -1 for _, name, _ in rows],
+        pdu_start=starts,
+        pdu_octets=[len(pdu) for _, _, pdu in rows],
+    )
+
+
+def rows_of(columns: Messages) -> list[tuple[int, str | None, bytes]]:
+    clients = columns.decoded("client")
+    return [(int(columns.time[i]), clients[i], columns.pdu(i)) for i in range(len(columns))]
+
+
+@given(st.lists(ROWS, max_size=4))
+def test_joined_parts_say_what_the_parts_said(parts: list[list[tuple[int, str | None, bytes]]]) -> None:
+    joined = Messages.concat([messages(part) for part in parts])
+    assert rows_of(joined) == [row for part in parts for row in part]
+
+
+@given(ROWS)
+def test_arrow_carries_everything(rows: list[tuple[int, str | None, bytes]]) -> None:
+    back, metadata = from_arrow(Messages, to_arrow(messages(rows), {"until": "7"}))
+    assert rows_of(back) == rows
+    assert metadata == {"until": "7"}
+
+
+@given(st.binary(max_size=300))
+def test_foreign_octets_are_refused(octets: bytes) -> None:
+    with pytest.raises(CodecError):
+        from_arrow(Messages, octets)
+
+
+def test_a_row_that_points_outside_is_refused() -> None:
+    outside = Messages.of(pool=b"abc", time=[1], pdu_start=[2], pdu_octets=[2])
+    with pytest.raises(CodecError, match="outside the pool"):
+        from_arrow(Messages, to_arrow(outside))
+    uncoded = Messages.of(names=("a",), time=[1], client=[1])
+    with pytest.raises(CodecError, match="outside the name table"):
+        from_arrow(Messages, to_arrow(uncoded))
+
+
+def test_columns_of_another_kind_are_refused() -> None:
+    with pytest.raises(CodecError):
+        from_arrow(Messages, to_arrow(Readings.of(time=[1], value=[2.0])))
+
+
+def test_unequal_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="unequal"):
+        Readings.of(time=[1, 2], value=[1.0])
