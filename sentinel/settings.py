@@ -1,0 +1,256 @@
+"""What a site sets: one TOML file, read once, refused as a whole when anything in it is not understood.
+
+Every section is a frozen dataclass; a field's default is the embedded default and its ``doc`` becomes the sample file's comment, so that
+the sample cannot drift.  A section in double brackets may stand several times: one process each.
+"""
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sentinel.errors import ConfigError
+
+
+def option(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appliance:
+    """The box itself."""
+
+    name: str = option("sentinel", "how this appliance calls itself in certificates and exports")
+    directory: str = option("var", "where records, evidence, certificates and sockets live; relative to this file")
+    plant: str = option("", "the plant file (YAML); empty = no twin: nothing is judged, everything is still heard")
+    log: str = option("info", "debug, info, warning or error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """The baseline."""
+
+    lasts_s: float = option(3600.0, "how long the baseline learns before it becomes active")
+    baseline: str = option("", "a baseline file made by `sentinel learn`; with it the baseline is active at once")
+    false_alarms_per_week: float = option(1.0, "the false-alarm budget of the whole plant that thresholds are calibrated to")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The API: TLS 1.3, client certificates."""
+
+    host: str = option("127.0.0.1", "address to listen on")
+    port: int = option(8443, "port of the API")
+    enrol_port: int = option(8444, "port where a one-time code and a signing request become a certificate; 0 = closed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Court:
+    """The sandbox that judges commands on the twin."""
+
+    members: int = option(256, "futures per judgement")
+    horizon_s: float = option(600.0, "how far each future goes")
+    hold_timeout_ms: float = option(150.0, "a held write gets `undecided` after this")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enforce:
+    """What happens to approved actions."""
+
+    enforcer: str = option("dry_run", "dry_run (only says what it would do), gate or nftables")
+    namespace: str = option("", "network namespace in which nftables is driven; empty = the appliance's own")
+    lasts_s: float = option(3600.0, "an action expires by itself after this; at most a day")
+    never_cut: tuple[str, ...] = option((), "addresses that no action may ever cut, beside safety-instrumented ones")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """A passive ear on mirror ports or own interfaces (needs CAP_NET_RAW)."""
+
+    name: str = option("capture", "how its process and observations are called")
+    interfaces: tuple[str, ...] = option((), "interfaces to hear")
+    namespace: str = option("", "network namespace of the interfaces")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """An inline Modbus/TCP gate: reads pass, writes wait for their verdict."""
+
+    name: str = option("gate", "how its process and observations are called")
+    listen: str = option("127.0.0.1:1502", "address:port that clients talk to")
+    upstream: str = option("", "address:port of the server behind it")
+    deadline_ms: float = option(200.0, "a held write is forwarded or refused at the latest after this, by its tag's `on_deadline`")
+    unknown_tag: str = option("refuse", "forward or refuse at the deadline, for addresses that the plant file does not name")
+    observe: bool = option(True, "report what passes as observations; false where a capture hears the same traffic")
+    namespace: str = option("", "network namespace in which it listens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollModbus:
+    """Active, read-only polling of a Modbus/TCP server, for the twin and the value envelopes."""
+
+    name: str = option("poll-modbus", "how its process is called")
+    server: str = option("", "address:port")
+    period_s: float = option(1.0, "every tag once in this time")
+    source: str = option("", "own address to poll from; empty = the system's choice")
+    namespace: str = option("", "network namespace in which it runs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollOpcua:
+    """An OPC UA subscription to the plant file's nodes."""
+
+    name: str = option("poll-opcua", "how its process is called")
+    url: str = option("", "opc.tcp://address:port/path")
+    period_ms: float = option(500.0, "publishing and sampling interval")
+    namespace: str = option("", "network namespace in which it runs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    appliance: Appliance = Appliance()
+    learning: Learning = Learning()
+    api: Api = Api()
+    court: Court = Court()
+    enforce: Enforce = Enforce()
+    capture: tuple[Capture, ...] = ()
+    gate: tuple[Gate, ...] = ()
+    poll_modbus: tuple[PollModbus, ...] = ()
+    poll_opcua: tuple[PollOpcua, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [part.name for part in self.capture] + [part.name for part in self.gate]
+        names += [part.name for part in self.poll_modbus] + [part.name for part in self.poll_opcua]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError("name", f"two processes are called {name!r}; give each its own name")
+        if self.enforce.enforcer == "gate" and not self.gate:
+            raise ConfigError("enforce.enforcer", "'gate' needs a [[gate]] section")
+        for address in self.enforce.never_cut:
+            try:
+                ipaddress.ip_address(address)
+            except ValueError as error:
+                raise ConfigError("enforce.never_cut", f"{address!r} is not an IP address") from error
+
+
+_SINGLE: dict[str, type] = {"appliance": Appliance, "learning": Learning, "api": Api, "court": Court, "enforce": Enforce}
+_SEVERAL: dict[str, type] = {"capture": Capture, "gate": Gate, "poll_modbus": PollModbus, "poll_opcua": PollOpcua}
+_CHOICES = {
+    "appliance.log": ("debug", "info", "warning", "error"),
+    "enforce.enforcer": ("dry_run", "gate", "nftables"),
+    "gate.unknown_tag": ("forward", "refuse"),
+}
+
+
+def read(path: Path) -> Settings:
+    """Raises ConfigError "file:line" on a syntax error, an unknown section or key (with the nearest name), or a value of the wrong kind."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"cannot be read: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> Settings:
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        raise ConfigError(f"{where}:{found.group(1) if found else '?'}", str(error)) from error
+    known = _SINGLE | _SEVERAL
+    built: dict[str, Any] = {}
+    for section, content in document.items():
+        line = _line_of(text, section)
+        if section not in known:
+            raise ConfigError(f"{where}:{line}", f"unknown section [{section}]{_nearest(section, known)}")
+        several = section in _SEVERAL
+        tables = content if isinstance(content, list) else [content]
+        if several != isinstance(content, list) or not all(isinstance(table, dict) for table in tables):
+            form = f"[[{section}]]" if several else f"[{section}]"
+            raise ConfigError(f"{where}:{line}", f"{section} is written as {form}")
+        parts = tuple(_section(section, known[section], table, text, where, index) for index, table in enumerate(tables))
+        built[section] = parts if several else parts[0]
+    try:
+        return Settings(**built)
+    except ConfigError as error:
+        raise ConfigError(where, f"{error.where}: {error.problem}") from error
+
+
+def _section(section: str, kind: type, table: dict[str, Any], text: str, where: str, index: int) -> Any:
+    names = [f.name for f in fields(kind)]
+    for key in table:
+        if key not in names:
+            raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", f"unknown key {key!r} in [{section}]{_nearest(key, names)}")
+    try:
+        value: Any = TypeAdapter(kind).validate_python(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", f"{section}.{key}: {first['msg']}") from error
+    for key in names:
+        choices = _CHOICES.get(f"{section}.{key}")
+        if choices and getattr(value, key) not in choices:
+            problem = f"{section}.{key} is {getattr(value, key)!r}, not one of {', '.join(choices)}"
+            raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", problem)
+    return value
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), 1, 0.4)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+
+
+def _line_of(text: str, section: str, key: str | None = None, index: int = 0) -> int:
+    """Where a person finds it: the section's header, or the key below the header's (index + 1)th occurrence."""
+    header, seen = None, -1
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if match := re.match(r"\[\[?\s*([^\]\s]+)\s*\]\]?", stripped):
+            inside = match.group(1) == section
+            seen += inside
+            header = number if inside and seen == index else None if header is None or key is not None else header
+        elif key is not None and header is not None and re.match(rf"[\"']?{re.escape(key)}[\"']?\s*=", stripped):
+            return number
+        if key is None and header is not None:
+            return header
+    return header or 1
+
+
+def sample() -> str:
+    """A complete file: every option with its sentence, defaults commented out."""
+    lines = ["# Settings of a Sentinel appliance.  What is commented out is the default."]
+    for section, kind in (_SINGLE | _SEVERAL).items():
+        lines += ["", f"# {kind.__doc__}"]
+        several = section in _SEVERAL
+        lines.append(f"#[[{section}]]" if several else f"[{section}]")
+        for f in fields(kind):
+            lines.append(f"# {f.metadata['doc']}")
+            lines.append(f"#{f.name} = {_toml(f.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def write(settings: Settings) -> str:
+    """The settings as a file, only what differs from the defaults: what the demo hands to the appliance."""
+    lines: list[str] = []
+    for section in (*_SINGLE, *_SEVERAL):
+        value = getattr(settings, section)
+        for part in value if section in _SEVERAL else (value,):
+            lines.append(f"[[{section}]]" if section in _SEVERAL else f"[{section}]")
+            lines += [f"{f.name} = {_toml(getattr(part, f.name))}" for f in fields(part) if getattr(part, f.name) != f.default]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value)

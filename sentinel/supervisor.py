@@ -1,0 +1,147 @@
+"""Starts the appliance's processes, watches them, starts them again, and reports every outage to the brain.
+
+In: a list of `Process`.  Out: running children, one log file each, and an `Outage` for each child that ended without being asked to.
+The supervisor holds no data and listens nowhere.  It dies with its terminal or its init system; its children then end with it
+(PR_SET_PDEATHSIG), and the next start finds everything that was acknowledged in the records.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sentinel.clock import Clock
+from sentinel.errors import ConfigError
+from sentinel.model.observation import Outage
+
+_PR_SET_PDEATHSIG = 1
+_CLONE_NEWNET = 0x40000000
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 5.0
+_STEADY_S = 30.0  # a child that lived this long starts again with the first delay
+_TERMINATE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    name: str
+    argv: Sequence[str]
+    namespace: str = ""  # network namespace, by its name under /run/netns
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+Report = Callable[[Outage], Awaitable[None]]
+
+
+class Supervisor:
+    """``report`` is called for each outage, once its process runs again."""
+
+    def __init__(self, processes: Sequence[Process], logs: Path, clock: Clock, report: Report) -> None:
+        self._processes = processes
+        self._logs = logs
+        self._clock = clock
+        self._report = report
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+
+    def pids(self) -> dict[str, int]:
+        return {name: child.pid for name, child in self._children.items() if child.returncode is None}
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Until `stop`; children are asked to end, then killed."""
+        self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        async with asyncio.TaskGroup() as group:
+            for process in self._processes:
+                group.create_task(self._keep(process), name=f"supervise {process.name}")
+
+    async def _keep(self, process: Process) -> None:
+        delay, outage_since, reason = _FIRST_DELAY_S, None, ""
+        while not self._stopping.is_set():
+            started = self._clock.monotonic_s()
+            child = await self._start(process)
+            self._children[process.name] = child
+            if outage_since is not None:
+                await self._report(Outage(process=process.name, since=outage_since, until=self._clock.now(), reason=reason))
+            ended, stopped = asyncio.create_task(child.wait()), asyncio.create_task(self._stopping.wait())
+            await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if not ended.done():
+                await _end(child)
+                await ended
+                return
+            outage_since, reason = self._clock.now(), _why(child.returncode or 0)
+            if self._clock.monotonic_s() - started > _STEADY_S:
+                delay = _FIRST_DELAY_S
+            await self._pause(delay)
+            delay = min(delay * 2, _LONGEST_DELAY_S)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _start(self, process: Process) -> asyncio.subprocess.Process:
+        log = self._logs / f"{process.name}.log"
+        if log.exists() and log.stat().st_size:
+            log.replace(log.with_suffix(".log.1"))
+        namespace = _open_namespace(process.namespace)
+        try:
+            with log.open("wb") as sink:
+                return await asyncio.create_subprocess_exec(
+                    *process.argv,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=sink,
+                    env={**os.environ, **process.environment},
+                    start_new_session=True,
+                    preexec_fn=lambda: _enter(namespace),
+                )
+        finally:
+            if namespace is not None:
+                os.close(namespace)
+
+
+def _open_namespace(name: str) -> int | None:
+    if not name:
+        return None
+    try:
+        return os.open(f"/run/netns/{name}", os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(f"namespace {name!r}", f"cannot be entered: {error.strerror}") from error
+
+
+def _enter(namespace: int | None) -> None:
+    """Between fork and exec: end with the supervisor, leave no core file with plant data, enter the namespace."""
+    import resource
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if namespace is not None and libc.setns(namespace, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    child.terminate()
+    try:
+        await asyncio.wait_for(child.wait(), _TERMINATE_S)
+    except TimeoutError:
+        child.kill()
+
+
+def _why(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
+def python(*arguments: str) -> tuple[str, ...]:
+    """The interpreter that runs us, isolated from user site packages and with warnings visible in the log."""
+    return (sys.executable, "-s", *arguments)

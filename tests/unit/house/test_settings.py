@@ -1,0 +1,52 @@
+import pytest
+
+from sentinel import settings
+from sentinel.errors import ConfigError
+
+
+def test_the_sample_is_the_default() -> None:
+    assert settings.parse(settings.sample(), "sample") == settings.Settings()
+
+
+def test_every_option_uncommented_is_understood() -> None:
+    lines = settings.sample().splitlines()
+    options = [line.lstrip("#") for line in lines if line.startswith("#[") or (line.startswith("#") and not line.startswith("# "))]
+    headers = [line for line in lines if line.startswith("[")]
+    assert len(options) > 30
+    assert len(headers) == 5
+    text = "\n".join(line[1:] if line.startswith("#") and not line.startswith("# ") else line for line in lines)
+    parsed = settings.parse(text, "sample")
+    assert parsed.gate == (settings.Gate(),)
+    assert parsed.api == settings.Api()
+
+
+def test_what_is_written_is_read_back() -> None:
+    given = settings.Settings(
+        appliance=settings.Appliance(name='a "quoted" \\ name', plant="plant.yaml"),
+        enforce=settings.Enforce(never_cut=("10.0.0.1", "::1")),
+        gate=(settings.Gate(upstream="127.0.0.10:1502", observe=False), settings.Gate(name="second")),
+    )
+    assert settings.parse(settings.write(given), "written") == given
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "says"),
+    [
+        ("[api]\nhost = '::1'\n\nprot = 1\n", "f.toml:4", "did you mean 'port'"),
+        ("[apy]\n", "f.toml:1", "did you mean 'api'"),
+        ("[[gate]]\nname = 'a'\n[[gate]]\nname='b'\nlisen = ''\n", "f.toml:5", "did you mean 'listen'"),
+        ("[api]\nport = 'x'\n", "f.toml:2", "api.port"),
+        ("[api\n", "f.toml:1", "Expected"),
+        ("[gate]\n", "f.toml:1", "[[gate]]"),
+        ("[[api]]\n", "f.toml:1", "[api]"),
+        ("[[gate]]\nname='x'\n[[capture]]\nname='x'\n", "f.toml", "two processes"),
+        ("[enforce]\nenforcer = 'nft'\n", "f.toml:2", "not one of dry_run, gate, nftables"),
+        ("[enforce]\nenforcer = 'gate'\n", "f.toml", "needs a [[gate]]"),
+        ("[enforce]\nnever_cut = ['plc']\n", "f.toml", "'plc' is not an IP address"),
+    ],
+)
+def test_what_is_not_understood_is_refused_where_it_stands(text: str, where: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings.parse(text, "f.toml")
+    assert caught.value.where == where
+    assert says in caught.value.problem

@@ -1,0 +1,88 @@
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from sentinel.clock import SystemClock
+from sentinel.errors import ConfigError
+from sentinel.model.observation import Outage
+from sentinel.supervisor import Process, Supervisor
+
+WAIT_S = 20.0
+CALL = """
+import os, signal, socket, sys
+caller = socket.socket(socket.AF_UNIX)
+caller.connect(sys.argv[1])
+caller.send(b"%d\\n" % os.getpid())
+signal.pause()
+"""
+
+
+class Callers:
+    """A unix socket on which children announce their process ids."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self._pids: asyncio.Queue[int] = asyncio.Queue()
+
+    async def __aenter__(self) -> "Callers":
+        self._server = await asyncio.start_unix_server(self._called, self.path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._pids.put_nowait(int(await reader.readline()))
+        await reader.read()  # until the child is gone
+        writer.close()
+
+    async def next_pid(self) -> int:
+        return await asyncio.wait_for(self._pids.get(), WAIT_S)
+
+
+async def test_a_killed_child_is_started_again_and_its_outage_reported(tmp_path: Path) -> None:
+    outages: asyncio.Queue[Outage] = asyncio.Queue()
+    async with Callers(tmp_path / "calls") as callers:
+        process = Process(name="caller", argv=(sys.executable, "-c", CALL, callers.path))
+        supervisor = Supervisor([process], tmp_path / "log", SystemClock(), outages.put)
+        running = asyncio.create_task(supervisor.run())
+        first = await callers.next_pid()
+        assert supervisor.pids() == {"caller": first}
+        os.kill(first, signal.SIGKILL)
+        outage = await asyncio.wait_for(outages.get(), WAIT_S)
+        assert (outage.process, outage.reason) == ("caller", "killed by SIGKILL")
+        assert outage.since <= outage.until
+        second = await callers.next_pid()
+        assert second != first
+        supervisor.stop()
+        await asyncio.wait_for(running, WAIT_S)
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+    assert outages.empty()
+
+
+async def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + CALL
+    async with Callers(tmp_path / "calls") as callers:
+        process = Process(name="stubborn", argv=(sys.executable, "-c", stubborn, callers.path))
+        supervisor = Supervisor([process], tmp_path / "log", SystemClock(), _ignore)
+        running = asyncio.create_task(supervisor.run())
+        await callers.next_pid()
+        supervisor.stop()
+        await asyncio.wait_for(running, WAIT_S)
+    assert supervisor.pids() == {}
+
+
+async def test_an_unknown_namespace_is_refused_by_name(tmp_path: Path) -> None:
+    process = Process(name="lost", argv=(sys.executable, "-c", ""), namespace="no-such-namespace")
+    with pytest.raises(ExceptionGroup) as caught:
+        await Supervisor([process], tmp_path, SystemClock(), _ignore).run()
+    assert caught.group_contains(ConfigError, match="no-such-namespace")
+
+
+async def _ignore(_: Outage) -> None:
+    return
