@@ -1,0 +1,243 @@
+"""The brain's side of the court: a `Verifier` over a unix socket that always answers.
+
+In: snapshots as the twin makes them (`keep`), commands (`judge`, or `remember` for those that need no verdict) and what the gate did with
+held ones (`settle`).  Out: a `Verdict`; undecided, with the reason, when there is no snapshot, no court, no answer in time, or an answer
+that is none.
+Everything that the court sends is treated as hostile.  `run` holds the connection and must be running.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.protocol import MAX_ANSWER_OCTETS, MAX_STEPS, Context, Request, Step, problem_of, verdict_of
+from sentinel.clock import Clock
+from sentinel.model.codec import CodecError, to_json
+from sentinel.model.command import Command, Origin
+from sentinel.model.framing import Frame, FrameKind, FrameReader, FramingError
+from sentinel.model.ids import CommandId, Digest, VerdictId, short_id
+from sentinel.model.verdict import Judgement, Verdict
+from sentinel.ports import Outcome
+from sentinel.twin.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+HELD_PATIENCE_S = 0.15  # the gate's deadline is 0.2 s; the ruling has to travel back
+PATIENCE_S = 5.0
+MAX_IN_FLIGHT = 64
+MAX_SNAPSHOTS = 8  # a command is judged from the last one before it, even when it is handed over late
+STEPS_PER_TAG = 16  # per tag, so that noise on other tags cannot push a slow drift out of memory
+MAX_TAGS = 1024
+_CONNECT_S = 1.0
+_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_MAX_UNSENT_OCTETS = 8 * 1024 * 1024
+_CHUNK = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Familiarity:
+    """What the baseline knows of a command's source."""
+
+    is_new: bool = False
+    scanned: bool = False
+
+
+@dataclass(slots=True)
+class _Asked:
+    request: Request
+    model: Digest
+    answer: "asyncio.Future[Verdict | str]"  # a text says why there is no verdict
+
+
+class CourtClient:
+    def __init__(
+        self,
+        socket: Path,
+        clock: Clock,
+        familiarity: Callable[[Command], Familiarity] = lambda _: Familiarity(),
+        held_patience_s: float = HELD_PATIENCE_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._socket = socket
+        self._clock = clock
+        self._familiarity = familiarity
+        self._held_patience_s = held_patience_s
+        self._patience_s = patience_s
+        self._snapshots: deque[tuple[Digest, Snapshot]] = deque(maxlen=MAX_SNAPSHOTS)  # oldest first
+        self._sent: deque[Digest] = deque(maxlen=MAX_SNAPSHOTS)
+        self._writer: asyncio.StreamWriter | None = None
+        self._asked: dict[int, _Asked] = {}
+        self._sequence = 0
+        self._steps: OrderedDict[str, deque[tuple[CommandId, Step]]] = OrderedDict()
+        self.connected = asyncio.Event()
+        self.nonsense = 0  # answers that were none
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """The state to judge from, from now on.  Sent at once: the court runs the plant without a command before one comes."""
+        self._snapshots.append((snapshot.fingerprint(), snapshot))
+        self._send(*self._snapshots[-1])
+
+    def remember(self, command: Command) -> None:
+        """A write that somebody tried; what is only asked ("what if") or planned has not been tried."""
+        if command.origin not in (Origin.WIRE, Origin.GATE):
+            return
+        for write in command.writes:
+            if write.tag is None or write.value is None:
+                continue
+            step = Step(seen=command.seen, source=command.source, tag=write.tag, value=write.value, applied=command.origin is Origin.WIRE)
+            self._steps.setdefault(write.tag, deque(maxlen=STEPS_PER_TAG)).append((command.id, step))
+            self._steps.move_to_end(write.tag)
+            while len(self._steps) > MAX_TAGS:
+                self._steps.popitem(last=False)
+
+    def settle(self, outcome: Outcome) -> None:
+        """What became of a held write: only a forwarded one counts as having reached the plant."""
+        for steps in self._steps.values():
+            for place, (command, step) in enumerate(steps):
+                if command == outcome.command:
+                    applied = Step(seen=step.seen, source=step.source, tag=step.tag, value=step.value, applied=outcome.forwarded)
+                    steps[place] = (command, applied)
+
+    async def judge(self, command: Command) -> Verdict:
+        began_s = self._clock.monotonic_s()
+        request, answer = self._ask(command)
+        self.remember(command)
+        if isinstance(answer, str):
+            return self._undecided(command, answer, began_s)
+        assert request is not None
+        sequence, asked = answer
+        try:
+            async with asyncio.timeout(request.patience_s):
+                verdict = await asked
+        except TimeoutError:
+            verdict = f"the court did not answer within {1000 * request.patience_s:.0f} ms"
+        finally:
+            self._asked.pop(sequence, None)
+        return self._undecided(command, verdict, began_s) if isinstance(verdict, str) else verdict
+
+    def _ask(self, command: Command) -> tuple[Request | None, "tuple[int, asyncio.Future[Verdict | str]] | str"]:
+        if not self._snapshots:
+            return None, "the twin has not given a snapshot yet"
+        if self._writer is None:
+            return None, "the court is not in session"
+        if len(self._asked) >= MAX_IN_FLIGHT:
+            return None, f"{MAX_IN_FLIGHT} commands wait for the court already"
+        name, snapshot = self._meeting(command)
+        urgent = command.origin is Origin.GATE
+        known = self._familiarity(command)
+        request = Request(
+            command=command,
+            snapshot=name,
+            context=Context(steps=self._recall(command), source_is_new=known.is_new, source_scanned=known.scanned),
+            urgent=urgent,
+            patience_s=self._held_patience_s if urgent else self._patience_s,
+        )
+        self._send(name, snapshot)
+        self._sequence += 1
+        self._asked[self._sequence] = _Asked(request, snapshot.digest, asyncio.get_running_loop().create_future())
+        self._writer.write(Frame(FrameKind.JUDGE, self._sequence, to_json(request)).encode())
+        return request, (self._sequence, self._asked[self._sequence].answer)
+
+    def _recall(self, command: Command) -> tuple[Step, ...]:
+        """The tags of this command first to keep, then the latest of the others."""
+        mine = {write.tag for write in command.writes}
+        steps = [step for tag, kept in self._steps.items() if tag in mine for _, step in kept]
+        others = sorted((step for tag, kept in self._steps.items() if tag not in mine for _, step in kept), key=lambda step: step.seen)
+        room = max(0, MAX_STEPS - len(steps))
+        return tuple(sorted(steps[-MAX_STEPS:] + others[len(others) - min(room, len(others)) :], key=lambda step: step.seen))
+
+    def _meeting(self, command: Command) -> tuple[Digest, Snapshot]:
+        """The snapshot that a command meets: one that was taken after it would hold what it wrote, and compare it with itself."""
+        if command.origin in (Origin.WIRE, Origin.GATE):
+            earlier = [kept for kept in self._snapshots if kept[1].at <= command.seen]
+            return earlier[-1] if earlier else self._snapshots[0]
+        return self._snapshots[-1]
+
+    def _send(self, name: Digest, snapshot: Snapshot) -> None:
+        if self._writer is None or name in self._sent:
+            return
+        if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT_OCTETS:
+            return  # the court is busy; what it has not read yet is old already, and the next command sends again
+        self._sequence += 1
+        self._writer.write(Frame(FrameKind.SNAPSHOT, self._sequence, snapshot.to_octets()).encode())
+        self._sent.append(name)
+
+    def _undecided(self, command: Command, reason: str, began_s: float) -> Verdict:
+        snapshot = self._meeting(command)[0] if self._snapshots else None
+        return Verdict(
+            id=VerdictId(short_id("verdict", command.id, reason)),
+            command=command.id,
+            judgement=Judgement.UNDECIDED,
+            reason=reason,
+            snapshot=snapshot,
+            model=self._snapshots[-1][1].digest if self._snapshots else None,
+            judged=self._clock.now(),
+            took_ms=1000.0 * (self._clock.monotonic_s() - began_s),
+        )
+
+    async def run(self) -> None:
+        """Connect, listen, and connect again, until cancelled."""
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(_CONNECT_S):
+                    reader, writer = await asyncio.open_unix_connection(self._socket)
+            except (OSError, TimeoutError):
+                await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+                failures += 1
+                continue
+            failures = 0
+            self._writer = writer
+            self._sent.clear()
+            self.connected.set()
+            why = "the court went away"
+            try:
+                if self._snapshots:
+                    self._send(*self._snapshots[-1])
+                await self._listen(reader)
+            except (FramingError, CodecError) as error:
+                self.nonsense += 1
+                why = f"the court does not speak the protocol: {error}"
+                log.warning("%s", why)
+            except ConnectionError as error:
+                why = f"the connection to the court broke: {error}"
+            finally:
+                self.connected.clear()
+                self._writer = None
+                writer.close()
+                for asked in self._asked.values():
+                    _resolve(asked, why)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        frames = FrameReader(MAX_ANSWER_OCTETS)
+        while octets := await reader.read(_CHUNK):
+            for frame in frames.feed(octets):
+                self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        """Raises CodecError on what no honest court would send."""
+        if frame.kind not in (FrameKind.VERDICT, FrameKind.FAILURE) or not 0 <= frame.sequence <= self._sequence:
+            raise CodecError(f"a {frame.kind.name} frame with sequence {frame.sequence}")
+        asked = self._asked.get(frame.sequence)
+        if asked is None:
+            if frame.kind is FrameKind.FAILURE:  # of a snapshot, or of a question that is no longer waited for
+                log.warning("the court refuses: %s", problem_of(frame))
+                self._sent.clear()
+            return
+        if frame.kind is FrameKind.FAILURE:
+            self._sent.clear()  # the snapshot may be what it lacks
+            _resolve(asked, f"the court could not judge: {problem_of(frame)}")
+            return
+        try:
+            _resolve(asked, verdict_of(frame, asked.request, asked.model))
+        except CodecError as error:
+            self.nonsense += 1
+            _resolve(asked, f"the court's answer is not one: {error}")
+
+
+def _resolve(asked: _Asked, answer: Verdict | str) -> None:
+    if not asked.answer.done():
+        asked.answer.set_result(answer)

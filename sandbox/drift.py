@@ -1,0 +1,42 @@
+"""Slow drift: steps that are harmless one by one and lead out of the envelope together.
+
+In: the values that anybody wrote to a tag lately, and the one that is asked for now.  Out: where the tag will stand when as many steps
+again follow in the same direction.  The court judges that value as if it were written now.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox.protocol import Step
+from sentinel.model.time import Instant, seconds_between
+
+MIN_MOVES = 3  # two moves in one direction are a habit, three a trend
+WINDOW_S = 3600.0
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    tag: str
+    first: float
+    value: float  # now asked for
+    moves: int  # in one direction, the last of them now
+    ahead: float  # the value after as many moves again
+
+
+def trend_of(tag: str, value: float, steps: Sequence[Step], now: Instant) -> Trend | None:
+    """The run of moves in one direction that ends with ``value``; None when it is shorter than `MIN_MOVES`."""
+    path = [value]
+    for step in sorted(steps, key=lambda step: step.seen, reverse=True):
+        if step.tag != tag or not 0.0 <= seconds_between(step.seen, now) <= WINDOW_S:
+            continue
+        move = path[-1] - step.value
+        if abs(move) <= _SAME * max(1.0, abs(value)):
+            continue  # the same value again, or the same write seen by a second sensor
+        if len(path) > 1 and (path[-2] - path[-1] > 0) != (move > 0):
+            break
+        path.append(step.value)
+    moves = len(path) - 1
+    if moves < MIN_MOVES:
+        return None
+    return Trend(tag=tag, first=path[-1], value=value, moves=moves, ahead=value + (value - path[-1]))

@@ -1,0 +1,260 @@
+"""The judgement: a command, the snapshot it would meet, and a verdict.  Pure: equal input gives equal bits.
+
+The rule, in this order:
+1. *undecided* when nothing can be said: the command writes nothing that can be named, the frame says something else than was read from
+   it, the twin is lost or its snapshot too old, no written tag is known to the twin, or too few members came through.
+2. *unsafe* when an invariant falls because of the command: the lower bound of its added risk (`risk.Pair`) is above ``unsafe_above``, or it
+   falls in all futures.  An invariant that falls without the command as well is not blamed on it.
+3. *unsafe* when it is harmless in itself but a step of a drift that leads out of the envelope (`drift`), or takes away a defence that the
+   worst single operator action would then need (`defences`).
+4. *safe* when every invariant that the command touches keeps an upper bound below ``safe_below`` and a margin to its limit in 95 of 100
+   futures, every written tag is known, and the twin follows the tags that matter.
+5. *undecided* otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox import intent
+from sandbox.case import Case, open_case
+from sandbox.config import Thresholds
+from sandbox.defences import Impairment, WorstCase, impairments, worst_case
+from sandbox.drift import Trend, trend_of
+from sandbox.octets import contradiction
+from sandbox.opinion import LOSS_OF_PROTECTION, Author, falls, techniques_of
+from sandbox.protocol import Context
+from sandbox.replay import Replay, current, merged
+from sandbox.risk import Pair, compare
+from sandbox.words import amount, futures, listed, named
+from sentinel.model.command import Command
+from sentinel.model.tags import TagRole
+from sentinel.model.time import Instant, seconds_between
+from sentinel.model.verdict import Judgement, Verdict
+from sentinel.twin.engine import Rollout
+from sentinel.twin.snapshot import Grade, Snapshot
+
+
+def judge(command: Command, snapshot: Snapshot, replay: Replay, context: Context, terms: Thresholds, seed: int, now: Instant) -> Verdict:
+    return _Judge(replay, terms, seed, Author(replay=replay, seed=seed, now=now)).judge(open_case(command, snapshot, replay, context))
+
+
+def undecided(command: Command, snapshot: Snapshot, replay: Replay, reason: str, seed: int, now: Instant) -> Verdict:
+    case = open_case(command, snapshot, replay, Context())
+    return Author(replay=replay, seed=seed, now=now).opinion(case, Judgement.UNDECIDED, reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Heard:
+    """What the rollouts and the surroundings have told about a case.  ``pairs``: one per invariant, in the plant's order."""
+
+    case: Case
+    lived: Rollout
+    without: Rollout
+    pairs: tuple[Pair, ...]
+    standing: dict[str, float]
+    weakened: tuple[Impairment, ...]
+    trends: tuple[Trend, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    replay: Replay
+    terms: Thresholds
+    seed: int
+    author: Author
+
+    def judge(self, case: Case) -> Verdict:
+        objection = self._objection(case)
+        if objection:
+            return self.author.opinion(case, Judgement.UNDECIDED, objection)
+        replay = self.replay
+        lived = replay.run(case.snapshot, merged(case.before, case.writes))
+        without = replay.without(case.snapshot, merged(case.before, case.instead))
+        pairs = self._pairs(lived, without)
+        if not pairs:
+            gone = int((~(lived.valid & without.valid)).sum())
+            reason = f"the twin cannot follow: {futures(gone, len(lived.valid))} leave what it can compute"
+            return self.author.opinion(case, Judgement.UNDECIDED, reason)
+        standing = current(replay.plant, case.snapshot, merged(case.before, case.instead))
+        weakened = impairments(replay.plant, standing, case.writes)
+        heard = _Heard(
+            case=case, lived=lived, without=without, pairs=pairs, standing=standing, weakened=weakened, trends=self._trends(case)
+        )
+        row = self._fallen(pairs)
+        if row is not None:
+            return self._breaking(heard, row)
+        return self._drifting(heard) or self._defenceless(heard) or self._harmless(heard)
+
+    # -- rule 1
+
+    def _objection(self, case: Case) -> str | None:
+        command, health = case.command, case.snapshot.health
+        if not command.writes:
+            return f"{command.operation} writes nothing that can be named: the twin cannot live through it"
+        mismatch = contradiction(command, self.replay.plant.tags)
+        if mismatch:
+            return mismatch
+        if not case.writes:
+            return f"the twin does not know {listed(case.unknown)} of {command.target}"
+        if not self.replay.plant.invariants:
+            return "the plant file names no invariant: there is nothing to judge by"
+        if health.grade is Grade.LOST:
+            return f"the twin is out of step with the plant: {health.reason}"
+        age_s = seconds_between(case.snapshot.at, command.seen)
+        if age_s > self.terms.stale_s:
+            return f"the twin's last snapshot is {age_s:.0f} s older than the command"
+        return None
+
+    def _pairs(self, lived: Rollout, without: Rollout) -> tuple[Pair, ...]:
+        """Empty when too few members came through both."""
+        both = lived.valid & without.valid
+        if both.mean() < self.terms.valid_members:
+            return ()
+        confidence = self.terms.confidence
+        return tuple(
+            compare(lived.robustness[row][both], without.robustness[row][both], lived.time_to_violation_s[row][both], confidence)
+            for row in range(len(self.replay.plant.invariants))
+        )
+
+    def _trends(self, case: Case) -> tuple[Trend, ...]:
+        """Of all sources together and of this one alone: neither may hide its steps among another's."""
+        by_name, steps = self.replay.plant.tags.by_name, case.context.steps
+        own = [step for step in steps if step.source == case.command.source]
+        found: list[Trend] = []
+        for tag, value in case.writes.items():
+            if by_name[tag].role is not TagRole.MODE:
+                runs = [trend_of(tag, value, some, case.command.seen) for some in (steps, own)]
+                found += sorted((run for run in runs if run is not None), key=lambda run: run.moves)[-1:]
+        return tuple(found)
+
+    # -- rule 2
+
+    def _fallen(self, pairs: Sequence[Pair]) -> int | None:
+        """The invariant that is broken; of several, the one that falls first."""
+        broken = [row for row, pair in enumerate(pairs) if pair.low > self.terms.unsafe_above or pair.breaks_all]
+        return min(broken, key=lambda row: (pairs[row].time_s, row)) if broken else None
+
+    def _breaking(self, heard: _Heard, row: int) -> Verdict:
+        case, pair = heard.case, heard.pairs[row]
+        percentile = intent.harm_percentile(self.replay, case.snapshot, case.before, case.writes, heard.lived, self.seed)
+        reason = f"{falls(self.replay.plant.invariants[row], pair)} ({pair.broken_without} of {pair.members} without it)"
+        return self._unsafe(heard, reason, percentile, row=row, pair=pair, evidence=(self._recovery(heard, row),))
+
+    def _recovery(self, heard: _Heard, row: int) -> str:
+        case = heard.case
+        undo = {tag: heard.standing[tag] for tag in case.writes}
+        last_s = self.replay.point_of_no_return_s(
+            case.snapshot, merged(case.before, case.writes), undo, row, heard.pairs[row].time_s or 0.0
+        )
+        if last_s is None:
+            return "writing the previous values back would not help, not even at once"
+        return f"writing the previous values back within {last_s:.0f} s would still save 95 of 100 futures"
+
+    # -- rule 3
+
+    def _drifting(self, heard: _Heard) -> Verdict | None:
+        """On the drift that this step belongs to, when it leads out of the envelope.  Tags that drift together are run ahead together."""
+        if not heard.trends:
+            return None
+        case, plant = heard.case, self.replay.plant
+        led_to = {trend.tag: trend.ahead for trend in heard.trends}
+        before = merged(case.before, case.writes)
+        ahead = self.replay.run(case.snapshot, merged(before, led_to))
+        pairs = self._pairs(ahead, heard.without)
+        row = self._fallen(pairs)
+        if row is None:
+            return None
+        percentile = intent.harm_percentile(self.replay, case.snapshot, before, led_to, ahead, self.seed)
+        trend = max(heard.trends, key=lambda one: one.moves)
+        unit = plant.tags.by_name[trend.tag].unit
+        reason = (
+            f"harmless alone, but it is the last of {trend.moves} moves of {trend.tag} in one direction, from "
+            f"{amount(trend.first, unit)} to {amount(trend.value, unit)}; as many again and the {falls(plant.invariants[row], pairs[row])}"
+        )
+        return self._unsafe(heard, reason, percentile, row=row, pair=pairs[row])
+
+    def _defenceless(self, heard: _Heard) -> Verdict | None:
+        """On the defence that is taken away, when the worst single action would then need it."""
+        case, terms = heard.case, self.terms
+        if not heard.weakened:
+            return None
+        worst = worst_case(
+            self.replay, case.snapshot, case.before, case.writes, heard.standing, heard.weakened, terms.breach, terms.confidence
+        )
+        if worst is None or worst.low <= terms.unsafe_above:
+            return None
+        return self._unsafe(heard, _loss(worst), None, probability=worst.low)
+
+    def _unsafe(
+        self,
+        heard: _Heard,
+        reason: str,
+        percentile: float | None,
+        *,
+        row: int | None = None,
+        pair: Pair | None = None,
+        probability: float | None = None,
+        evidence: tuple[str, ...] = (),
+    ) -> Verdict:
+        """Of an invariant that falls (``row`` and its ``pair``), or of a lost defence (its ``probability``)."""
+        case, plant = heard.case, self.replay.plant
+        invariant = None if row is None else plant.invariants[row]
+        pieces = intent.gather(case.command, case.context, heard.weakened, heard.trends, percentile)
+        impact = invariant.impact if invariant else LOSS_OF_PROTECTION
+        return self.author.opinion(
+            case,
+            Judgement.UNSAFE,
+            reason,
+            pairs=heard.pairs,
+            invariant=invariant,
+            probability=pair.low if pair else probability,
+            time_s=pair.time_s if pair else None,
+            intent=intent.weigh(pieces),
+            evidence=(*(piece.says for piece in pieces), *evidence),
+            techniques=techniques_of(case, heard.weakened, impact, plant.tags),
+        )
+
+    # -- rules 4 and 5
+
+    def _harmless(self, heard: _Heard) -> Verdict:
+        case, pairs = heard.case, heard.pairs
+        notes = tuple(f"{one.says}; no single operator action after it breaks more than it would have before" for one in heard.weakened)
+        doubt = self._doubt(heard)
+        if doubt:
+            return self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, evidence=notes)
+        all_of_them = futures(pairs[0].members, pairs[0].members)
+        reason = f"every invariant holds for {self.replay.horizon_s:.0f} s with the command, in {all_of_them}"
+        if any(pair.broken_with for pair in pairs):
+            reason = f"the command makes nothing worse in {all_of_them}; what falls, falls without it as well"
+        highest = max(pair.high for pair in pairs)
+        return self.author.opinion(case, Judgement.SAFE, reason, pairs=pairs, probability=highest, evidence=notes)
+
+    def _doubt(self, heard: _Heard) -> str | None:
+        case, health = heard.case, heard.case.snapshot.health
+        deviating = set() if health.is_in_step else {deviation.tag for deviation in health.deviations}
+        for invariant, pair in zip(self.replay.plant.invariants, heard.pairs, strict=True):
+            tag, limit = invariant.tag, amount(invariant.limit, invariant.tag.unit)
+            margin = self.terms.margin * (tag.high - tag.low)
+            if pair.high > self.terms.safe_below and not pair.added:
+                return f"{pair.members} futures are too few to call anything safe"
+            if pair.high > self.terms.safe_below:
+                passing = futures(pair.added, pair.members)
+                return f"{named(tag)} would pass {limit} in {passing} that hold without the command: too many to pass, too few to refuse"
+            touched = pair.tail_with < pair.tail_without - margin
+            if touched and pair.tail_with < margin:
+                left, side = amount(abs(pair.tail_with), tag.unit), "short of" if pair.tail_with >= 0.0 else "past"
+                return f"{named(tag)} would come to {left} {side} its limit of {limit} in 5 of 100 futures"
+            if touched and tag.name in deviating:
+                return f"the command moves {named(tag)}, which the twin does not follow: {health.reason}"
+        if case.unknown:
+            return f"the twin does not know {listed(case.unknown)} of {case.command.target}; the rest is harmless"
+        return None
+
+
+def _loss(worst: WorstCase) -> str:
+    unit, past = worst.value.unit, "above" if worst.is_upper else "below"
+    reached, limit = amount(worst.reached, unit), amount(worst.limit, unit)
+    return (
+        f"harmless alone, but {worst.impairment.says}: with {worst.action}, {named(worst.value)} would then reach {reached}, {past} the "
+        f"limit of {limit} ({worst.bound}), in {futures(worst.lost, worst.members)} that would have been held"
+    )

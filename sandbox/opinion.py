@@ -1,0 +1,102 @@
+"""The opinion: what the judgement rests on, as a `Verdict` with its numbers, evidence and techniques."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox.case import Case
+from sandbox.defences import Impairment
+from sandbox.replay import Replay
+from sandbox.risk import Pair
+from sandbox.words import amount, duration, futures, named
+from sentinel.model.ids import VerdictId, short_id
+from sentinel.model.tags import TagMap, TagRole
+from sentinel.model.time import Instant
+from sentinel.model.verdict import Intent, InvariantOutcome, Judgement, Verdict
+from sentinel.twin.plant import Invariant
+
+MODIFY_PARAMETER, MANIPULATION_OF_CONTROL, UNAUTHORIZED_COMMAND = "T0836", "T0831", "T1692.001"
+MODIFY_ALARM_SETTINGS, ALARM_SUPPRESSION, LOSS_OF_PROTECTION = "T0838", "T0878", "T0837"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """By which model, with which seed and at what time opinions are written."""
+
+    replay: Replay
+    seed: int
+    now: Instant
+
+    def opinion(
+        self,
+        case: Case,
+        judgement: Judgement,
+        reason: str,
+        *,
+        pairs: tuple[Pair, ...] = (),
+        invariant: Invariant | None = None,
+        probability: float | None = None,
+        time_s: float | None = None,
+        intent: Intent = Intent.UNKNOWN,
+        evidence: tuple[str, ...] = (),
+        techniques: tuple[str, ...] = (),
+    ) -> Verdict:
+        replay, snapshot = self.replay, case.snapshot.fingerprint()
+        return Verdict(
+            id=VerdictId(short_id("verdict", case.command.id, snapshot, replay.model.digest, str(self.seed))),
+            command=case.command.id,
+            judgement=judgement,
+            intent=intent,
+            reason=reason,
+            invariant=invariant.name if invariant else None,
+            probability=probability,
+            time_to_violation_s=time_s,
+            outcomes=tuple(outcome(one, pair) for one, pair in zip(replay.plant.invariants, pairs, strict=False)),
+            evidence=(*evidence, *outside_range(case, replay.plant.tags)),
+            techniques=techniques,
+            members=pairs[0].members if pairs else 0,
+            horizon_s=replay.horizon_s,
+            seed=self.seed,
+            model=replay.model.digest,
+            snapshot=snapshot,
+            judged=self.now,
+        )
+
+
+def outcome(invariant: Invariant, pair: Pair) -> InvariantOutcome:
+    return InvariantOutcome(
+        invariant=invariant.name,
+        broken_with=pair.broken_with / pair.members,
+        broken_without=pair.broken_without / pair.members,
+        robustness=pair.tail_with,
+        unit=invariant.tag.unit,
+        time_to_violation_s=pair.time_s,
+    )
+
+
+def falls(invariant: Invariant, pair: Pair) -> str:
+    goes = "rise above" if invariant.is_upper else "fall below"
+    limit, when = amount(invariant.limit, invariant.tag.unit), duration(pair.time_s or 0.0)
+    return f"{named(invariant.tag)} would {goes} {limit} {when} in {futures(pair.broken_with, pair.members)}"
+
+
+def outside_range(case: Case, tags: TagMap) -> tuple[str, ...]:
+    """Written values that no operator's screen would allow: no judgement, but a fact."""
+    known = ((tags.by_name[tag], value) for tag, value in case.writes.items())
+    return tuple(
+        f"{tag.name} = {value:g} {tag.unit} is outside its engineered range, {tag.low:g} to {tag.high:g}"
+        for tag, value in known
+        if not tag.low <= value <= tag.high
+    )
+
+
+def techniques_of(case: Case, weakened: Sequence[Impairment], impact: str | None, tags: TagMap) -> tuple[str, ...]:
+    """ATT&CK for ICS, of an unsafe command."""
+    found = {MANIPULATION_OF_CONTROL} | ({impact} if impact else set())
+    if case.context.source_is_new:
+        found.add(UNAUTHORIZED_COMMAND)
+    if any(tags.by_name[tag].role is not TagRole.MODE for tag in case.writes):
+        found.add(MODIFY_PARAMETER)
+    for one in weakened:
+        if not one.takes_manual:
+            found.add(MODIFY_ALARM_SETTINGS if tags.by_name[one.tag].role is TagRole.LIMIT else ALARM_SUPPRESSION)
+    return tuple(sorted(found))

@@ -1,0 +1,100 @@
+"""Live through it: the snapshot is forked and run ahead, with the command, without it, and with a recovery.
+
+In: a `Snapshot` and writes.  Out: the engine's `Rollout`s.  Common random numbers come from the members themselves: member i has the same
+state and parameters in every fork, so a pair of rollouts differs by the command alone.  Pure: equal input gives equal bits.  Runs
+without the command are remembered per snapshot (a pure function's memo, bounded).
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sandbox.risk import F8
+from sentinel.model.ids import Digest
+from sentinel.twin.engine import Model, Rollout, Schedule, Writes, rollout
+from sentinel.twin.plant import Plant
+from sentinel.twin.snapshot import Snapshot
+
+MAX_REMEMBERED = 128
+RECOVERY_MEMBERS = 32
+SAVED_SHARE = 0.95  # of the futures, for a recovery to count
+RECORD_EVERY_S = 2.0
+_HALVINGS = 5  # of the time to violation: a point of no return to 3 % of it
+
+Key = tuple[Digest, tuple[tuple[str, float], ...], int, tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class Replay:
+    """A compiled plant, and how many futures of which length are lived through."""
+
+    model: Model
+    members: int
+    horizon_s: float
+    _memo: "OrderedDict[Key, Rollout]" = field(default_factory=OrderedDict)
+
+    @property
+    def plant(self) -> Plant:
+        return self.model.plant
+
+    def objection(self, snapshot: Snapshot) -> str | None:
+        """Why this snapshot cannot be run by this model."""
+        plant = self.plant
+        if snapshot.digest != self.model.digest:
+            return f"a snapshot of model {snapshot.digest[:16]}, the court has {self.model.digest[:16]}"
+        columns = (len(plant.states), 2 * len(plant.controllers), len(plant.parameters), len(plant.inputs))
+        given = (snapshot.states.shape[1], snapshot.controllers.shape[1], snapshot.parameters.shape[1], len(snapshot.inputs))
+        return None if columns == given else f"a snapshot of shape {given}, the model has {columns}"
+
+    def run(self, snapshot: Snapshot, writes: Writes | Schedule, members: int | None = None, record: Sequence[str] = ()) -> Rollout:
+        count = min(members or self.members, snapshot.members)
+        return rollout(self.model, snapshot, writes, self.horizon_s, members=count, record=record, record_every_s=RECORD_EVERY_S)
+
+    def without(self, snapshot: Snapshot, before: Writes, members: int | None = None, record: Sequence[str] = ()) -> Rollout:
+        """The plant left alone, apart from ``before``: writes that reached it after the snapshot was taken."""
+        key = (snapshot.fingerprint(), tuple(sorted(before.items())), members or self.members, tuple(record))
+        if key not in self._memo:
+            self._memo[key] = self.run(snapshot, before, members, record)
+            while len(self._memo) > MAX_REMEMBERED:
+                self._memo.popitem(last=False)
+        self._memo.move_to_end(key)
+        return self._memo[key]
+
+    def point_of_no_return_s(self, snapshot: Snapshot, writes: Writes, undo: Writes, row: int, violated_s: float) -> float | None:
+        """The last time, at most ``violated_s``, at which writing ``undo`` still keeps invariant ``row`` whole in 95 of 100 futures.
+
+        None: not even at once.
+        """
+
+        def saves(at_s: float) -> bool:
+            run = self.run(snapshot, [(0.0, writes), (at_s, undo)], RECOVERY_MEMBERS)
+            held = run.robustness[row][run.valid] >= 0.0
+            return bool(held.size and held.mean() >= SAVED_SHARE)
+
+        low, high = 0.0, violated_s
+        if not saves(low):
+            return None
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2.0
+            low, high = (middle, high) if saves(middle) else (low, middle)
+        return low
+
+
+def current(plant: Plant, snapshot: Snapshot, before: Writes) -> dict[str, float]:
+    """What stands in the writable tags, in their own units."""
+    values = {one.tag.name: float(value) for one, value in zip(plant.inputs, snapshot.inputs, strict=True)}
+    return {**values, **before}
+
+
+def furthest(run: Rollout, tag: str, is_upper: bool) -> F8:
+    """The highest (or lowest) value of a recorded tag, per member; of no meaning where the member is not valid."""
+    path: F8 = run.trajectories[tag]
+    ends: F8 = path.max(axis=0) if is_upper else path.min(axis=0)
+    return ends
+
+
+def merged(*writes: Writes) -> dict[str, float]:
+    result: dict[str, float] = {}
+    for one in writes:
+        result.update(one)
+    return result

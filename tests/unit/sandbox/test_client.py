@@ -1,0 +1,230 @@
+"""The client always answers, and believes nothing that it has not checked."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.client import MAX_IN_FLIGHT, MAX_TAGS, STEPS_PER_TAG, CourtClient, Familiarity
+from sandbox.config import Thresholds
+from sandbox.judge import judge
+from sandbox.protocol import Request, answer, failure, request_of
+from sandbox.replay import Replay
+from sentinel.clock import SystemClock
+from sentinel.model.command import Command, Origin
+from sentinel.model.framing import Frame, FrameKind, FrameReader
+from sentinel.model.ids import CommandId
+from sentinel.model.time import after
+from sentinel.model.verdict import Intent, Judgement, Verdict
+from sentinel.ports import Outcome
+from sentinel.twin.snapshot import Snapshot
+from tests.unit.sandbox.conftest import NOW, CourtProcess, command, end, start_court
+
+Connect = Callable[[Path], Awaitable[CourtClient]]
+Reply = Callable[[Request, int], bytes]
+
+
+@asynccontextmanager
+async def impostor(
+    directory: Path,
+    reply: Reply,
+    asked: list[Request] | None = None,
+    patience_s: float = 2.0,
+    familiarity: Callable[[Command], Familiarity] = lambda _: Familiarity(),
+) -> AsyncIterator[CourtClient]:
+    """A client whose court is somebody else, who answers each question with whatever octets he likes."""
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        frames = FrameReader()
+        with contextlib.suppress(ConnectionError):
+            while octets := await reader.read(65536):
+                for frame in frames.feed(octets):
+                    if frame.kind is FrameKind.JUDGE:
+                        request = request_of(frame)
+                        if asked is not None:
+                            asked.append(request)
+                        writer.write(reply(request, frame.sequence))
+        writer.close()
+
+    path = directory / "impostor.sock"
+    server = await asyncio.start_unix_server(hear, path)
+    client = CourtClient(path, SystemClock(), familiarity, held_patience_s=patience_s, patience_s=2.0)
+    running = asyncio.create_task(client.run())
+    async with server, asyncio.timeout(30):
+        await client.connected.wait()
+        yield client
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+def honest(snapshot: Snapshot, replay: Replay) -> Callable[[Request], Verdict]:
+    return lambda request: judge(request.command, snapshot, replay, request.context, Thresholds(), 0, NOW)
+
+
+async def test_a_true_verdict_comes_through(court: CourtProcess, connect: Connect, snapshot: Snapshot) -> None:
+    client = await connect(court.socket)
+    client.keep(snapshot)
+    verdicts = await asyncio.gather(*(client.judge(command({"LIC101.SP": value}, name=f"c-{value}")) for value in (1.25, 1.9, 1.3)))
+    assert [verdict.judgement for verdict in verdicts] == [Judgement.SAFE, Judgement.UNSAFE, Judgement.SAFE]
+    assert [verdict.command for verdict in verdicts] == ["c-1.25", "c-1.9", "c-1.3"]
+
+
+async def test_without_snapshot_or_court_it_is_undecided(tmp_path: Path, snapshot: Snapshot) -> None:
+    client = CourtClient(tmp_path / "none.sock", SystemClock())
+    assert (await client.judge(command({"LIC101.SP": 1.9}))).reason == "the twin has not given a snapshot yet"
+    client.keep(snapshot)
+    verdict = await client.judge(command({"LIC101.SP": 1.9}))
+    assert (verdict.judgement, verdict.reason) == (Judgement.UNDECIDED, "the court is not in session")
+
+
+async def test_a_silent_court_is_waited_for_no_longer_than_the_gate_can(tmp_path: Path, snapshot: Snapshot) -> None:
+    async with impostor(tmp_path, lambda request, sequence: b"", patience_s=0.15) as client:
+        client.keep(snapshot)
+        verdict = await client.judge(command({"LIC101.SP": 1.9}, origin=Origin.GATE))
+    assert verdict.judgement is Judgement.UNDECIDED
+    assert verdict.reason == "the court did not answer within 150 ms"
+    assert 100 < verdict.took_ms < 1500
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"command": CommandId("another")},
+        {"snapshot": None},
+        {"model": None},
+        {"judgement": Judgement.SAFE, "probability": 7.0},
+        {"reason": "all\nis\nwell"},
+        {"took_ms": -1.0},
+    ],
+)
+async def test_a_lie_is_found(tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict], lie: dict[str, object]) -> None:
+    async with impostor(tmp_path, lambda request, sequence: answer(sequence, replace(honest(request), **lie)).encode()) as client:
+        client.keep(snapshot)
+        verdict = await client.judge(command({"LIC101.SP": 1.9}))
+        assert verdict.judgement is Judgement.UNDECIDED
+        assert verdict.reason.startswith("the court's answer is not one: ")
+        assert client.nonsense == 1
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        Frame(FrameKind.RULING, 1, b"{}").encode(),
+        Frame(FrameKind.VERDICT, 2**40, b"{}").encode(),
+        b"SN\x01\x34" + bytes(8) + (1 << 25).to_bytes(4, "big"),
+    ],
+)
+async def test_who_does_not_speak_the_protocol_is_left(tmp_path: Path, snapshot: Snapshot, octets: bytes) -> None:
+    async with impostor(tmp_path, lambda request, sequence: octets) as client:
+        client.keep(snapshot)
+        verdict = await client.judge(command({"LIC101.SP": 1.9}))
+        assert verdict.judgement is Judgement.UNDECIDED
+        assert "does not speak the protocol" in verdict.reason
+        assert client.nonsense == 1
+        await client.connected.wait()  # and it tries again
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"{}", b"null", b'{"id": 1}'])
+async def test_a_verdict_that_is_none_leaves_the_connection_alone(tmp_path: Path, snapshot: Snapshot, payload: bytes) -> None:
+    async with impostor(tmp_path, lambda request, sequence: Frame(FrameKind.VERDICT, sequence, payload).encode()) as client:
+        client.keep(snapshot)
+        assert "is not one" in (await client.judge(command({"LIC101.SP": 1.9}))).reason
+        assert client.connected.is_set()
+
+
+async def test_a_failure_is_passed_on(tmp_path: Path, snapshot: Snapshot) -> None:
+    async with impostor(tmp_path, lambda request, sequence: failure(sequence, "no room").encode()) as client:
+        client.keep(snapshot)
+        assert (await client.judge(command({"LIC101.SP": 1.9}))).reason == "the court could not judge: no room"
+
+
+async def test_too_many_questions_at_once(tmp_path: Path, snapshot: Snapshot) -> None:
+    all_asked = asyncio.Event()
+
+    def never(request: Request, sequence: int) -> bytes:
+        if sequence > MAX_IN_FLIGHT:  # the snapshot has the first number
+            all_asked.set()
+        return b""
+
+    async with impostor(tmp_path, never) as client:
+        client.keep(snapshot)
+        waiting = [asyncio.create_task(client.judge(command({"LIC101.SP": 1.9}))) for _ in range(MAX_IN_FLIGHT)]
+        await all_asked.wait()
+        verdict = await client.judge(command({"LIC101.SP": 1.9}))
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert verdict.reason == f"{MAX_IN_FLIGHT} commands wait for the court already"
+
+
+async def test_a_court_that_dies_and_comes_back(tmp_path: Path, connect: Connect, snapshot: Snapshot) -> None:
+    court = start_court(tmp_path)
+    client = await connect(court.socket)
+    client.keep(snapshot)
+    assert (await client.judge(command({"LIC101.SP": 1.9}))).judgement is Judgement.UNSAFE
+    end(court)
+    gone = await client.judge(command({"LIC101.SP": 1.9}))
+    assert gone.judgement is Judgement.UNDECIDED
+    assert gone.reason.startswith(("the court went away", "the connection to the court broke"))
+    assert (await client.judge(command({"LIC101.SP": 1.9}))).reason == "the court is not in session"
+    again = start_court(tmp_path)
+    async with asyncio.timeout(60):
+        await client.connected.wait()
+    assert (await client.judge(command({"LIC101.SP": 1.9}))).judgement is Judgement.UNSAFE
+    end(again)
+
+
+async def test_what_a_question_carries(tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict]) -> None:
+    asked: list[Request] = []
+
+    def stranger(one: Command) -> Familiarity:
+        return Familiarity(is_new=one.source == "10.0.0.66")
+
+    def reply(request: Request, sequence: int) -> bytes:
+        return answer(sequence, honest(request)).encode()
+
+    async with impostor(tmp_path, reply, asked, familiarity=stranger) as client:
+        client.keep(snapshot)
+        client.remember(command({"LIC101.SP": 1.2}, origin=Origin.WIRE, name="seen", source="10.0.0.20"))
+        await client.judge(command({"LIC101.SP": 1.3}, origin=Origin.GATE, name="held"))
+        client.settle(Outcome(command=CommandId("held"), forwarded=True, ruled=True, held_ms=5.0, reason="", at=NOW))
+        await client.judge(command({"LIC101.SP": 1.8}, origin=Origin.GATE, name="refused"))
+        client.settle(Outcome(command=CommandId("refused"), forwarded=False, ruled=True, held_ms=5.0, reason="", at=NOW))
+        await client.judge(command({"LIC101.SP": 1.9}, origin=Origin.API, name="what-if"))
+        verdict = await client.judge(command({"LIC101.SP": 1.9}, origin=Origin.PLANNER, name="plan"))
+    assert [(step.value, step.applied) for step in asked[-1].context.steps] == [(1.2, True), (1.3, True), (1.8, False)]
+    assert [request.urgent for request in asked] == [True, True, False, False]
+    assert all(request.context.source_is_new for request in asked)
+    assert verdict.intent is Intent.TARGETED
+
+
+async def test_a_command_that_comes_late_is_judged_from_the_snapshot_that_it_met(tmp_path: Path, snapshot: Snapshot) -> None:
+    asked: list[Request] = []
+    snapshots = [replace(snapshot, at=after(NOW, float(second))) for second in range(10)]
+    async with impostor(tmp_path, lambda request, sequence: failure(sequence, "enough").encode(), asked) as client:
+        for one in snapshots:
+            client.keep(one)
+        for origin, seen_s in ((Origin.WIRE, 5.5), (Origin.GATE, 9.5), (Origin.WIRE, 0.5), (Origin.API, 5.5)):
+            await client.judge(command({"LIC101.SP": 1.9}, origin=origin, seen=after(NOW, seen_s)))
+    oldest_kept = snapshots[2]
+    assert [request.snapshot for request in asked] == [one.fingerprint() for one in (snapshots[5], snapshots[9], oldest_kept, snapshots[9])]
+
+
+async def test_memory_is_bounded_per_tag_and_noise_cannot_push_a_drift_out(tmp_path: Path, snapshot: Snapshot) -> None:
+    asked: list[Request] = []
+    async with impostor(tmp_path, lambda request, sequence: failure(sequence, "enough").encode(), asked) as client:
+        client.keep(snapshot)
+        for number in range(40):
+            client.remember(command({"LIC101.SP": 1 + number / 100}, origin=Origin.WIRE, seen=after(NOW, number)))
+        for number in range(MAX_TAGS - 1):
+            client.remember(command({f"N{number}": 1.0}, origin=Origin.WIRE, seen=after(NOW, 100 + number)))
+        await client.judge(command({"LIC101.SP": 1.5}))
+    steps = asked[0].context.steps
+    assert len(steps) <= 512
+    assert [step.value for step in steps if step.tag == "LIC101.SP"] == [1 + number / 100 for number in range(40 - STEPS_PER_TAG, 40)]

@@ -1,0 +1,53 @@
+"""Runs of moves in one direction."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.drift import MIN_MOVES, WINDOW_S, trend_of
+from sandbox.protocol import Step
+from sentinel.model.ids import AssetId
+from sentinel.model.time import after
+from tests.unit.sandbox.conftest import NOW
+
+
+def steps(*values: float, every_s: float = 10.0) -> tuple[Step, ...]:
+    """The last of them `every_s` before NOW."""
+    count = len(values)
+    return tuple(
+        Step(seen=after(NOW, -every_s * (count - number)), source=AssetId("a"), tag="SP", value=value, applied=True)
+        for number, value in enumerate(values)
+    )
+
+
+def test_three_moves_in_one_direction_are_a_trend() -> None:
+    trend = trend_of("SP", 1.3, steps(1.0, 1.1, 1.2), NOW)
+    assert trend is not None
+    assert (trend.first, trend.moves, round(trend.ahead, 9)) == (1.0, 3, 1.6)
+    assert trend_of("SP", 1.2, steps(1.0, 1.1), NOW) is None
+
+
+def test_only_the_last_run_counts() -> None:
+    trend = trend_of("SP", 0.7, steps(0.5, 1.5, 1.0, 0.9, 0.8), NOW)
+    assert trend is not None
+    assert (trend.first, trend.moves) == (1.5, 4)
+
+
+def test_there_and_back_again_is_no_trend() -> None:
+    assert trend_of("SP", 1.2, steps(1.2, 1.1, 1.2, 1.1), NOW) is None
+
+
+def test_repetitions_are_no_moves() -> None:
+    assert trend_of("SP", 1.2, steps(1.0, 1.0, 1.1, 1.1, 1.1), NOW) is None
+
+
+def test_other_tags_and_old_steps_do_not_count() -> None:
+    assert trend_of("OP", 1.3, steps(1.0, 1.1, 1.2), NOW) is None
+    assert trend_of("SP", 1.3, steps(1.0, 1.1, 1.2, every_s=WINDOW_S), NOW) is None
+
+
+@given(st.lists(st.floats(0.0, 2.0), max_size=20), st.floats(0.0, 2.0))
+def test_a_trend_is_monotone_and_long_enough(values: list[float], now: float) -> None:
+    trend = trend_of("SP", now, steps(*values), NOW)
+    if trend is not None:
+        assert trend.moves >= MIN_MOVES
+        assert (trend.ahead - trend.value) * (trend.value - trend.first) >= 0.0

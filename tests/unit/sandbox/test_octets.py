@@ -1,0 +1,50 @@
+"""Frames against what was read from them."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.octets import contradiction
+from sandbox.replay import Replay
+from sentinel.model.command import Command
+from sentinel.model.modbus import writes_of
+from tests.unit.sandbox.conftest import command
+
+PDU = bytes.fromhex("10 0000 0002 04 04e2 0320")  # LIC101.SP = 1.25, LIC102.SP = 0.80
+ADU = bytes.fromhex("0001 0000 000b 01") + PDU
+
+
+def heard(replay: Replay, octets: bytes, said: bytes = PDU) -> Command:
+    writes = writes_of(replay.plant.tags, 1, said)
+    assert writes
+    return replace(command({}), writes=writes, octets=octets.hex())
+
+
+@pytest.mark.parametrize("octets", [PDU, ADU, b""])
+def test_a_true_frame_agrees(replay: Replay, octets: bytes) -> None:
+    assert contradiction(heard(replay, octets), replay.plant.tags) is None
+
+
+@pytest.mark.parametrize("octets", [PDU[:-1], PDU[:-1] + b"\x21", ADU[:-1], b"\x06\x00\x00\x07\x6c", b"\x08\x00\x01\x00\x00", b"\xff"])
+def test_another_frame_does_not(replay: Replay, octets: bytes) -> None:
+    assert contradiction(heard(replay, octets), replay.plant.tags) == "the frame says something else than what was read from it"
+
+
+def test_no_hexadecimal_and_too_much_of_it(replay: Replay) -> None:
+    assert "not hexadecimal" in (contradiction(replace(command({"LIC101.SP": 1.0}), octets="zz"), replay.plant.tags) or "")
+    assert "more than the protocol allows" in (
+        contradiction(replace(command({"LIC101.SP": 1.0}), octets="00" * 300), replay.plant.tags) or ""
+    )
+
+
+def test_other_protocols_are_not_read_as_modbus(replay: Replay) -> None:
+    assert contradiction(replace(command({"LIC101.SP": 1.0}), protocol="opcua", octets="ffff"), replay.plant.tags) is None
+
+
+@given(st.binary(max_size=300))
+def test_no_frame_raises(octets: bytes) -> None:
+    from sentinel.model.tags import TagMap
+
+    contradiction(replace(command({"LIC101.SP": 1.0}), octets=octets.hex()), TagMap(()))
