@@ -1,0 +1,37 @@
+"""One file per resource.  A route declares its permission with `needs`; `CATALOGUE` is the explicit list that the application serves."""
+
+from fastapi import APIRouter
+
+from sentinel.api.routes import (
+    actions,
+    appliance,
+    assets,
+    audit,
+    commands,
+    docs,
+    events,
+    evidence,
+    findings,
+    observations,
+    people,
+    plans,
+    twin,
+    verdicts,
+)
+
+CATALOGUE: tuple[APIRouter, ...] = (
+    assets.router,
+    observations.router,
+    findings.router,
+    evidence.router,
+    commands.router,
+    verdicts.router,
+    actions.router,
+    events.router,
+    twin.router,
+    plans.router,
+    audit.router,
+    people.router,
+    appliance.router,
+    docs.router,
+)

@@ -1,0 +1,1 @@
+"""One step each: a revision once released is never edited."""
