@@ -1,0 +1,186 @@
+"""The composition root of the brain, ``python -m sentinel.app SETTINGS.toml``: settings in, one wired spine out, every lifetime owned here.
+
+Started by the supervisor.  Ends on SIGTERM, or loudly when one of its parts fails for a reason that is our bug; the supervisor starts it
+again, and it goes on from its records: open findings, actions on their way, the learnt baseline.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+from sandbox.client import CourtClient, Familiarity
+from sentinel import settings as configuration
+from sentinel.access import Access
+from sentinel.actions import Actions
+from sentinel.api import ApiState, Tls, build_app, build_enrolment_app, serve
+from sentinel.baseline import store
+from sentinel.brain import Brain
+from sentinel.catalogue import capabilities
+from sentinel.clock import Clock, SystemClock
+from sentinel.errors import ConfigError, SentinelError
+from sentinel.foresight import Foresight, Planning
+from sentinel.intake import Intake
+from sentinel.model.command import Command
+from sentinel.model.finding import Finding, FindingState
+from sentinel.model.ids import AssetId
+from sentinel.model.tags import TagMap
+from sentinel.model.time import Instant
+from sentinel.pipeline import Analysis
+from sentinel.places import Places
+from sentinel.ports import Enforcer
+from sentinel.records import Records
+from sentinel.respond.enforcers.dry_run import DryRunEnforcer
+from sentinel.respond.enforcers.gate import GateEnforcer
+from sentinel.respond.enforcers.nftables import NftablesEnforcer
+from sentinel.respond.interlock import Rules, refusal
+from sentinel.respond.rehearse import rehearse
+from sentinel.settings import Settings
+from sentinel.twin.engine import compile_model
+from sentinel.twin.plant import load_plant
+from sentinel.twin.sync import Sync
+
+_SWITCH_S = 0.0005  # how long the worker thread may keep the interpreter while a held write waits for the event loop
+_OPEN = (FindingState.OPEN, FindingState.ACKNOWLEDGED, FindingState.CONFIRMED)
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Event) -> None:
+    """Until ``stop``.  Raises ConfigError for what the settings got wrong."""
+    tags, model = TagMap(()), None
+    if settings.appliance.plant:
+        plant = load_plant(places.plant)
+        tags, model = plant.tags, compile_model(plant)
+    async with contextlib.AsyncExitStack() as lifetimes:
+        records = Records(places.records, clock)
+        lifetimes.callback(records.close)
+        access = Access(places.authority, records, clock)
+        analysis = Analysis(tag_map=tags if tags.tags else None)
+        learnt_until = restore(analysis, settings, places, records)
+        sync = Sync(model, seed=plant.seed) if model is not None else None
+        court = _court(settings, places, clock, lambda command: _familiarity(brain, command)) if model is not None else None
+        brain = Brain(settings, records, analysis, tags, court, sync, clock, places.baseline, _rules(settings))
+        brain.learnt_until = learnt_until
+        lifetimes.callback(brain.close)
+        intake = Intake(places.intake, brain.take, clock)
+        brain.intake = intake
+        actions = Actions(
+            records,
+            _enforcers(settings, places, intake, clock),
+            clock,
+            refusal=lambda target: _refusal(brain, target, clock.now()),
+            rehearse=lambda action: rehearse(action.target, action.protects, brain.conduits, clock.now()),
+        )
+        brain.actions = actions
+        state = ApiState(
+            records=records,
+            access=access,
+            clock=clock,
+            actions=actions,
+            twin=Foresight(brain, court, model, tags, records, clock) if model is not None and court is not None else None,
+            planning=Planning(records, court, tags, clock),
+            health=brain.health,
+            capabilities=capabilities(),
+            name=settings.appliance.name,
+        )
+        await lifetimes.enter_async_context(_listening(settings, state, access, records, clock))
+        await lifetimes.enter_async_context(intake)
+        await _work(brain, actions, court, stop)
+
+
+async def _work(brain: Brain, actions: Actions, court: CourtClient | None, stop: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(brain.run(), name="brain"), group.create_task(actions.run(), name="actions")]
+        if court is not None:
+            tasks.append(group.create_task(court.run(), name="court"))
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+def restore(analysis: Analysis, settings: Settings, places: Places, records: Records) -> Instant | None:
+    """The baseline that the settings name, else the one that was learnt here, with the findings that were open; when it ended."""
+    file = Path(settings.learning.baseline) if settings.learning.baseline else places.baseline
+    if settings.learning.baseline and not file.exists():
+        raise ConfigError("learning.baseline", f"{file} does not exist")
+    if not file.exists():
+        return None
+    baseline = store.load(file)
+    analysis.restore(baseline, [finding for state in _OPEN for finding in records.each(Finding, where={"state": state.value})])
+    return Instant(baseline.learnt_until)
+
+
+def _court(settings: Settings, places: Places, clock: Clock, familiarity: Callable[[Command], Familiarity]) -> CourtClient:
+    return CourtClient(places.court, clock, familiarity, held_patience_s=settings.court.hold_timeout_ms / 1000)
+
+
+def _familiarity(brain: Brain, command: Command) -> Familiarity:
+    return Familiarity(is_new=brain.is_new(command.source), scanned=brain.has_scanned(command.source))
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(never_cut=frozenset(AssetId(address) for address in settings.enforce.never_cut))
+
+
+def _refusal(brain: Brain, target: AssetId, now: Instant) -> str | None:
+    return refusal(target, brain.rules(), brain.assets, brain.conduits, now)
+
+
+def _enforcers(settings: Settings, places: Places, intake: Intake, clock: Clock) -> Mapping[str, Enforcer]:
+    """Dry run is always there; the others where the settings name them."""
+    enforcers: dict[str, Enforcer] = {"dry_run": DryRunEnforcer(clock)}
+    if settings.enforce.enforcer == "gate":
+        enforcers["gate"] = GateEnforcer(intake, [gate.name for gate in settings.gate], clock)
+    if settings.enforce.enforcer == "nftables":
+        enforcers["nftables"] = NftablesEnforcer(places.enforcer, clock)
+    return enforcers
+
+
+@contextlib.asynccontextmanager
+async def _listening(settings: Settings, state: ApiState, access: Access, records: Records, clock: Clock) -> AsyncIterator[None]:
+    """The API, and the enrolment listener where it is open."""
+    ended = asyncio.Event()
+    api, name = settings.api, settings.appliance.name
+    async with asyncio.TaskGroup() as group:
+        tls = Tls(access, records.audit, clock, name=name, hosts=(api.host,))
+        app = build_app(state)
+        group.create_task(serve(app, tls, api.host, api.port, stop=ended, stopping=app.state.streams.stop), name="api")
+        if api.enrol_port:
+            door = Tls(access, records.audit, clock, name=name, hosts=(api.host,), clients=False)
+            group.create_task(serve(build_enrolment_app(state), door, api.host, api.enrol_port, stop=ended), name="enrolment")
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+def main(arguments: list[str]) -> int:
+    path = Path(arguments[0])
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG: end with the supervisor
+    try:
+        settings = configuration.read(path)
+        logging.basicConfig(
+            level=settings.appliance.log.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+        )
+        sys.setswitchinterval(_SWITCH_S)
+        asyncio.run(_until_signalled(settings, Places.of(settings, path)))
+    except SentinelError as error:
+        print(f"sentinel: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _until_signalled(settings: Settings, places: Places) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run(settings, places, SystemClock(), stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

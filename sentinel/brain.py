@@ -1,0 +1,458 @@
+"""The brain at work: what collectors deliver goes through the pure spine and comes out as kept findings, verdicts, rulings and proposals.
+
+Three lanes.  The event loop carries frames, rulings and people's requests.  One worker thread (`_think`) owns the analysis and the twin, so
+that a held write never waits behind a batch of observations.  The records have their own writer.  A command that is held is judged before
+it is kept: keeping costs a disk's time, and the collector holds it in its outbox until we acknowledge.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, assert_never
+
+from sentinel.actions import Actions
+from sentinel.baseline import store
+from sentinel.clock import Clock
+from sentinel.errors import PermanentError, SentinelError, TransientError
+from sentinel.intake import Intake
+from sentinel.model.action import Receipt
+from sentinel.model.asset import Asset, Conduit
+from sentinel.model.codec import to_jsonable
+from sentinel.model.command import Command, Origin
+from sentinel.model.exchange import ExcerptOrder, Polled, Presence
+from sentinel.model.finding import Finding
+from sentinel.model.ids import AssetId, CommandId, Digest, FindingId
+from sentinel.model.observation import NO_FRAME, Heard, Outage, Readings
+from sentinel.model.record import SnapshotMark, Tally
+from sentinel.model.tags import OnDeadline, TagMap
+from sentinel.model.time import NS_PER_S, Instant, iso, seconds_between
+from sentinel.model.verdict import Judgement, Verdict
+from sentinel.pipeline import Analysis
+from sentinel.ports import Outcome, Ruling
+from sentinel.records import Records
+from sentinel.respond.interlock import Rules
+from sentinel.respond.playbook import Policy, propose
+from sentinel.settings import Settings
+from sentinel.twin.snapshot import Snapshot
+from sentinel.twin.sync import Sync
+
+_TICK_S = 1.0
+_INVENTORY_S = 5.0
+_SWEEP_S = 3600.0
+_JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the rest queue behind them
+_SCANS = {"T0840", "T0846", "T0846.001", "T0846.002", "T0846.003", "T0888"}
+_HELD = 4096
+_RECENT, _ECHO_S = 64, 2.0
+_GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Court(Protocol):
+    def keep(self, snapshot: Snapshot) -> None: ...
+
+    def settle(self, outcome: Outcome) -> None: ...
+
+    async def judge(self, command: Command) -> Verdict: ...
+
+    async def run(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Count:
+    """What one source has delivered in the current slot."""
+
+    start: Instant
+    messages: int = 0
+    packets: int = 0
+    octets: int = 0
+    readings: int = 0
+    commands: int = 0
+    defects: int = 0
+
+
+@dataclass(slots=True)
+class Presences:
+    """Which collectors are connected, and since when; a name that was never there is not listed."""
+
+    at: dict[str, tuple[bool, Instant]] = field(default_factory=dict)
+
+    def note(self, presence: Presence) -> None:
+        self.at[presence.process] = (presence.present, presence.at)
+
+
+def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bool) -> Ruling:
+    """Safe passes, unsafe is refused.  Undecided follows each tag's declared choice, and refuse wins where several tags are written.
+    While the baseline is learning, doubt alone refuses nothing: a twin that is not in step yet must not stop a running plant."""
+    if verdict.judgement is Judgement.SAFE:
+        return Ruling(command=command.id, forward=True, reason=verdict.reason)
+    if verdict.judgement is Judgement.UNSAFE:
+        return Ruling(command=command.id, forward=False, reason=verdict.reason)
+    if learning:
+        return Ruling(command=command.id, forward=True, reason=f"undecided while learning: {verdict.reason}")
+    named = [tags.by_name[write.tag] for write in command.writes if write.tag is not None and write.tag in tags.by_name]
+    forward = bool(named) and len(named) == len(command.writes) and all(tag.on_deadline is OnDeadline.FORWARD for tag in named)
+    return Ruling(command=command.id, forward=forward, reason=f"undecided, by declared choice: {verdict.reason}")
+
+
+class Brain:
+    """`take` is the intake's sink; `run` keeps the clocks: ticks, learning, inventory, retention."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        analysis: Analysis,
+        tags: TagMap,
+        court: Court | None,
+        sync: Sync | None,
+        clock: Clock,
+        baseline_file: Path,
+        rules: Rules,
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._analysis = analysis
+        self._tags = tags
+        self._court = court
+        self._sync = sync
+        self._clock = clock
+        self._baseline_file = baseline_file
+        self._rules = rules
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spine")
+        self._started = clock.now()
+        self._counts: dict[str, Count] = {}
+        self._evidence: dict[FindingId, Digest] = {}
+        self._excerpting: set[FindingId] = set()
+        self._recent: deque[Command] = deque(maxlen=_RECENT)  # from the gate
+        self._held: OrderedDict[CommandId, Command] = OrderedDict()  # until their outcome comes
+        self._scanners: set[AssetId] = set()
+        self._judging: asyncio.Queue[Command] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._snapshot: Snapshot | None = None
+        self._progress = analysis.progress()
+        self.assets: Collection[Asset] = ()
+        self.conduits: Collection[Conduit] = ()
+        self.learnt_until: Instant | None = None  # None while learning
+        self.presences = Presences()
+        self.failure: asyncio.Future[None] | None = None
+        self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
+        self.actions: Actions | None = None
+
+    # what comes in
+
+    async def take(self, value: Any) -> None:
+        match value:
+            case Heard():
+                await self._heard(value)
+            case Polled():
+                await self._polled(value)
+            case Command():
+                await self._commanded(value)
+            case Outcome():
+                await self._settled(value)
+            case Outage():
+                await self._records.kept(value)
+                await self._audit(value.process, "process.outage", outcome="failed", reason=value.reason, since=iso(value.since))
+                await self._found(await self._think(self._analysis.outage, value))
+            case Receipt():
+                await self._records.kept(value)
+                await self._audit(value.enforcer, "enforcer.receipt", str(value.action), message=value.message)
+            case Presence():
+                self.presences.note(value)
+            case _:
+                assert_never(value)
+
+    async def _heard(self, heard: Heard) -> None:
+        def think() -> tuple[list[Finding], list[Command]]:
+            findings = self._analysis.heard(heard)
+            if self._sync is not None:
+                for readings in self._analysis.take_readings():
+                    self._sync.observe(readings, heard.until)
+            commands = [command for command in self._analysis.take_commands() if not self._is_echo(command)]
+            for command in commands:
+                self._replicate(command, command.seen)
+            return findings, commands
+
+        findings, commands = await self._think(think)
+        count = self._count(heard.source, heard.until)
+        count.messages += len(heard.messages)
+        count.packets += int(heard.flows.packets.sum())
+        count.octets += int(heard.flows.octets.sum())
+        count.defects += int((heard.messages.defect > 0).sum() + (heard.flows.defect > 0).sum())
+        count.commands += len(commands)
+        if commands:
+            await self._records.kept(*commands)
+        await self._found(findings)
+        for command in commands:
+            self._judging.put_nowait(command)
+
+    async def _polled(self, polled: Polled) -> None:
+        def think() -> list[Finding]:
+            residuals: Readings | None = None
+            if self._sync is not None:
+                self._sync.observe(polled.readings, self._clock.now())
+                residuals = self._sync.residuals() if self._sync.health.is_in_step else None
+            return self._analysis.readings(polled.source, polled.readings, polled.until, residuals)
+
+        findings = await self._think(think)
+        self._count(polled.source, polled.until).readings += len(polled.readings)
+        await self._found(findings)
+
+    async def _commanded(self, command: Command) -> None:
+        known = asyncio.Event()  # the spine has the command: only then can it place the verdict
+        if command.origin is Origin.GATE:
+            self._held[command.id] = command
+            self._recent.append(command)
+            while len(self._held) > _HELD:
+                self._held.popitem(last=False)
+            self._spawn(self._judge(command, known), f"judge {command.id}")
+        else:
+            self._judging.put_nowait(command)
+        self._count(command.origin, command.seen).commands += 1
+        try:
+            await self._records.kept(command)
+            await self._found(await self._think(self._analysis.command, command))
+        finally:
+            known.set()
+
+    async def _judge(self, command: Command, known: asyncio.Event | None = None) -> None:
+        if self._court is None:
+            return  # without a plant file nothing is judged: the gate takes each tag's declared choice
+        verdict = await self._court.judge(command)
+        if command.origin is Origin.GATE and self.intake is not None:
+            await self.intake.rule(ruling_for(command, verdict, self._tags, learning=self._analysis.learning))
+        if known is not None:
+            await known.wait()
+        await self._records.kept(verdict)
+        await self._audit("court", "command.judge", str(command.id), outcome=verdict.judgement.value, reason=verdict.reason)
+        await self._found(await self._think(self._analysis.verdict, verdict))
+
+    async def _settled(self, outcome: Outcome) -> None:
+        if self._court is not None:
+            self._court.settle(outcome)
+        command = self._held.pop(outcome.command, None)
+        if outcome.forwarded and command is not None:
+            await self._think(self._replicate, command, outcome.at)
+        step = "command.forward" if outcome.forwarded else "command.refuse"
+        details: dict[str, Any] = {"ruled": outcome.ruled, "held_ms": round(outcome.held_ms, 3), "reason": outcome.reason}
+        await self._audit("gate", step, str(outcome.command), **details)
+        await self._found(await self._think(self._analysis.outcome, outcome))
+
+    def _is_echo(self, command: Command) -> bool:
+        """What the gate held is heard again on both of its sides, with the same writes: one command, judged once."""
+        for held in reversed(tuple(self._recent)):
+            near = abs(seconds_between(held.seen, command.seen)) < _ECHO_S
+            ends = {held.source, held.target} & {command.source, command.target}
+            if near and ends and (held.operation, held.unit, held.writes) == (command.operation, command.unit, command.writes):
+                return True
+        return False
+
+    def _replicate(self, command: Command, at: Instant) -> None:
+        """The twin gets what the plant got, without waiting for the next reading of it."""
+        writes = {write.tag: write.value for write in command.writes if write.tag is not None and write.value is not None}
+        if self._sync is not None and writes:
+            self._sync.write(writes, at)
+
+    # what goes out
+
+    async def _found(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            if _SCANS & set(finding.techniques) and finding.assets:
+                self._scanners.add(finding.assets[0])
+            kept = dataclasses.replace(finding, evidence=self._evidence.get(finding.id, finding.evidence))
+            await self._records.kept(kept)
+            if kept.evidence is None and kept.first_frame != NO_FRAME and kept.id not in self._excerpting:
+                self._excerpting.add(kept.id)
+                self._spawn(self._excerpt(kept), f"excerpt {kept.id}")
+            await self._propose(kept)
+
+    async def _propose(self, finding: Finding) -> None:
+        if self.actions is None or self._analysis.learning:
+            return
+        verdict = await asyncio.to_thread(self._gravest, finding)
+        in_force = await asyncio.to_thread(self.actions.in_force)
+        self.assets, self.conduits = await self._think(lambda: (self._analysis.assets, self._analysis.conduits))
+        policy = Policy(
+            enforcer=self._settings.enforce.enforcer, lasts_s=self._settings.enforce.lasts_s, rules=self.rules(), in_force=in_force
+        )
+        await self.actions.propose(propose(finding, verdict, self.assets, self.conduits, self._clock.now(), policy))
+
+    def _gravest(self, finding: Finding) -> Verdict | None:
+        verdicts = [verdict for key in finding.verdicts if (verdict := self._records.find(Verdict, key)) is not None]
+        return max(verdicts, key=lambda verdict: _GRAVITY[verdict.judgement], default=None)
+
+    async def _excerpt(self, finding: Finding) -> None:
+        """The frames that a finding rests on, from the sensor that heard them: the first that still has them answers."""
+        if self.intake is None:
+            return
+        order = ExcerptOrder(finding=finding.id, frames=finding.frames)
+        for capture in self._settings.capture:
+            try:
+                octets = await self.intake.excerpt(capture.name, order)
+            except (TransientError, PermanentError, TimeoutError) as error:
+                log.info("no excerpt of %s from %s: %s", finding.id, capture.name, error)
+                continue
+            excerpt = await asyncio.to_thread(self._records.keep_excerpt, octets)
+            self._evidence[finding.id] = excerpt.digest
+            newest = await asyncio.to_thread(self._records.find, Finding, finding.id)
+            if newest is not None:
+                await self._records.kept(dataclasses.replace(newest, evidence=excerpt.digest))
+            break
+        self._excerpting.discard(finding.id)
+
+    # the clocks
+
+    async def run(self) -> None:
+        """Until cancelled, or until a task of ours failed for a reason that is our bug."""
+        self.failure = asyncio.get_running_loop().create_future()
+        await self._think(self._warm)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ticks())
+            group.create_task(self._inventory())
+            group.create_task(self._fail())
+            for _ in range(_JUDGING_AT_ONCE):
+                group.create_task(self._judge_seen())
+
+    async def _fail(self) -> None:
+        assert self.failure is not None
+        await self.failure
+
+    def _warm(self) -> None:
+        """What takes seconds the first time happens before the plant waits for it."""
+        import sentinel.detect.pyod_models  # noqa: F401
+
+    async def _judge_seen(self) -> None:
+        while True:
+            await self._judge(await self._judging.get())
+
+    async def _ticks(self) -> None:
+        while True:
+            now = self._clock.now()
+            findings, snapshot, activated = await self._think(self._tick, now)
+            self._progress = await self._think(self._analysis.progress)
+            if snapshot is not None and self._court is not None:
+                self._snapshot = snapshot
+                self._court.keep(snapshot)
+            if activated:
+                self.learnt_until = now
+                known = self._progress
+                await self._audit("sentinel", "baseline.activate", windows=known.windows, withheld=known.withheld, assets=known.assets)
+            await self._found(findings)
+            self._flush_counts(now)
+            await asyncio.sleep(_TICK_S)
+
+    def _tick(self, now: Instant) -> tuple[list[Finding], Snapshot | None, bool]:
+        snapshot = None
+        if self._sync is not None:
+            self._sync.advance(now)
+            snapshot = self._sync.snapshot()
+        findings = self._analysis.tick(now)
+        due = self._analysis.learning and seconds_between(self._started, now) >= self._settings.learning.lasts_s
+        if due:
+            self._analysis.activate()
+            store.save(self._analysis.baseline(), self._baseline_file)
+        return findings, snapshot, due
+
+    async def _inventory(self) -> None:
+        """Assets and conduits as they are known by now; retention once an hour."""
+        swept = self._clock.monotonic_s()
+        while True:
+            await asyncio.sleep(_INVENTORY_S)
+            self.assets, self.conduits = await self._think(lambda: (self._analysis.assets, self._analysis.conduits))
+            if self.assets or self.conduits:
+                await self._records.kept(*self.assets, *self.conduits)
+            if self._snapshot is not None:
+                snapshot = self._snapshot
+                mark = SnapshotMark(
+                    digest=snapshot.fingerprint(), at=snapshot.at, model=snapshot.digest, in_step=snapshot.health.is_in_step
+                )
+                await self._records.kept(mark)
+            if self._clock.monotonic_s() - swept > _SWEEP_S:
+                swept = self._clock.monotonic_s()
+                log.info("retention let go of %s", await asyncio.to_thread(self._records.sweep))
+
+    # what others ask
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        return self._snapshot
+
+    def rules(self) -> Rules:
+        """The interlock's list, with the end of learning as far as it is known: who came later is no operator station."""
+        return self._rules if self.learnt_until is None else dataclasses.replace(self._rules, learnt_until=self.learnt_until)
+
+    def is_new(self, source: AssetId) -> bool:
+        """Not heard of before learning ended."""
+        if self.learnt_until is None:
+            return False
+        known = next((asset for asset in self.assets if asset.id == source), None)
+        return known is None or known.first_seen >= self.learnt_until
+
+    def has_scanned(self, source: AssetId) -> bool:
+        return source in self._scanners
+
+    def health(self) -> Mapping[str, Any]:
+        learning = {**to_jsonable(self._progress), "lasts_s": self._settings.learning.lasts_s}
+        learning["since_s"] = round(seconds_between(self._started, self._clock.now()), 1)
+        processes = {name: {"present": present, "since": iso(at)} for name, (present, at) in sorted(self.presences.at.items())}
+        intake = to_jsonable(self.intake.counters) if self.intake is not None else {}
+        waiting = {
+            "records": self._records.waiting(),
+            "judging": self._judging.qsize(),
+            "untaken_dropped": self._analysis.untaken_dropped,
+        }
+        return {"started": iso(self._started), "learning": learning, "processes": processes, "intake": intake, "waiting": waiting}
+
+    # small things
+
+    async def _think(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    def _spawn(self, work: Any, name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, SentinelError):
+            log.warning("%s: %s", task.get_name(), error)
+        elif self.failure is not None and not self.failure.done():
+            self.failure.set_exception(error)  # our bug is loud: the brain ends, the supervisor starts it again
+
+    def _count(self, source: str, at: Instant) -> Count:
+        return self._counts.setdefault(source, Count(start=Instant(at - at % NS_PER_S)))
+
+    def _flush_counts(self, now: Instant) -> None:
+        done, self._counts = self._counts, {}
+        start = Instant(now - now % NS_PER_S)
+        tallies = [
+            Tally(
+                source=source,
+                start=start,
+                messages=count.messages,
+                packets=count.packets,
+                octets=count.octets,
+                readings=count.readings,
+                commands=count.commands,
+                defects=count.defects,
+            )
+            for source, count in sorted(done.items())
+        ]
+        if tallies:
+            self._records.submit(*tallies)
+
+    async def _audit(self, actor: str, action: str, target: str = "", outcome: str = "ok", **details: Any) -> None:
+        await asyncio.wrap_future(self._records.audit.append(actor, action, target, outcome, **details))
+
+    def close(self) -> None:
+        self._thread.shutdown()

@@ -1,0 +1,21 @@
+"""``sentinel bench WHAT``: the figures that the README quotes, on this machine.  A benchmark is a module with ``main(arguments)``."""
+
+import argparse
+import importlib
+
+SUMMARY = "measure: gate, verdict or decode"
+BENCHES = {
+    "gate": "collectors.gate.bench",
+    "verdict": "sandbox.bench",
+    "decode": "collectors.capture.bench",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=BENCHES)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help="the benchmark's own options")
+
+
+def run(args: argparse.Namespace) -> int:
+    status: int = importlib.import_module(BENCHES[args.what]).main(args.rest)
+    return status

@@ -1,0 +1,124 @@
+"""What people may ask of the twin and of the planners, as the API's ports: state, health, what-if, plans whose writes the court judges.
+
+Nothing here reaches the plant.
+"""
+
+import asyncio
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from sentinel.clock import Clock
+from sentinel.errors import InputError
+from sentinel.model.codec import to_jsonable
+from sentinel.model.command import Command, Origin, TagWrite, command_id
+from sentinel.model.ids import AssetId, digest
+from sentinel.model.plan import Plan
+from sentinel.model.tags import TagMap
+from sentinel.model.time import iso
+from sentinel.model.verdict import Verdict
+from sentinel.optimise import instances
+from sentinel.optimise.catalogue import CATALOGUE
+from sentinel.optimise.setpoints import Setpoints
+from sentinel.ports import Spec, Verifier
+from sentinel.records import Records
+from sentinel.twin.engine import Model
+from sentinel.twin.snapshot import Snapshot
+
+
+class Newest(Protocol):
+    @property
+    def snapshot(self) -> Snapshot | None: ...
+
+
+class Foresight:
+    def __init__(self, newest: Newest, court: Verifier, model: Model, tags: TagMap, records: Records, clock: Clock) -> None:
+        self._newest = newest
+        self._court = court
+        self._model = model
+        self._tags = tags
+        self._records = records
+        self._clock = clock
+
+    def state(self) -> Mapping[str, Any]:
+        snapshot = self._snapshot()
+        states = {
+            name: {"value": _finite(np.mean(column)), "spread": _finite(np.std(column))}
+            for name, column in zip(self._model.states, snapshot.states.T, strict=True)
+        }
+        inputs = {
+            one.tag: {"value": _finite(value), "unit": one.unit} for one, value in zip(self._model.inputs, snapshot.inputs, strict=True)
+        }
+        return {"at": iso(snapshot.at), "members": snapshot.members, "states": states, "inputs": inputs, "trusted": snapshot.trusted}
+
+    def health(self) -> Mapping[str, Any]:
+        return {"model": self._model.digest, "error": dict(self._model.error), **to_jsonable(self._snapshot().health)}
+
+    async def what_if(self, writes: Mapping[str, float], by: str, horizon_s: float | None = None) -> Verdict:
+        """``horizon_s``: only the court's own horizon is offered by now; another one is refused, not ignored."""
+        if horizon_s is not None:
+            raise InputError("horizon_s cannot be chosen per question: the court's horizon is set in the settings")
+        unknown = [tag for tag in writes if tag not in self._tags.by_name]
+        if unknown:
+            raise InputError(f"the plant file has no tag {', '.join(unknown)}")
+        tags = [self._tags.by_name[tag] for tag in writes]
+        now, source, target = self._clock.now(), AssetId(by), AssetId("twin")
+        frame = digest("what-if", *(f"{tag}={value!r}" for tag, value in sorted(writes.items())))
+        command = Command(
+            id=command_id(now, source, target, frame),
+            origin=Origin.API,
+            seen=now,
+            source=source,
+            target=target,
+            protocol="api",
+            operation="what_if",
+            writes=tuple(
+                TagWrite(tag=tag.name, point=tag.name, raw=writes[tag.name], value=writes[tag.name], unit=tag.unit) for tag in tags
+            ),
+            frame=frame,
+        )
+        verdict = await self._court.judge(command)
+        await self._records.kept(command, verdict)
+        return verdict
+
+    def _snapshot(self) -> Snapshot:
+        snapshot = self._newest.snapshot
+        if snapshot is None:
+            raise InputError("the twin has no state yet")
+        return snapshot
+
+
+class Planning:
+    """A plan's commands are judged like any other; the verdicts stand beside the plan's commands in the records."""
+
+    def __init__(self, records: Records, court: Verifier | None, tags: TagMap, clock: Clock) -> None:
+        self._records = records
+        self._court = court
+        self._tags = tags
+        self._clock = clock
+
+    def kinds(self) -> Sequence[Spec]:
+        return [planner.spec for planner in CATALOGUE.values()]
+
+    async def plan(self, kind: str, problem: Mapping[str, Any], by: str) -> Plan:
+        plan = await asyncio.to_thread(self._solve, kind, problem, by)
+        if plan.commands:
+            await self._records.kept(*plan.commands)
+            if self._court is not None:
+                verdicts = [await self._court.judge(command) for command in plan.commands]
+                await self._records.kept(*verdicts)
+                unsafe = [verdict.reason for verdict in verdicts if verdict.judgement != "safe"]
+                if unsafe:
+                    plan = dataclasses.replace(plan, reason="; ".join(filter(None, (plan.reason, *unsafe))))
+        return plan
+
+    def _solve(self, kind: str, problem: Mapping[str, Any], by: str) -> Plan:
+        setpoints = Setpoints(tags=self._tags, source=AssetId(by), target=AssetId("plant"), now=self._clock.now())
+        return CATALOGUE[kind](setpoints=setpoints if self._tags.tags else None).plan(instances.from_document(dict(problem), "problem"))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

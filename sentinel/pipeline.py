@@ -1,0 +1,281 @@
+"""The spine, pure: observations, readings, commands, verdicts, outcomes and outages come in; new and changed findings go out.
+
+No clock, socket, disk or event loop: packet time drives everything, so a replayed capture gives the findings that the live wire gave.
+The caller feeds one `Analysis` from one thread and drains `take_commands` and `take_readings` (what was seen on the wire) for court and
+twin.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sentinel.baseline.gather import Gather
+from sentinel.baseline.inventory import Inventory
+from sentinel.baseline.lifecycle import BaselineEvent, BaselineState, after_event
+from sentinel.baseline.store import Baseline
+from sentinel.baseline.values import wire_commands, wire_readings
+from sentinel.detect.catalogue import detectors as all_detectors
+from sentinel.errors import InputError
+from sentinel.model.asset import Asset, Conduit
+from sentinel.model.command import Command, Origin
+from sentinel.model.detection import Detection, Severity
+from sentinel.model.finding import Finding, FindingState
+from sentinel.model.ids import FindingId
+from sentinel.model.observation import SLOT_NS, Heard, Outage, Readings
+from sentinel.model.tags import TagMap
+from sentinel.model.time import Instant
+from sentinel.model.verdict import Verdict
+from sentinel.model.window import Window
+from sentinel.ports import Detector, Outcome
+from sentinel.triage.fold import Triage
+
+_DRIFT_HABITS = 50  # so many new small habits since activation ask for a person's review
+MAX_UNTAKEN = 100_000  # commands and reading batches that nobody fetched; the oldest go, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far learning has come.  ``withheld``: windows that were reported and therefore not learnt."""
+
+    state: BaselineState
+    windows: int
+    withheld: int
+    learnt_s: float
+    assets: int
+    conduits: int
+    late_rows: int
+
+
+class Analysis:
+    """``baseline`` given: active at once.  ``learn_until``: learn what lies before this instant, then activate by itself and report only
+    what begins later.  Neither: learning until `activate`; what needs no baseline (rules, protocol checks) is reported meanwhile.
+    ``judging_only``: never learn; only what needs no baseline is judged."""
+
+    def __init__(
+        self,
+        *,
+        tag_map: TagMap | None = None,
+        baseline: Baseline | None = None,
+        learn_until: Instant | None = None,
+        judging_only: bool = False,
+        detectors: Sequence[Detector] | None = None,
+    ) -> None:
+        self._tag_map = tag_map
+        self._detectors = list(detectors) if detectors is not None else all_detectors(tag_map)
+        self._triage = Triage()
+        self._inventory = Inventory()
+        self._gathers: dict[str, Gather] = {}
+        self._learn_until = learn_until
+        self._judging_only = judging_only
+        self._state = BaselineState.LEARNING
+        self._windows = self._withheld = self._habits = 0
+        self._learnt_from = self._learnt_until = 0
+        self._commands: list[Command] = []
+        self._readings: list[Readings] = []
+        self.untaken_dropped = 0
+        if baseline is not None:
+            self.restore(baseline)
+
+    # -- what comes in --
+
+    def heard(self, heard: Heard) -> list[Finding]:
+        return self._windows_in(self._gather(heard.source).hear(heard))
+
+    def readings(self, source: str, readings: Readings, until: Instant, residuals: Readings | None = None) -> list[Finding]:
+        """``residuals``: the same tags, reading minus the twin's forecast in standard deviations, where the twin is in step."""
+        return self._windows_in(self._gather(source).read(readings, until, residuals))
+
+    def command(self, command: Command) -> list[Finding]:
+        """Judged at once, without waiting for its second to end: a held write waits for nobody."""
+        findings = self._triage.command(command)
+        if command.origin not in (Origin.WIRE, Origin.GATE):  # a person or a planner asks "what if": nothing happened
+            return findings
+        window = Window(source=f"command:{command.origin}", start=command.seen, end=Instant(command.seen + SLOT_NS), commands=(command,))
+        return _latest([*findings, *self._windows_in([window])])
+
+    def verdict(self, verdict: Verdict) -> list[Finding]:
+        return self._triage.verdict(verdict)
+
+    def outcome(self, outcome: Outcome) -> list[Finding]:
+        return self._triage.outcome(outcome)
+
+    def outage(self, outage: Outage) -> list[Finding]:
+        return self._triage.outage(outage)
+
+    def tick(self, now: Instant) -> list[Finding]:
+        """Close what a silent source left open; let go of findings that no news can reach."""
+        self._triage.tick(now)
+        late = Instant(now - 2 * SLOT_NS)
+        return self._windows_in(
+            [window for gather in self._gathers.values() for window in gather.hear(Heard(source=gather.source, until=late))]
+        )
+
+    def flush(self) -> list[Finding]:
+        """The sources have ended: judge what is still open."""
+        found = self._windows_in([window for gather in self._gathers.values() for window in gather.flush()])
+        if self._learn_until is not None and self._state is BaselineState.LEARNING:
+            self.activate()
+        return found
+
+    def set_finding_state(self, finding: FindingId, state: FindingState) -> None:
+        self._triage.set_state(finding, state)
+
+    # -- what goes out --
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self._triage.findings
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        return self._inventory.assets
+
+    @property
+    def conduits(self) -> tuple[Conduit, ...]:
+        return self._inventory.conduits
+
+    def take_commands(self) -> list[Command]:
+        """Writes seen on the wire since the last call (only with a tag map)."""
+        taken, self._commands = self._commands, []
+        return taken
+
+    def take_readings(self) -> list[Readings]:
+        """Tag values seen on the wire since the last call (only with a tag map)."""
+        taken, self._readings = self._readings, []
+        return taken
+
+    # -- learning --
+
+    @property
+    def state(self) -> BaselineState:
+        return self._state
+
+    @property
+    def learning(self) -> bool:
+        return self._state is BaselineState.LEARNING
+
+    def progress(self) -> Progress:
+        return Progress(
+            state=self._state,
+            windows=self._windows,
+            withheld=self._withheld,
+            learnt_s=(self._learnt_until - self._learnt_from) / SLOT_NS,
+            assets=len(self._inventory.assets),
+            conduits=len(self._inventory.conduits),
+            late_rows=sum(gather.late_rows for gather in self._gathers.values()),
+        )
+
+    def activate(self) -> None:
+        """Fix all thresholds.  May take seconds (the one PyOD model is fitted here): call it off the event loop."""
+        for detector in self._detectors:
+            detector.activate()
+        self._state = after_event(self._state, BaselineEvent.ACTIVATE)
+
+    def review(self) -> None:
+        """A person looked at a drifting baseline and keeps it."""
+        self._state = after_event(self._state, BaselineEvent.REVIEW)
+        self._habits = 0
+
+    def baseline(self) -> Baseline:
+        return Baseline(
+            detectors={detector.spec.name: dict(detector.state()) for detector in self._detectors},
+            sources=tuple(sorted(self._gathers)),
+            learnt_from=self._learnt_from,
+            learnt_until=self._learnt_until,
+            windows=self._windows,
+        )
+
+    def restore(self, baseline: Baseline, findings: Iterable[Finding] = ()) -> None:
+        """Active with this baseline; ``findings``: those still open before a restart.
+
+        Raises InputError when a detector cannot read its part.
+        """
+        for detector in self._detectors:
+            state: Mapping[str, Any] | None = baseline.detectors.get(detector.spec.name)
+            if state is None:
+                raise InputError(f"the baseline knows nothing of the detector {detector.spec.name}: learn it again")
+            try:
+                detector.restore(state)
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"the baseline's part for {detector.spec.name} cannot be read: {error!r}") from error
+        self._triage.restore(findings)
+        self._windows, self._learnt_from, self._learnt_until = baseline.windows, baseline.learnt_from, baseline.learnt_until
+        self._state = BaselineState.ACTIVE
+
+    # -- the road --
+
+    def _gather(self, source: str) -> Gather:
+        if source not in self._gathers:
+            self._gathers[source] = Gather(source, edge=self._learn_until)
+        return self._gathers[source]
+
+    def _windows_in(self, windows: Iterable[Window]) -> list[Finding]:
+        changed: list[Finding] = []
+        for window in windows:
+            if self.learning and self._learn_until is not None and window.start >= self._learn_until:
+                self.activate()
+            changed += self._one(self._enriched(window))
+        return _latest(changed)
+
+    def _enriched(self, window: Window) -> Window:
+        """With the values that its own messages carry."""
+        self._inventory.observe(window)
+        if not len(window.messages):
+            return window
+        seen = wire_readings(window.messages, self._tag_map)
+        commands = window.commands
+        if self._tag_map is not None:
+            passive = wire_commands(window.messages, self._tag_map)
+            commands += passive
+            self._commands += passive
+            for command in passive:
+                self._triage.command(command)  # the fold of this very window reports what it changes
+            if len(seen):
+                self._readings.append(seen)
+            for kept in (self._commands, self._readings):
+                excess = len(kept) - MAX_UNTAKEN
+                if excess > 0:
+                    del kept[:excess]
+                    self.untaken_dropped += excess
+        return Window(
+            source=window.source,
+            start=window.start,
+            end=window.end,
+            messages=window.messages,
+            flows=window.flows,
+            readings=Readings.concat([window.readings, seen]),
+            residuals=window.residuals,
+            commands=commands,
+        )
+
+    def _one(self, window: Window) -> list[Finding]:
+        if self.learning and self._learn_until is not None:
+            self._learn(window)
+            return []
+        detections: list[Detection] = [found for detector in self._detectors for found in detector.score(window)]
+        if self.learning and not self._judging_only:
+            if any(detection.severity >= Severity.HIGH for detection in detections):
+                self._withheld += 1
+            else:
+                self._learn(window)
+        findings = self._triage.fold(detections)
+        self._watch_drift(detections)
+        return findings
+
+    def _learn(self, window: Window) -> None:
+        for detector in self._detectors:
+            detector.learn(window)
+        self._windows += 1
+        self._learnt_from = min(self._learnt_from or window.start, window.start)
+        self._learnt_until = max(self._learnt_until, window.end)
+
+    def _watch_drift(self, detections: Sequence[Detection]) -> None:
+        self._habits += sum(detection.cause.startswith("habit:") for detection in detections)
+        if self._state is BaselineState.ACTIVE and self._habits > _DRIFT_HABITS:
+            self._state = after_event(self._state, BaselineEvent.DRIFT)
+
+
+def _latest(findings: Iterable[Finding]) -> list[Finding]:
+    """Each finding once, in its newest form, oldest finding first."""
+    newest = {finding.id: finding for finding in findings}
+    return sorted(newest.values(), key=lambda finding: (finding.first_seen, finding.first_frame, finding.id))

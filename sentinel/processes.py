@@ -1,0 +1,101 @@
+"""From settings to processes: which there are, and what each is told.
+
+Each child reads one JSON file in the run directory, written anew at every start of the appliance.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from collectors.outbox import Outbox
+from sentinel.clock import Clock
+from sentinel.model.codec import to_jsonable
+from sentinel.model.observation import Outage
+from sentinel.places import Places
+from sentinel.settings import Settings
+from sentinel.supervisor import Process, Report, python
+from sentinel.twin.plant import load_plant
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # small arrays: threads would only fight over the cores
+
+
+def processes(settings: Settings, places: Places) -> list[Process]:
+    """The brain first; the order matters to nobody else, for all of them connect again and again."""
+    tags = [to_jsonable(tag) for tag in load_plant(places.plant).tags.tags] if settings.appliance.plant else []
+    found = [_process("brain", "sentinel.app", places.settings)]
+    if settings.appliance.plant:
+        told = {
+            "plant": str(places.plant),
+            "socket": str(places.court),
+            "members": settings.court.members,
+            "horizon_s": settings.court.horizon_s,
+        }
+        found.append(_process("court", "sandbox", _write(places, "court", told)))
+    if settings.enforce.enforcer == "nftables":
+        told = {
+            "socket": str(places.enforcer),
+            "journal": str(places.directory / "enforcer.jsonl"),
+            "never_cut": list(settings.enforce.never_cut),
+            "brain_uid": os.getuid(),
+        }
+        child = _process("enforcer", "sentinel.respond.enforcers", _write(places, "enforcer", told), settings.enforce.namespace)
+        found.append(child)
+    for capture in settings.capture:
+        told = {"name": capture.name, "intake": str(places.intake), "interfaces": list(capture.interfaces)}
+        found.append(_collector("capture", capture.name, told, places, capture.namespace))
+    for gate in settings.gate:
+        told = {
+            "name": gate.name,
+            "intake": str(places.intake),
+            "directory": str(places.run),
+            "listen": gate.listen,
+            "upstream": gate.upstream,
+            "deadline_ms": gate.deadline_ms,
+            "unknown_tag": gate.unknown_tag,
+            "observe": gate.observe,
+            "tags": tags,
+        }
+        found.append(_collector("gate", gate.name, told, places, gate.namespace))
+    for poll in settings.poll_modbus:
+        told = {"name": poll.name, "intake": str(places.intake), "server": poll.server, "period_s": poll.period_s, "source": poll.source}
+        found.append(_collector("poll-modbus", poll.name, told | {"tags": tags}, places, poll.namespace))
+    for subscription in settings.poll_opcua:
+        told = {"name": subscription.name, "intake": str(places.intake), "url": subscription.url, "period_ms": subscription.period_ms}
+        found.append(_collector("poll-opcua", subscription.name, told | {"tags": tags}, places, subscription.namespace))
+    return found
+
+
+def _collector(kind: str, name: str, told: dict[str, Any], places: Places, namespace: str) -> Process:
+    return _process(name, "collectors", _write(places, name, told), namespace, kind)
+
+
+def _process(name: str, module: str, file: Path, namespace: str = "", *arguments: str) -> Process:
+    return Process(name=name, argv=python("-m", module, *arguments, str(file)), namespace=namespace, environment=_ONE_THREAD)
+
+
+def _write(places: Places, name: str, told: dict[str, Any]) -> Path:
+    file = places.run / f"{name}.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    return file
+
+
+@contextlib.asynccontextmanager
+async def reporting(places: Places, clock: Clock) -> AsyncIterator[Report]:
+    """How the supervisor tells the brain of outages: as any collector does, so that a brain that is away hears of them when it is back."""
+    outbox = Outbox(places.intake, "supervisor", lambda _: None, clock=clock)
+
+    async def report(outage: Outage) -> None:
+        await outbox.outage(outage)
+
+    sending = asyncio.create_task(outbox.run(), name="supervisor's outbox")
+    try:
+        yield report
+    finally:
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending

@@ -1,0 +1,399 @@
+"""The demo's story: the appliance beside the reference plant, an operator, an attacker, and the two people who answer.
+
+Told as it happens, one line a step.  Nothing is staged: every figure is taken from what the processes themselves report (the attacker
+knows when it was cut, the operator counts what it lost), and every step of the two people is a call of the API with their own certificate.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sentinel import settings as configuration
+from sentinel.access import Access
+from sentinel.access import certificates as c
+from sentinel.access.authority import write_private
+from sentinel.clock import Clock
+from sentinel.demo import topology
+from sentinel.demo.topology import Setting
+from sentinel.demo.wiring import PLANT_FILE
+from sentinel.errors import TransientError
+from sentinel.model.time import NS_PER_MS
+from sentinel.places import Places
+from sentinel.processes import processes, reporting
+from sentinel.records import Records
+from sentinel.settings import Settings
+from sentinel.supervisor import Supervisor, python
+
+PEOPLE = {"rita": ("analyst", "responder"), "anna": ("analyst", "approver"), "ada": ("admin",), "olaf": ("viewer", "engineer")}
+READY_S, LEARNT_S, FOUND_S, CUT_S = 60.0, 120.0, 30.0, 30.0
+AFTERWARDS_S = 8.0  # how long operator and plant are watched after the cut
+_PERIOD_S = 0.2
+_READING_S = 2.0  # rita reads the finding before she asks for anything
+
+_HEARD = ("plc", "hmi")  # of the box: what reaches the plant, and what the operator says to the gate; each frame once
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Result:
+    """What ``--json`` prints.  Times in s or ms as named; None = that step was not reached."""
+
+    enforced_by: str
+    seconds_to_active: float | None = None
+    frame_to_finding_ms: float | None = None
+    verdict: str | None = None
+    approval_to_cut_ms: float | None = None
+    operator_lost: int | None = None
+    audit_ok: bool | None = None
+    finding: str | None = None
+    title: str | None = None
+    held: bool | None = None  # the write was refused before it reached the plant
+    problem: str | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """The attack was cut, the operator lost nothing, the audit chain verifies."""
+        return self.approval_to_cut_ms is not None and self.operator_lost == 0 and self.audit_ok is True
+
+
+@dataclass(slots=True)
+class Actor:
+    """A process of the cast and the JSON lines that it says."""
+
+    name: str
+    child: asyncio.subprocess.Process
+    lines: "asyncio.Queue[Mapping[str, Any]]" = field(default_factory=asyncio.Queue)
+
+    async def hear(self) -> None:
+        assert self.child.stdout is not None
+        async for line in self.child.stdout:
+            self.lines.put_nowait(json.loads(line))
+
+    def forget(self) -> None:
+        """What was said so far."""
+        while not self.lines.empty():
+            self.lines.get_nowait()
+
+    async def until(self, *events: str, within_s: float) -> Mapping[str, Any]:
+        """The next line of one of these kinds; others are passed over.  Raises TransientError when it does not come."""
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    line = await self.lines.get()
+                    if line.get("event") in events:
+                        return line
+        except TimeoutError as error:
+            raise TransientError(f"the {self.name} did not say {' or '.join(events)} within {within_s:.0f} s") from error
+
+    async def end(self) -> None:
+        if self.child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.child.send_signal(signal.SIGTERM)
+        await self.child.wait()
+
+
+class Person:
+    """Calls the API with a certificate of its own."""
+
+    def __init__(self, name: str, url: str, people: Path) -> None:
+        context = ssl.create_default_context(cafile=str(people / "ca.pem"))
+        context.load_cert_chain(people / f"{name}.pem", people / f"{name}.key")
+        self.name = name
+        self.client = httpx.AsyncClient(base_url=url, verify=context, timeout=10.0, trust_env=False)
+
+    async def get(self, path: str, **parameters: Any) -> Any:
+        answer = await self.client.get(path, params=parameters)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        answer = await self.client.post(path, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def changes(self, after: int) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+        """New and changed findings and actions, as the server sends them."""
+        headers = {"Last-Event-ID": str(after)}
+        async with self.client.stream("GET", "/events", headers=headers, timeout=httpx.Timeout(10.0, read=60.0)) as stream:
+            kind = ""
+            async for line in stream.aiter_lines():
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    yield kind, json.loads(value)
+
+
+class Story:
+    def __init__(self, places: Places, settings: Settings, setting: Setting, clock: Clock, tell: Tell, case: str) -> None:
+        self.places = places
+        self.settings = settings
+        self.setting = setting
+        self.clock = clock
+        self.tell = tell
+        self.case = case
+        self.people = places.settings.parent / "people"
+        self.url = f"https://{settings.api.host}:{settings.api.port}"
+        self.result = Result(enforced_by=settings.enforce.enforcer)
+        self.supervisor: Supervisor | None = None
+        self.waits = False  # the story is told; the stage stays up
+        self._revision = 0
+
+    async def run(self, until: asyncio.Event | None) -> Result:
+        """The whole story; then, with ``until``, stays up until it is set."""
+        self.enrol()
+        async with contextlib.AsyncExitStack() as stage:
+            plant = await self._enter(stage, "plant", "plc", modbus=self.setting.plant_modbus, opcua=self.setting.plant_opcua)
+            await plant.until("ready", within_s=READY_S)
+            self.tell(f"The plant is up: two tanks, a heater loop, a spindle; Modbus on {self.setting.plant_modbus}, OPC UA beside it.")
+            async with reporting(self.places, self.clock) as report:
+                self.supervisor = Supervisor(processes(self.settings, self.places), self.places.logs, self.clock, report)
+                running = asyncio.create_task(self.supervisor.run(), name="appliance")
+                try:
+                    operator = await self._beginning(stage)
+                    await self._opening(operator)
+                    await self._attack(stage)
+                    await self._end(operator, until)
+                except (TransientError, httpx.HTTPError) as error:
+                    self.result.problem = str(error)
+                    self.tell(f"The story broke off: {error}.  The processes' logs are in {self.places.logs}.")
+                finally:
+                    self.supervisor.stop()
+                    await running
+        return self.result
+
+    def enrol(self) -> None:
+        """The demo's people, straight from the box's authority, as an administrator would with `sentinel enrol`."""
+        records = Records(self.places.records, self.clock)
+        try:
+            access = Access(self.places.authority, records, self.clock)
+            self.people.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name, roles in PEOPLE.items():
+                key = c.new_key()
+                issued = access.issue(name, roles, key.public_key(), by="demo")
+                records.audit.append("demo", "enrol", name, "allow", roles=list(roles)).result()
+                write_private(self.people / f"{name}.key", c.key_pem(key))
+                write_private(self.people / f"{name}.pem", issued.certificate)
+            write_private(self.people / "ca.pem", issued.authorities)
+        finally:
+            records.close()
+
+    # the acts
+
+    async def _beginning(self, stage: contextlib.AsyncExitStack) -> Actor:
+        """Up, twin in step, operator at work, baseline learnt."""
+        began_s = self.clock.monotonic_s()
+        self.rita, self.anna, self.ada = (Person(name, self.url, self.people) for name in ("rita", "anna", "ada"))
+        for person in (self.rita, self.anna, self.ada):
+            stage.push_async_callback(person.client.aclose)
+        await self._until(READY_S, "the API answers", self._api_is_up)
+        by = self.settings.enforce.enforcer
+        self.tell(f"The appliance is up.  It enforces by {by}{'; it captures passively too' if self.settings.capture else ''}.")
+        operator = await self._enter(stage, "operator", "hmi", server=self.setting.gate, source=self.setting.operator)
+        await operator.until("started", within_s=READY_S)
+        self.tell("The operator works: polls four times a second, moves setpoints by routine.")
+        await self._until(READY_S, "the twin is in step", self._twin_is_in_step)
+        self.tell("The twin is in step with the plant.  The baseline learns:")
+        await self._until(LEARNT_S + self.settings.learning.lasts_s, "the baseline is active", self._is_active)
+        self.result.seconds_to_active = round(self.clock.monotonic_s() - began_s, 2)
+        health = await self.rita.get("/health")
+        learnt = health["learning"]
+        self._revision = health["records"]["revision"]
+        self.tell(f"The baseline is active after {self.result.seconds_to_active:.0f} s: {learnt['windows']} windows learnt.")
+        return operator
+
+    async def _opening(self, operator: Actor) -> None:
+        """The moment after a pump changeover.  A write that goes round the gate is in force until somebody takes it back; while it is, the
+        gate refuses what would let it do harm, the operator's own pump start included.  The next one is a routine's length away."""
+        operator.forget()
+        while True:
+            write = await operator.until("write", within_s=FOUND_S)
+            if write["tags"].get("P101.RUN"):
+                return
+
+    async def _attack(self, stage: contextlib.AsyncExitStack) -> None:
+        changes = self.rita.changes(self._revision)
+        stage.push_async_callback(changes.aclose)  # type: ignore[attr-defined]
+        attacker = await self._enter(
+            stage,
+            "attacker",
+            "att",
+            case=self.case,
+            target=self.setting.attacker_target,
+            source=self.setting.attacker,
+            namespace=self.setting.namespace("att"),
+            insist_ms=100.0,  # so that the moment of the cut is known to a tenth of a second
+            limit_s=LEARNT_S,
+        )
+        await attacker.until("started", within_s=READY_S)
+        self.tell(f"An attacker at {self.setting.attacker} comes in: case {self.case!r}.")
+        shot = await self._first_write(attacker)
+        finding = await self._finding(changes)
+        self.result.frame_to_finding_ms = round((self.clock.now() - shot["at_ns"]) / NS_PER_MS, 1)
+        self.result.finding, self.result.title = finding["id"], finding["title"]
+        verdict = await self.rita.get(f"/verdicts/{finding['verdicts'][-1]}")
+        self.result.verdict = verdict["judgement"]
+        self.tell(f"Finding after {self.result.frame_to_finding_ms:.0f} ms: {finding['title']} [{', '.join(finding['techniques'])}].")
+        self.tell(f"The twin's verdict: {verdict['judgement']}, {verdict['intent']}: {verdict['reason']}.")
+        await self._answer(finding["id"], changes, attacker)
+
+    async def _first_write(self, attacker: Actor) -> Mapping[str, Any]:
+        while True:
+            shot = await attacker.until("request", within_s=FOUND_S)
+            if shot.get("tag"):
+                refused = str(shot["answer"]).startswith("exception")
+                self.result.held = refused
+                fate = "held by the gate and refused" if refused else "it reaches the plant; what is heard of it is judged"
+                self.tell(f"The attacker {shot['says']}: {fate} ({shot['answer']}, {shot['ms']:.0f} ms).")
+                return shot
+
+    async def _finding(self, changes: AsyncIterator[tuple[str, Mapping[str, Any]]]) -> Mapping[str, Any]:
+        """The first one about the attacker that carries a verdict of unsafe."""
+        try:
+            async with asyncio.timeout(FOUND_S):
+                async for kind, value in changes:
+                    if kind == "finding" and value["verdicts"] and self.setting.attacker in value["assets"]:
+                        verdict = await self.rita.get(f"/verdicts/{value['verdicts'][-1]}")
+                        if verdict["judgement"] == "unsafe":
+                            return value
+        except TimeoutError as error:
+            raise TransientError(f"no finding with an unsafe verdict within {FOUND_S:.0f} s") from error
+        raise TransientError("the event stream ended")
+
+    async def _answer(self, finding: str, changes: AsyncIterator[tuple[str, Mapping[str, Any]]], attacker: Actor) -> None:
+        """One person asks, another approves, the attacker falls silent."""
+        action = await self._proposal(finding, changes)
+        self.tell(f"Proposed: quarantine of {action['target']} by {action['enforcer']}, for {action['lasts_s']:.0f} s.")
+        await asyncio.sleep(_READING_S)
+        asked = await self.rita.post(f"/actions/{action['id']}/request", {"reason": "demo"})
+        rehearsal = asked["rehearsal"]
+        ends = ", ".join(rehearsal["cut"]) or "no conversation"
+        self.tell(f"rita asks for it.  Rehearsed: it ends {ends}; {rehearsal['kept']} other conversations go on.")
+        approved_ns = self.clock.now()
+        await self.anna.post(f"/actions/{action['id']}/approve")
+        self.tell("anna approves it.")
+        cut = await attacker.until("cut", "summary", within_s=CUT_S)
+        if cut["event"] != "cut":
+            raise TransientError("the attacker ended without being cut")
+        self.result.approval_to_cut_ms = round((cut["at_ns"] - approved_ns) / NS_PER_MS, 1)
+        self.tell(f"The attacker is cut off {self.result.approval_to_cut_ms:.0f} ms after the approval ({cut['answer']}).")
+
+    async def _proposal(self, finding: str, changes: AsyncIterator[tuple[str, Mapping[str, Any]]]) -> Mapping[str, Any]:
+        for known in (await self.rita.get("/actions", finding=finding, status="proposed"))["items"]:
+            return dict(known)
+        try:
+            async with asyncio.timeout(FOUND_S):
+                async for kind, value in changes:
+                    if kind == "action" and value["finding"] == finding and value["state"] == "proposed":
+                        return value
+        except TimeoutError as error:
+            raise TransientError(f"no action was proposed within {FOUND_S:.0f} s") from error
+        raise TransientError("the event stream ended")
+
+    async def _end(self, operator: Actor, until: asyncio.Event | None) -> None:
+        """Operator and plant go on; then the accounts."""
+        with contextlib.suppress(TransientError):
+            lost = await operator.until("lost", within_s=AFTERWARDS_S)
+            self.tell(f"The operator lost a request: {lost}.")
+        verification = await self.ada.get("/audit/verification")
+        self.result.audit_ok = verification["broken"] is None and verification["problem"] is None
+        self.tell(f"The audit chain of {verification['rows']} entries {'verifies' if self.result.audit_ok else 'IS BROKEN'}.")
+        if until is not None:
+            self.tell("Operator and plant go on.  Ctrl-C ends everything.")
+            self.tell(f"API: {self.url}  pages: {self.url}/docs  logs: {self.places.logs}")
+            files = f"--cacert {self.people}/ca.pem --cert {self.people}/rita.pem --key {self.people}/rita.key"
+            self.tell(f"curl {files} {self.url}/findings")
+            self.waits = True
+            await until.wait()
+        await operator.end()
+        summary = await operator.until("summary", within_s=CUT_S)
+        self.result.operator_lost = sum(summary["lost"].values()) if isinstance(summary["lost"], dict) else int(summary["lost"])
+        self.tell(f"The operator sent {summary['requests']} requests and lost {self.result.operator_lost}.")
+
+    # what is waited for
+
+    async def _until(self, within_s: float, what: str, is_so: Callable[[], Any]) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                while not await is_so():  # noqa: ASYNC110  what is waited for is another process's state
+                    await asyncio.sleep(_PERIOD_S)
+        except TimeoutError as error:
+            raise TransientError(f"not within {within_s:.0f} s: {what}") from error
+
+    async def _api_is_up(self) -> bool:
+        try:
+            await self.rita.get("/health")
+        except httpx.TransportError:
+            return False
+        return True
+
+    async def _twin_is_in_step(self) -> bool:
+        answer = await self.rita.client.get("/twin/health")
+        return answer.status_code == httpx.codes.OK and answer.json()["grade"] == "in_step"
+
+    async def _is_active(self) -> bool:
+        learning = (await self.rita.get("/health"))["learning"]
+        share = min(1.0, learning["since_s"] / max(learning["lasts_s"], 1e-9))
+        self.tell(f"\r[{'#' * round(30 * share):<30}] {100 * share:3.0f} %  {learning['windows']} windows, {learning['assets']} assets")
+        return bool(learning["state"] != "learning")
+
+    # the cast
+
+    async def _enter(self, stage: contextlib.AsyncExitStack, name: str, role: str, **config: Any) -> Actor:
+        """Start one of the cast where its role lives; it ends with the stage."""
+        file = self.places.run / f"demo-{name}.json"
+        file.write_text(json.dumps({"plant": str(PLANT_FILE), **config}), encoding="utf-8")
+        argv = self.setting.argv(role, *python("-m", f"sentinel.demo.{name}", str(file)))
+        with (self.places.logs / f"demo-{name}.log").open("wb") as log:
+            child = await asyncio.create_subprocess_exec(
+                *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True
+            )
+        actor = Actor(name, child)
+        hearing = asyncio.create_task(actor.hear(), name=f"hear the {name}")
+        stage.callback(hearing.cancel)
+        stage.push_async_callback(actor.end)
+        return actor
+
+
+def settings_for(setting: Setting, port: int, learn_s: float) -> Settings:
+    """The appliance as the demo runs it: embedded defaults, the reference plant's file, a short time to learn."""
+    box = setting.namespace("box")
+    host = setting.plant_modbus.partition(":")[0]
+    return Settings(
+        appliance=configuration.Appliance(name="demo", directory="data", plant=str(PLANT_FILE)),
+        learning=configuration.Learning(lasts_s=learn_s),
+        api=configuration.Api(port=port, enrol_port=0),
+        enforce=configuration.Enforce(enforcer="nftables" if box else "gate", namespace=box, never_cut=(host, setting.operator)),
+        capture=(configuration.Capture(interfaces=_HEARD, namespace=box),) if box else (),
+        gate=(configuration.Gate(listen=setting.gate, upstream=setting.plant_modbus, namespace=box, observe=not box),),
+        poll_modbus=(configuration.PollModbus(server=setting.plant_modbus, period_s=0.5, namespace=box),),
+        poll_opcua=(configuration.PollOpcua(url=f"opc.tcp://{setting.plant_opcua}/", namespace=box),),
+    )
+
+
+@contextlib.contextmanager
+def stage_for(routed: bool) -> Iterator[Setting]:
+    """The setting: network namespaces of its own where that is possible and wanted, else loopback."""
+    if routed:
+        with topology.namespaces() as setting:
+            yield setting
+    else:
+        yield topology.loopback()
+
+
+def prepare(directory: Path, settings: Settings) -> Places:
+    file = directory / "sentinel.toml"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.write_text(configuration.write(settings), encoding="utf-8")
+    places = Places.of(settings, file)
+    places.make()
+    return places
