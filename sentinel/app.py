@@ -124,11 +124,17 @@ def _familiarity(brain: Brain, command: Command) -> Familiarity:
 
 
 def _rules(settings: Settings) -> Rules:
-    return Rules(never_cut=frozenset(AssetId(address) for address in settings.enforce.never_cut))
+    """The plant's controllers are those that the settings poll or put behind a gate; conduits show further ones."""
+    return Rules(
+        never_cut=frozenset(AssetId(address) for address in settings.enforce.never_cut),
+        controllers=frozenset(AssetId(address) for address in settings.controllers()),
+        appliance=frozenset(AssetId(address) for address in settings.own_addresses()),
+    )
 
 
 def _refusal(brain: Brain, target: AssetId, now: Instant) -> str | None:
-    return refusal(target, brain.rules(), brain.assets, brain.conduits, now)
+    in_force = brain.actions.in_force() if brain.actions is not None else ()
+    return refusal(target, brain.rules(), brain.assets, brain.conduits, now, in_force)
 
 
 def _enforcers(settings: Settings, places: Places, intake: Intake, clock: Clock) -> Mapping[str, Enforcer]:

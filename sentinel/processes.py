@@ -39,7 +39,7 @@ def processes(settings: Settings, places: Places) -> list[Process]:
         told = {
             "socket": str(places.enforcer),
             "journal": str(places.directory / "enforcer.jsonl"),
-            "never_cut": list(settings.enforce.never_cut),
+            "never_cut": sorted({*settings.enforce.never_cut, *settings.controllers(), *settings.own_addresses()}),
             "brain_uid": os.getuid(),
         }
         child = _process("enforcer", "sentinel.respond.enforcers", _write(places, "enforcer", told), settings.enforce.namespace)

@@ -8,6 +8,8 @@ import difflib
 import ipaddress
 import re
 import tomllib
+import urllib.parse
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,30 @@ class Settings:
                 ipaddress.ip_address(address)
             except ValueError as error:
                 raise ConfigError("enforce.never_cut", f"{address!r} is not an IP address") from error
+
+    def controllers(self) -> tuple[str, ...]:
+        """Addresses of the servers behind gates and polls."""
+        servers = [gate.upstream for gate in self.gate] + [poll.server for poll in self.poll_modbus]
+        servers += [urllib.parse.urlsplit(subscription.url).netloc for subscription in self.poll_opcua]
+        return _addresses(servers)
+
+    def own_addresses(self) -> tuple[str, ...]:
+        """Where the gates listen and the polls come from, as far as the settings say."""
+        return _addresses([gate.listen for gate in self.gate] + [f"{poll.source}:0" for poll in self.poll_modbus])
+
+
+def _addresses(endpoints: Iterable[str]) -> tuple[str, ...]:
+    """The IP addresses among "address:port" texts, each once; what is no address is the collector's to refuse."""
+    found: dict[str, None] = {}
+    for endpoint in endpoints:
+        host = endpoint.rpartition(":")[0].strip("[]")
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            continue
+        if not address.is_unspecified:
+            found[str(address)] = None
+    return tuple(found)
 
 
 _SINGLE: dict[str, type] = {"appliance": Appliance, "learning": Learning, "api": Api, "court": Court, "enforce": Enforce}

@@ -50,3 +50,19 @@ def test_what_is_not_understood_is_refused_where_it_stands(text: str, where: str
         settings.parse(text, "f.toml")
     assert caught.value.where == where
     assert says in caught.value.problem
+
+
+def test_addresses_of_controllers_and_of_the_box_are_read_from_the_sections() -> None:
+    given = settings.Settings(
+        gate=(
+            settings.Gate(listen="0.0.0.0:502", upstream="10.0.0.10:502"),
+            settings.Gate(name="b", listen="10.0.0.2:502", upstream="plc:1"),
+        ),
+        poll_modbus=(
+            settings.PollModbus(server="[fd00::10]:502", source="10.0.0.5"),
+            settings.PollModbus(name="c", server="10.0.0.10:502"),
+        ),
+        poll_opcua=(settings.PollOpcua(url="opc.tcp://10.0.0.11:4840/x"),),
+    )
+    assert given.controllers() == ("10.0.0.10", "fd00::10", "10.0.0.11")
+    assert given.own_addresses() == ("10.0.0.2", "10.0.0.5")
