@@ -1,0 +1,95 @@
+"""A compiled plant as values: what it takes in, what it shows, what it watches, and its machine code.
+
+In: a `Plant`.  Out: `Model`, immutable, whose digest names plant file and engine.  Units here are the tags' own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sentinel.model.ids import Digest
+from sentinel.model.tags import TagRole
+from sentinel.twin.expression import Expression, Op, leaf
+from sentinel.twin.kernel import Kernel
+from sentinel.twin.plant import Plant
+from sentinel.twin.units import Unit, unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """A writable tag that moves something in the twin."""
+
+    tag: str
+    unit: str
+    role: TagRole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a rollout can record: a process value, an alarm, or a controller's output."""
+
+    tag: str
+    unit: str
+    low: float
+    high: float
+    role: TagRole
+    measure: Unit
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """An invariant as the engine watches it, in the order of the rows of `Rollout.robustness`."""
+
+    name: str
+    tag: str
+    limit: float  # in `unit`
+    is_upper: bool
+    unit: str
+    severity: str
+    impact: str | None  # ATT&CK technique id
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Model:
+    """A compiled plant.  ``error``: per output tag the step-halving error, the largest difference in its unit between this step and half
+    of it over ten minutes of setpoint changes."""
+
+    plant: Plant
+    digest: Digest
+    kernel: Kernel
+    states: tuple[str, ...]  # "T101.level"
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    invariants: tuple[Watched, ...]
+    step_s: float
+    error: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def output_rows(self) -> Mapping[str, int]:
+        return {output.tag: row for row, output in enumerate(self.outputs)}
+
+    @property
+    def input_rows(self) -> Mapping[str, int]:
+        return {given.tag: row for row, given in enumerate(self.inputs)}
+
+
+def outputs_of(plant: Plant) -> tuple[Output, ...]:
+    tags = plant.tags.by_name
+    measured: list[tuple[str, Unit, Expression]] = [(sensor.tag.name, sensor.unit, sensor.expression) for sensor in plant.sensors]
+    alarms = [(one.alarm, unit("1"), one.condition) for one in plant.interlocks if one.alarm]
+    driven = [
+        (given.tag.name, given.unit, leaf(Op.OUTPUT, given.controller, given.unit.dimension)) for given in plant.inputs if given.controller
+    ]
+    return tuple(
+        Output(
+            tag=name,
+            unit=measure.name,
+            low=tags[name].low,
+            high=tags[name].high,
+            role=tags[name].role,
+            measure=measure,
+            expression=expression,
+        )
+        for name, measure, expression in (*measured, *alarms, *driven)
+    )

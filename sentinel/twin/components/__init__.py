@@ -1,0 +1,17 @@
+"""The catalogue of component kinds.  To add one: one file here, one line below; the contract suite then runs over it."""
+
+from sentinel.twin.component import Kind
+from sentinel.twin.components import bearing, circulator, coolant_loop, heater, pipe, pump, spindle, tank, thermal_mass, valve
+
+CATALOGUE: tuple[Kind, ...] = (
+    tank.KIND,
+    pump.KIND,
+    pipe.KIND,
+    valve.KIND,
+    thermal_mass.KIND,
+    heater.KIND,
+    circulator.KIND,
+    spindle.KIND,
+    bearing.KIND,
+    coolant_loop.KIND,
+)

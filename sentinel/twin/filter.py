@@ -1,0 +1,72 @@
+"""One reading corrects an ensemble: the serial ensemble square-root filter of Whitaker and Hamill (Monthly Weather Review 130, 2002).
+
+In: rows (quantities) by members, one row of which forecasts the reading.  Out: the same rows, corrected in place.  No random numbers: the
+anomalies shrink by exactly what was learnt.  `blocks` says which quantities can influence which sensor at all; correlations between blocks
+are chance and are left out.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentinel.twin.expression import Expression, Op, leaves
+from sentinel.twin.plant import Plant
+
+F8 = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+
+def correct(rows: F8, gains: F8, forecast: int, value: float, variance: float) -> None:
+    """`rows[forecast]` predicts `value`, read with `variance`.  `gains` (one per row, 0 to 1) damps or bars what may be corrected."""
+    predicted = rows[forecast].copy()
+    mean = predicted.mean()
+    anomaly = predicted - mean
+    members = rows.shape[1]
+    spread = float(anomaly @ anomaly) / (members - 1)
+    total = spread + variance
+    covariance = rows @ anomaly / (members - 1)
+    gain = gains * covariance / total
+    shrink = 1.0 / (1.0 + np.sqrt(variance / total))
+    rows += np.outer(gain, (value - mean) - shrink * anomaly)
+
+
+def blocks(plant: Plant, outputs: Sequence[Expression]) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Block numbers of states, controllers, parameters and outputs: parts of the plant that nothing connects have different ones."""
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def find(key: tuple[str, str]) -> tuple[str, str]:
+        while parent.setdefault(key, key) != key:
+            key = parent[key]
+        return key
+
+    def touched(roots: Iterable[Expression]) -> list[tuple[str, str]]:
+        roots = list(roots)
+        return [
+            (kind, name)
+            for op, kind in ((Op.STATE, "state"), (Op.PARAMETER, "parameter"), (Op.OUTPUT, "controller"), (Op.INTEGRAL, "controller"))
+            for name in sorted(leaves(roots, op))
+        ]
+
+    def join(keys: Iterable[tuple[str, str]]) -> None:
+        first, *others = keys
+        for other in others:
+            parent[find(other)] = find(first)
+
+    for state in plant.states:
+        join([("state", state.name), *touched([state.derivative])])
+    for controller in plant.controllers:
+        join([("controller", controller.name), *touched(controller.scan())])
+    for i, output in enumerate(outputs):
+        join([("output", str(i)), *touched([output])])
+    numbers: dict[tuple[str, str], int] = {}
+
+    def number(key: tuple[str, str]) -> int:
+        return numbers.setdefault(find(key), len(numbers))
+
+    return (
+        np.array([number(("state", state.name)) for state in plant.states], np.int64),
+        np.array([number(("controller", controller.name)) for controller in plant.controllers], np.int64),
+        np.array([number(("parameter", parameter.name)) for parameter in plant.parameters], np.int64),
+        np.array([number(("output", str(i))) for i in range(len(outputs))], np.int64),
+    )

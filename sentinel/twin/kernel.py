@@ -1,0 +1,377 @@
+"""The compiled stepper: a plant's expression graph as LLVM vector code, eight members per lane, built in memory without a compiler.
+
+Only IEEE operations that every processor rounds alike are emitted (add, subtract, multiply, divide, square root, compare, select), without
+fast-math and without fused multiply-add: the same snapshot gives the same bits on every machine.  One call advances all groups of eight
+members by a number of equal steps; per step it scans controllers and interlocks, integrates, checks bounds, holds states at their stops and
+watches the invariants.  The call releases the interpreter lock.
+
+Layout: structure of arrays, one row per quantity, `stride` members (a multiple of eight) per row, SI throughout.
+"""
+
+import ctypes
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+from sentinel.twin.expression import Expression, Op, walk
+from sentinel.twin.plant import Plant
+
+LANES = 8
+VEC = f"<{LANES} x double>"
+_MASK = f"<{LANES} x i1>"
+_COMPARISONS = {Op.MINIMUM: "olt", Op.MAXIMUM: "ogt"}
+_BINARY = {Op.ADD: "fadd", Op.SUBTRACT: "fsub", Op.MULTIPLY: "fmul", Op.DIVIDE: "fdiv"}
+
+Run = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """`run(groups, stride, steps, dt, t0, states, controllers, parameters, inputs, robustness, violation, valid, every, first, slots, rows,
+    record)`: every `every` steps, for the first time after `first`, a sample is written.  Pointers are to float64 rows; `slots` (int64, one
+    per output) is the row of a sample that takes the output, or -1.
+    """
+
+    run: Run
+    keep: tuple[object, ...]  # owns the machine code
+    processor: str  # "native" or "portable"
+
+
+def build(plant: Plant, outputs: Sequence[Expression], portable: bool = False) -> Kernel:
+    """Machine code for this processor; where LLVM does not know it, for any of its family."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    text = _Program(plant, outputs).text()
+    if not portable:
+        try:
+            return _compile(text, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), "native")
+        except RuntimeError:
+            pass  # an unknown processor: the plain instruction set of its family serves every one
+    return _compile(text, "", "", "portable")
+
+
+def _compile(text: str, cpu: str, features: str, processor: str) -> Kernel:
+    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
+    module = llvm.parse_assembly(text)
+    module.verify()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    pointer, whole, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+    signature = ctypes.CFUNCTYPE(None, whole, whole, whole, real, real, *(pointer,) * 7, whole, whole, pointer, whole, pointer)
+    return Kernel(run=signature(engine.get_function_address("run")), keep=(engine,), processor=processor)
+
+
+Leaf = Callable[[Expression], str]
+
+
+class _Program:
+    """Emits the text of one function."""
+
+    def __init__(self, plant: Plant, outputs: Sequence[Expression]) -> None:
+        self.plant = plant
+        self.outputs = tuple(outputs)
+        self.lines: list[str] = []
+        self._count = 0
+        self.state_rows = {state.name: i for i, state in enumerate(plant.states)}
+        self.controller_rows = {controller.name: i for i, controller in enumerate(plant.controllers)}
+        self.parameter_rows = {parameter.name: i for i, parameter in enumerate(plant.parameters)}
+        self.input_rows = {given.tag.name: i for i, given in enumerate(plant.inputs)}
+        self.interlock_rows = {interlock.name: i for i, interlock in enumerate(plant.interlocks)}
+        self.inputs: list[str] = []
+        self.parameters: list[str] = []
+        self.dt = ""
+
+    # -- single instructions
+
+    def put(self, instruction: str) -> str:
+        self._count += 1
+        name = f"%v{self._count}"
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def raw(self, line: str) -> None:
+        self.lines.append(line)
+
+    def constant(self, value: float) -> str:
+        return f"splat (double 0x{struct.pack('>d', value).hex().upper()})"
+
+    def binary(self, what: str, a: str, b: str) -> str:
+        return self.put(f"{what} {VEC} {a}, {b}")
+
+    def compare(self, how: str, a: str, b: str) -> str:
+        return self.put(f"fcmp {how} {VEC} {a}, {b}")
+
+    def select(self, mask: str, a: str, b: str) -> str:
+        return self.put(f"select {_MASK} {mask}, {VEC} {a}, {VEC} {b}")
+
+    def address(self, pointer: str, row: int) -> str:
+        """Of a group's lanes in a row."""
+        offset = self.put(f"mul i64 %stride, {row}")
+        at = self.put(f"add i64 {offset}, %lane")
+        return self.put(f"getelementptr double, ptr {pointer}, i64 {at}")
+
+    def load(self, pointer: str, row: int) -> str:
+        return self.put(f"load {VEC}, ptr {self.address(pointer, row)}, align 8")
+
+    def store(self, value: str, pointer: str, row: int) -> None:
+        self.raw(f"  store {VEC} {value}, ptr {self.address(pointer, row)}, align 8")
+
+    def splat(self, scalar: str) -> str:
+        one = self.put(f"insertelement {VEC} poison, double {scalar}, i64 0")
+        return self.put(f"shufflevector {VEC} {one}, {VEC} poison, <{LANES} x i32> zeroinitializer")
+
+    # -- expressions
+
+    def expressions(self, roots: Sequence[Expression], leaf: Leaf) -> list[str]:
+        values: dict[int, str] = {}
+        for node in walk(roots):
+            values[id(node)] = self._node(node, [values[id(argument)] for argument in node.arguments], leaf)
+        return [values[id(node)] for node in roots]
+
+    def _node(self, node: Expression, given: list[str], leaf: Leaf) -> str:
+        op = node.op
+        if op is Op.CONSTANT:
+            return self.constant(node.value)
+        if op in _BINARY:
+            return self.binary(_BINARY[op], *given)
+        if op in _COMPARISONS:
+            return self.select(self.compare(_COMPARISONS[op], *given), *given)
+        if op is Op.ROOT:
+            positive = self.select(self.compare("ogt", given[0], "zeroinitializer"), given[0], "zeroinitializer")
+            return self.put(f"call {VEC} @llvm.sqrt.v{LANES}f64({VEC} {positive})")
+        if op is Op.MAGNITUDE:
+            return self.put(f"call {VEC} @llvm.fabs.v{LANES}f64({VEC} {given[0]})")
+        if op is Op.GREATER:
+            return self.select(self.compare("ogt", *given), self.constant(1.0), "zeroinitializer")
+        if op is Op.WHERE:
+            return self.select(self.compare("ogt", given[0], self.constant(0.5)), given[1], given[2])
+        return leaf(node)
+
+    def leaves(self, states: Sequence[str], integrals: Sequence[str], outputs: Sequence[str], trips: Sequence[str]) -> Leaf:
+        rows: Mapping[Op, tuple[Mapping[str, int], Sequence[str]]] = {
+            Op.STATE: (self.state_rows, states),
+            Op.PARAMETER: (self.parameter_rows, self.parameters),
+            Op.INPUT: (self.input_rows, self.inputs),
+            Op.INTEGRAL: (self.controller_rows, integrals),
+            Op.OUTPUT: (self.controller_rows, outputs),
+            Op.TRIPPED: (self.interlock_rows, trips),
+        }
+
+        def leaf(node: Expression) -> str:
+            if node.op is Op.STEP:
+                return self.dt
+            names, values = rows[node.op]
+            return values[names[node.name]]
+
+        return leaf
+
+    # -- the function
+
+    def text(self) -> str:
+        self._open()
+        plant, n = self.plant, len(self.plant.states)
+        names = [f"s{i}" for i in range(n)]
+        names += [f"i{i}" for i in range(len(plant.controllers))] + [f"o{i}" for i in range(len(plant.controllers))]
+        names += [f"{kind}{i}" for kind in "rwp" for i in range(len(plant.invariants))] + ["ok"]
+        first = self._group_start()
+        self.raw("  br label %step")
+        self.raw("step:")
+        for name, start in zip(names, first, strict=True):
+            self.raw(f"  %{name} = phi {VEC} [ {start}, %group ], [ %n{name}, %latch ]")
+        self.raw("  %k = phi i64 [ 0, %group ], [ %k1, %latch ]")
+        self.raw("  %count = phi i64 [ %first, %group ], [ %count2, %latch ]")
+        self.raw("  %sample = phi i64 [ 0, %group ], [ %sample2, %latch ]")
+        self.raw("  %go = icmp slt i64 %k, %steps")
+        self.raw("  br i1 %go, label %body, label %done")
+        self.raw("body:")
+        following, record_leaf = self._step(names)
+        for name, value in zip(names, following, strict=True):
+            self.raw(f"  %n{name} = select i1 true, {VEC} {value}, {VEC} {value}")
+        self._record(record_leaf)
+        self.raw("done:")
+        self._group_end(names)
+        return "\n".join(self.lines) + "\n"
+
+    def _open(self) -> None:
+        pointers = ", ".join(f"ptr noalias %{name}" for name in ("state", "control", "parameter", "input", "robust", "violation", "valid"))
+        self.raw(f"declare {VEC} @llvm.sqrt.v{LANES}f64({VEC})")
+        self.raw(f"declare {VEC} @llvm.fabs.v{LANES}f64({VEC})")
+        self.raw(
+            f"define void @run(i64 %groups, i64 %stride, i64 %steps, double %dt, double %t0, {pointers}, i64 %every, i64 %first, "
+            f"ptr noalias %slot, i64 %rows, ptr noalias %record) #0 {{"
+        )
+        self.raw("entry:")
+        self.dt = self.splat("%dt")
+        for row in range(len(self.plant.inputs)):
+            at = self.put(f"getelementptr double, ptr %input, i64 {row}")
+            self.inputs.append(self.splat(self.put(f"load double, ptr {at}, align 8")))
+        self.raw("  br label %next")
+        self.raw("next:")
+        self.raw("  %g = phi i64 [ 0, %entry ], [ %g1, %done ]")
+        self.raw("  %more = icmp slt i64 %g, %groups")
+        self.raw("  br i1 %more, label %group, label %end")
+        self.raw("end:")
+        self.raw("  ret void")
+        self.raw("group:")
+        self.raw(f"  %lane = mul i64 %g, {LANES}")
+
+    def _group_start(self) -> list[str]:
+        """Loads a group and looks at the invariants once before the first step."""
+        plant = self.plant
+        self.parameters = [self.load("%parameter", row) for row in range(len(plant.parameters))]
+        states = [self.load("%state", row) for row in range(len(plant.states))]
+        integrals = [self.load("%control", 2 * row) for row in range(len(plant.controllers))]
+        outputs = [self.load("%control", 2 * row + 1) for row in range(len(plant.controllers))]
+        robust = [self.load("%robust", row) for row in range(len(plant.invariants))]
+        violation = [self.load("%violation", row) for row in range(len(plant.invariants))]
+        valid = self.load("%valid", 0)
+        distances = self._distances(self.leaves(states, integrals, outputs, self._trips(states, integrals, outputs)))
+        now = self.splat("%t0")
+        for row, distance in enumerate(distances):
+            robust[row] = self._smaller(distance, robust[row])
+            violation[row] = self._first(distance, violation[row], now)
+        return [*states, *integrals, *outputs, *robust, *violation, *distances, valid]
+
+    def _smaller(self, a: str, b: str) -> str:
+        return self.select(self.compare("olt", a, b), a, b)
+
+    def _first(self, distance: str, violation: str, when: str) -> str:
+        """The time of the first violation: `when`, if it is broken now and was never before."""
+        broken = self.compare("olt", distance, "zeroinitializer")
+        never = self.compare("oeq", violation, self.constant(float("inf")))
+        return self.select(self.put(f"and {_MASK} {broken}, {never}"), when, violation)
+
+    def _distances(self, leaf: Leaf) -> list[str]:
+        """Signed distance to each invariant's limit in SI; negative = broken."""
+        values = self.expressions([one.expression for one in self.plant.invariants], leaf)
+        result = []
+        for one, value in zip(self.plant.invariants, values, strict=True):
+            limit = self.constant(one.unit.to_si(one.limit))
+            result.append(self.binary("fsub", limit, value) if one.is_upper else self.binary("fsub", value, limit))
+        return result
+
+    def _trips(self, states: Sequence[str], integrals: Sequence[str], outputs: Sequence[str]) -> list[str]:
+        trips: list[str] = []
+        for one in self.plant.interlocks:  # an interlock that reads what another one trips comes after it
+            trips += self.expressions([one.tripped], self.leaves(states, integrals, outputs, trips))
+        return trips
+
+    def _step(self, names: Sequence[str]) -> tuple[list[str], Leaf]:
+        plant, n, c, m = self.plant, len(self.plant.states), len(self.plant.controllers), len(self.plant.invariants)
+        carried = [f"%{name}" for name in names]
+        states, integrals, outputs = carried[:n], carried[n : n + c], carried[n + c : n + 2 * c]
+        rest = carried[n + 2 * c :]
+        robust, violation, before, valid = rest[:m], rest[m : 2 * m], rest[2 * m : 3 * m], rest[3 * m]
+
+        trips = self._trips(states, integrals, outputs)
+        scans = [expression for controller in plant.controllers for expression in controller.scan()]
+        scanned = self.expressions(scans, self.leaves(states, integrals, outputs, trips))
+        integrals, outputs = scanned[0::2], scanned[1::2]
+
+        moved = self._integrate(states, integrals, outputs, trips)
+        for state, value in zip(plant.states, moved, strict=True):
+            inside = self.put(
+                f"and {_MASK} {self.compare('oge', value, self.constant(state.bounds[0]))}, "
+                f"{self.compare('ole', value, self.constant(state.bounds[1]))}"
+            )
+            valid = self.select(inside, valid, "zeroinitializer")
+        states = self._stopped(moved)
+
+        leaf = self.leaves(states, integrals, outputs, trips)
+        distances = self._distances(leaf)
+        step = self.put("sitofp i64 %k to double")
+        begun = self.splat(self.put(f"fadd double %t0, {self.put(f'fmul double {step}, %dt')}"))
+        for row, distance in enumerate(distances):
+            robust[row] = self._smaller(distance, robust[row])
+            # the limit is crossed where the straight line between two steps does
+            share = self.binary("fdiv", before[row], self.binary("fsub", before[row], distance))
+            crossed = self.binary("fadd", begun, self.binary("fmul", share, self.dt))
+            violation[row] = self._first(distance, violation[row], crossed)
+        return [*states, *integrals, *outputs, *robust, *violation, *distances, valid], leaf
+
+    def _stopped(self, states: Sequence[str]) -> list[str]:
+        """States held at their stops."""
+        result = []
+        for state, value in zip(self.plant.states, states, strict=True):
+            held, (low, high) = value, state.stops
+            leaf = self.leaves(states, (), (), ())
+            if low is not None:
+                limit = self.expressions([low], leaf)[0]
+                held = self.select(self.compare("ogt", held, limit), held, limit)
+            if high is not None:
+                limit = self.expressions([high], leaf)[0]
+                held = self.select(self.compare("olt", held, limit), held, limit)
+            result.append(held)
+        return result
+
+    def _integrate(self, states: Sequence[str], integrals: Sequence[str], outputs: Sequence[str], trips: Sequence[str]) -> list[str]:
+        roots = [state.derivative for state in self.plant.states]
+
+        def rates(at: Sequence[str]) -> list[str]:
+            return self.expressions(roots, self.leaves(at, integrals, outputs, trips))
+
+        def along(slopes: Sequence[str], h: str) -> list[str]:
+            return [self.binary("fadd", x, self.binary("fmul", h, slope)) for x, slope in zip(states, slopes, strict=True)]
+
+        half = self.binary("fmul", self.dt, self.constant(0.5))
+        k1 = rates(states)
+        if self.plant.method == "heun":
+            k2 = rates(along(k1, self.dt))
+            return along([self.binary("fadd", a, b) for a, b in zip(k1, k2, strict=True)], half)
+        k2 = rates(along(k1, half))
+        k3 = rates(along(k2, half))
+        k4 = rates(along(k3, self.dt))
+        sixth = self.binary("fmul", self.dt, self.constant(1.0 / 6.0))
+        slopes = []
+        for a, b, c, d in zip(k1, k2, k3, k4, strict=True):
+            inner = self.binary("fadd", b, c)
+            slopes.append(self.binary("fadd", self.binary("fadd", a, d), self.binary("fadd", inner, inner)))
+        return along(slopes, sixth)
+
+    def _record(self, leaf: Leaf) -> None:
+        """Every `every` steps the outputs that have a slot are written."""
+        self.raw("  %k1 = add i64 %k, 1")
+        self.raw("  %count1 = sub i64 %count, 1")
+        self.raw("  %due = icmp eq i64 %count1, 0")
+        self.raw("  br i1 %due, label %record0, label %latch")
+        for row, output in enumerate(self.outputs):
+            self.raw(f"record{row}:")
+            at = self.put(f"getelementptr i64, ptr %slot, i64 {row}")
+            slot = self.put(f"load i64, ptr {at}, align 8")
+            wanted = self.put(f"icmp sge i64 {slot}, 0")
+            self.raw(f"  br i1 {wanted}, label %write{row}, label %record{row + 1}")
+            self.raw(f"write{row}:")
+            value = self.expressions([output], leaf)[0]
+            line = self.put(f"add i64 {self.put('mul i64 %sample, %rows')}, {slot}")
+            place = self.put(f"add i64 {self.put(f'mul i64 {line}, %stride')}, %lane")
+            self.raw(f"  store {VEC} {value}, ptr {self.put(f'getelementptr double, ptr %record, i64 {place}')}, align 8")
+            self.raw(f"  br label %record{row + 1}")
+        self.raw(f"record{len(self.outputs)}:")
+        self.raw("  %sample1 = add i64 %sample, 1")
+        self.raw("  br label %latch")
+        last = f"%record{len(self.outputs)}"
+        self.raw("latch:")
+        self.raw(f"  %count2 = phi i64 [ %count1, %body ], [ %every, {last} ]")
+        self.raw(f"  %sample2 = phi i64 [ %sample, %body ], [ %sample1, {last} ]")
+        self.raw("  br label %step")
+
+    def _group_end(self, names: Sequence[str]) -> None:
+        n, c, m = len(self.plant.states), len(self.plant.controllers), len(self.plant.invariants)
+        for row in range(n):
+            self.store(f"%s{row}", "%state", row)
+        for row in range(c):
+            self.store(f"%i{row}", "%control", 2 * row)
+            self.store(f"%o{row}", "%control", 2 * row + 1)
+        for row in range(m):
+            self.store(f"%r{row}", "%robust", row)
+            self.store(f"%w{row}", "%violation", row)
+        self.store("%ok", "%valid", 0)
+        self.raw("  %g1 = add i64 %g, 1")
+        self.raw("  br label %next")
+        self.raw("}")
+        self.raw('attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }')

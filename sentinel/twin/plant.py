@@ -1,0 +1,101 @@
+"""A plant: components, wiring, controllers, interlocks, invariants, tags, and what is not known about each number.
+
+In: YAML (a path or a text).  Out: `Plant`, whose every quantity has been checked against what its component declares.  `ConfigError` says
+"file:line", what was found, what was expected, and the nearest known name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentinel.errors import ConfigError
+from sentinel.model.detection import Severity
+from sentinel.model.tags import Tag, TagMap
+from sentinel.twin.control import Controller, Interlock
+from sentinel.twin.document import parse_document
+from sentinel.twin.expression import Expression
+from sentinel.twin.units import Unit
+from sentinel.twin.wiring import Part, Wiring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncertainParameter:
+    name: str  # "P101.max_flow"
+    value: float
+    spread: float  # one standard deviation
+    positive: bool
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateEquation:
+    name: str  # "T101.level"
+    unit: Unit
+    derivative: Expression
+    start: Expression
+    stops: tuple[Expression | None, Expression | None]
+    bounds: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensor:
+    tag: Tag
+    unit: Unit
+    expression: Expression
+    accuracy: float  # in the tag's unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    tag: Tag
+    unit: Unit
+    start: float  # in the tag's unit
+    controller: str | None = None  # whose output it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invariant:
+    name: str
+    tag: Tag
+    expression: Expression
+    limit: float  # in the tag's unit
+    is_upper: bool
+    unit: Unit
+    severity: Severity
+    impact: str | None
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """All expressions are SI.  `inputs` are the writable tags that the twin models; others are in `tags` only."""
+
+    name: str
+    title: str
+    seed: int
+    text: str
+    method: str
+    step_s: float
+    parts: Mapping[str, Part]
+    wiring: Wiring
+    parameters: tuple[UncertainParameter, ...]
+    states: tuple[StateEquation, ...]
+    controllers: tuple[Controller, ...]
+    interlocks: tuple[Interlock, ...]
+    invariants: tuple[Invariant, ...]
+    sensors: tuple[Sensor, ...]
+    inputs: tuple[Input, ...]
+    tags: TagMap
+
+
+def load_plant(source: Path | str) -> Plant:
+    """From a file, or from a text that is handed in (then called "plant" in complaints)."""
+    from sentinel.twin.reader import Reader  # it builds what is declared here
+
+    if isinstance(source, Path):
+        try:
+            text = source.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(str(source), f"cannot be read: {error}") from error
+        return Reader(parse_document(text, str(source)), text).plant()
+    return Reader(parse_document(source, "plant"), source).plant()

@@ -1,0 +1,105 @@
+"""What the estimator watches: process values and controller outputs, how surely each is read, and what each may correct.
+
+In: a `Model`.  Out: `Sensing`, tables that never change; and `Forecast`, which advances an ensemble and says what would be read at its end.
+All numbers are SI; rows are observed tags in the order of `Sensing.tags`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentinel.twin.compiled import Model
+from sentinel.twin.ensemble import Ensemble, Recorder, Watch
+from sentinel.twin.expression import Op, evaluate
+from sentinel.twin.filter import blocks
+from sentinel.twin.tagging import DEFAULT_ACCURACY
+from sentinel.twin.units import Unit
+
+F8 = NDArray[np.float64]
+
+PARAMETER_GAIN = 0.2  # of the filter's own: slow, so that a transient is not taken for a change of the plant
+MODEL_ERROR = 0.005  # of the span: what equations of this kind leave out over half a minute
+DRIFT = 0.0005  # of the span per square root of a second: disturbances that are not modelled
+UNSEEN_DRIFT = 1e-5  # of the physical bounds, for a state that no tag shows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sensing:
+    """`gains`: rows of observed tags by columns of what they may correct (states, integrals, parameter scores, observed tags), 0 to 1.
+    `shows`: state row to the observed tag that reads it directly.  `driven`: output tag to its controller's row.
+    """
+
+    tags: tuple[str, ...]
+    rows: dict[str, int]
+    units: tuple[Unit, ...]
+    accuracy: F8
+    tolerance: F8
+    gains: F8
+    drift: F8
+    shows: dict[int, str]
+    driven: dict[str, int]
+    limits: tuple[tuple[float, float], ...]  # of each state: stops and physical bounds
+
+    @staticmethod
+    def of(model: Model, start: Ensemble) -> "Sensing":
+        plant = model.plant
+        tags = plant.tags.by_name
+        outputs = {one.tag: one for one in model.outputs}
+        controllers = {controller.name: row for row, controller in enumerate(plant.controllers)}
+        driven = {one.tag.name: controllers[one.controller] for one in plant.inputs if one.controller}
+        accuracy = {one.tag.name: one.accuracy for one in plant.sensors}
+        accuracy |= {name: DEFAULT_ACCURACY * (tags[name].high - tags[name].low) for name in driven}
+        names = tuple(accuracy)
+        units = tuple(outputs[name].measure for name in names)
+        spans = np.array([measure.scale * (tags[name].high - tags[name].low) for name, measure in zip(names, units, strict=True)])
+        states = {state.name: row for row, state in enumerate(plant.states)}
+        shows = {states[one.expression.name]: one.tag.name for one in plant.sensors if one.expression.op is Op.STATE}
+        rows = {name: row for row, name in enumerate(names)}
+        drift = [
+            DRIFT * spans[rows[shows[row]]] if row in shows else UNSEEN_DRIFT * (state.bounds[1] - state.bounds[0])
+            for row, state in enumerate(plant.states)
+        ]
+        limits = []
+        for state in plant.states:
+            low, high = state.stops
+            lowest = -math.inf if low is None else float(np.max(evaluate([low], start.value_of)[0]))
+            highest = math.inf if high is None else float(np.min(evaluate([high], start.value_of)[0]))
+            limits.append((max(lowest, state.bounds[0]), min(highest, state.bounds[1])))
+        in_states, in_controllers, in_parameters, in_outputs = blocks(plant, [outputs[name].expression for name in names])
+        column = in_outputs.reshape(-1, 1)
+        gains = np.hstack(
+            [in_states == column, in_controllers == column, PARAMETER_GAIN * (in_parameters == column), in_outputs == column]
+        ).astype(np.float64)
+        return Sensing(
+            tags=names,
+            rows=rows,
+            units=units,
+            accuracy=np.array([measure.scale * accuracy[name] for name, measure in zip(names, units, strict=True)]),
+            tolerance=MODEL_ERROR * spans,
+            gains=gains,
+            drift=np.array(drift),
+            shows=shows,
+            driven=driven,
+            limits=tuple(limits),
+        )
+
+    def hold(self, states: F8) -> None:
+        """States back to where they can be."""
+        for row, (low, high) in enumerate(self.limits):
+            np.clip(states[row], low, high, out=states[row])
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    model: Model
+    tags: tuple[str, ...]
+
+    def run(self, ensemble: Ensemble, span_s: float) -> F8:
+        """Advances; returns (tags, lanes) at the end."""
+        steps = max(1, math.ceil(span_s / self.model.step_s - 1e-9))
+        recorder = Recorder.of(self.model, self.tags, 1, ensemble.stride, steps)
+        ensemble.advance(steps, span_s / steps, 0.0, Watch.fresh(self.model, ensemble.stride), recorder)
+        predicted: F8 = recorder.buffer[0]
+        return predicted

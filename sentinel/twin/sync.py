@@ -1,0 +1,384 @@
+"""The estimator: readings in, an ensemble in step with the plant out, and an honest word on how well.
+
+An ensemble Kalman filter corrects states, controller integrals and (slowly, within their declared spreads) parameters; writable tags are
+replicated.  Beside it two free-running copies ("shadows") start in turn and are never corrected: readings are tested against them, so what
+a poisoned sensor makes the filter follow still stands out against the plant's own physics.  A tag that fails the test no longer corrects.
+
+Time comes in by `now` and by the readings' time of receipt; nothing here reads a clock.  The same calls give the same bits.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentinel.model.observation import Counters, Readings
+from sentinel.model.protocol import Quality
+from sentinel.model.time import NS_PER_S, Instant, seconds_between
+from sentinel.twin.engine import Model
+from sentinel.twin.ensemble import PARAMETER_LIMIT, Ensemble, Writes, check_writes, initial, parameters_at, scores_of
+from sentinel.twin.expression import evaluate
+from sentinel.twin.filter import correct
+from sentinel.twin.health import Monitor
+from sentinel.twin.sensing import Forecast, Sensing
+from sentinel.twin.snapshot import Grade, Health, Snapshot
+
+F8 = NDArray[np.float64]
+
+SLOT_NS = NS_PER_S // 10  # readings of one slot correct together
+MAX_GAP_S = 30.0  # a longer one is a step of the clock or an outage: the twin begins anew instead of running after it
+MAX_BACK_S = 2.0  # `advance` takes a larger step back for a step of the clock
+LATE_S = 2.0  # an older reading is refused
+MAX_PENDING = 20_000  # readings, and writes
+MAX_RESIDUALS = 20_000
+RING = 120  # trusted snapshots, one a second
+ACQUIRE_S = 2.0  # readings are gathered so long before the twin is set to them
+REACQUIRE_S = 15.0  # a lost twin tries again, not more often
+RECONSIDER_S = 60.0  # a tag that deviated so long may be right after all: the twin is set to the readings again
+SHADOW_S = 30.0  # life of a shadow; two of them, half a life apart
+OUTLIER = 6.0  # standard deviations: the filter skips such a reading, the test counts it
+PARAMETER_FLOOR = 0.25  # of the declared spread: what is left of doubt however long the twin has listened
+PARAMETER_GROWTH = 1.01  # per correction, at most: the bound on inflation
+SENSOR_LAG_S = 2.0  # a transmitter may lag so far behind: what moves fast is read less surely
+OUTSIDE = 0.05  # of the span: a reading further outside its range is a broken instrument
+UNKNOWN_OUTPUT = 0.1  # standard deviation of a controller's output that nobody reads, as a fraction
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    at: int
+    tag: str
+    value: float
+    is_uncertain: bool
+
+
+@dataclass(slots=True)
+class _Shadow:
+    ensemble: Ensemble
+    age_s: float = 0.0
+    predicted: F8 | None = None
+
+
+class Sync:
+    """Keeps a twin in step: `observe` what was read, `advance` the time, take a `snapshot`."""
+
+    def __init__(self, model: Model, seed: int | None = None, members: int = 256) -> None:
+        self.model = model
+        seed = model.plant.seed if seed is None else seed
+        self._chance = np.random.Generator(np.random.PCG64([seed, 1]))
+        self._start = initial(model, members, seed)
+        self._main = Ensemble.from_snapshot(model, self._start)
+        self._scores: F8 = np.ascontiguousarray(scores_of(model.plant, self._main.parameters.T).T)
+        self._sensing = Sensing.of(model, self._main)
+        self._forecast = Forecast(model, self._sensing.tags)
+        self._inputs = model.input_rows
+        self._measured = {sensor.tag.name for sensor in model.plant.sensors}
+        self.monitor = Monitor(self._sensing.tags)
+        self._at: Instant | None = None
+        self._pending: list[_Reading] = []
+        self._writes: list[tuple[int, dict[str, float]]] = []
+        self._shadows: list[_Shadow] = []
+        self._rates: F8 = np.zeros(len(self._sensing.tags))
+        self._means: F8 | None = None
+        self._gathered: dict[str, float] = {}
+        self._acquiring_since: int | None = None
+        self._last_acquired: int | None = None
+        self._residuals: deque[tuple[int, str, float]] = deque(maxlen=MAX_RESIDUALS)
+        self._ring: deque[Snapshot] = deque(maxlen=RING)
+        self._accepted = self._refused = self._dropped = 0
+
+    # -- what goes out
+
+    @property
+    def health(self) -> Health:
+        return self.monitor.health
+
+    @property
+    def at(self) -> Instant | None:
+        """The plant time that the twin has reached; None before the first call."""
+        return self._at
+
+    @property
+    def counters(self) -> Counters:
+        """Of readings."""
+        return Counters(accepted=self._accepted, refused=self._refused, dropped=self._dropped)
+
+    def snapshot(self) -> Snapshot:
+        """The ensemble now; trusted only while the twin is in step."""
+        health = self.health
+        return self._main.snapshot(Instant(0) if self._at is None else self._at, trusted=health.is_in_step, health=health)
+
+    def trusted(self) -> tuple[Snapshot, ...]:
+        """The last two minutes' trusted snapshots, one a second, oldest first."""
+        return tuple(self._ring)
+
+    def residuals(self) -> Readings:
+        """Since the last call: reading minus a forecast up to half a minute old, in standard deviations, at the reading's time."""
+        rows = list(self._residuals)
+        self._residuals.clear()
+        codes = {tag: code for code, tag in enumerate(dict.fromkeys(tag for _, tag, _ in rows))}
+        times = [at for at, _, _ in rows]
+        return Readings.of(tuple(codes), time=times, seen=times, tag=[codes[tag] for _, tag, _ in rows], value=[far for _, _, far in rows])
+
+    def parameters(self) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation over members, in declared spreads: what the twin has learnt about each."""
+        scores = self._scores[:, : self._main.members]
+        named = zip(self.model.plant.parameters, scores.mean(axis=1), scores.std(axis=1), strict=True)
+        return {one.name: (float(mean), float(spread)) for one, mean, spread in named}
+
+    # -- what comes in
+
+    def observe(self, readings: Readings, now: Instant) -> None:
+        """Readings as they arrived, in any order; brings the twin to `now`, or leaves it where it is when it is already further."""
+        seen, values, qualities = readings.seen.tolist(), readings.value.tolist(), readings.quality.tolist()
+        for at, tag, value, quality in zip(seen, readings.decoded("tag"), values, qualities, strict=True):
+            self._take(at, tag, value, quality, now)
+        if len(self._pending) > MAX_PENDING:
+            self._pending.sort(key=lambda reading: reading.at)
+            self._dropped += len(self._pending) - MAX_PENDING
+            self._pending = self._pending[-MAX_PENDING:]
+        self._reach(now, MAX_GAP_S)
+
+    def write(self, writes: Writes, now: Instant) -> None:
+        """Writes that were seen to reach the plant, in the tags' units.  Raises ValueError like `rollout`."""
+        check_writes(self.model, writes)
+        if len(self._writes) == MAX_PENDING:
+            self._writes.pop(0)
+            self._dropped += 1
+        self._writes.append((int(now), dict(writes)))
+        self._reach(now, MAX_GAP_S)
+
+    def advance(self, now: Instant) -> None:
+        """To `now`.  A step of the clock or a long gap is not integrated: the twin begins anew and says so."""
+        self._reach(now, MAX_BACK_S)
+
+    def _take(self, seen: int, tag: str | None, value: float, quality: int, now: Instant) -> None:
+        if tag is None or (tag not in self._measured and tag not in self._inputs) or seen > now + LATE_S * NS_PER_S:
+            self._refused += 1
+            return
+        declared = self.model.plant.tags.by_name[tag]
+        margin = OUTSIDE * (declared.high - declared.low)
+        why = None
+        if quality == Quality.BAD:
+            why = "its quality is bad"
+        elif not math.isfinite(value):
+            why = "its value is not a number"
+        elif tag in self._measured and not declared.low - margin <= value <= declared.high + margin:
+            why = f"{value:g} {declared.unit} is outside its range"
+        elif self._at is not None and seen < self._at - LATE_S * NS_PER_S and now > self._at - MAX_GAP_S * NS_PER_S:
+            why = "it comes too late"  # unless the clock stepped back, and the reading is of the new time
+        if why is None:
+            self._accepted += 1
+            self._pending.append(_Reading(seen, tag, value, quality == Quality.UNCERTAIN))
+            return
+        self._refused += 1
+        if tag in self._sensing.rows:
+            self.monitor.refuse(tag, why)
+
+    # -- time
+
+    def _reach(self, now: Instant, back_s: float) -> None:
+        if self._at is None:
+            oldest = min((reading.at for reading in self._pending), default=int(now))
+            self._begin(Instant(max(oldest, int(now - MAX_GAP_S * NS_PER_S))), "finding the plant's state")
+        assert self._at is not None
+        gap_s = seconds_between(self._at, now)
+        if gap_s < -back_s:
+            self._begin(now, f"the clock stepped back by {-gap_s:.0f} s")
+        elif gap_s > MAX_GAP_S:
+            self._begin(now, f"a gap or a step of the clock of {gap_s:.0f} s")
+        while self._at + SLOT_NS <= now:
+            self._slot(Instant(self._at + SLOT_NS))
+        self.monitor.judge(self._at)
+        self._reconsider()
+        if self.health.is_in_step and (not self._ring or self._at // NS_PER_S > self._ring[-1].at // NS_PER_S):
+            self._ring.append(self.snapshot())
+
+    def _begin(self, at: Instant, reason: str) -> None:
+        first = at // SLOT_NS * SLOT_NS
+        known = [reading for reading in self._pending if reading.at >= first - SLOT_NS]
+        self._dropped += len(self._pending) - len(known)
+        self._pending = known
+        self._ring.clear()
+        self._at = Instant(first)
+        self._last_acquired = None
+        self._acquire(reason)
+
+    def _reconsider(self) -> None:
+        """When it may be the twin that is wrong, it is set to the readings again; the health says so until they agree for a while."""
+        assert self._at is not None
+        health, since = self.health, self._last_acquired
+        if self._acquiring_since is not None or since is None:
+            return
+        if health.grade is Grade.LOST and seconds_between(since, self._at) > REACQUIRE_S:
+            self._acquire(health.reason)
+        elif health.grade is Grade.DEGRADED and seconds_between(since, self._at) > RECONSIDER_S:
+            stale_s = self.monitor.longest_deviation_s(self._at)
+            if stale_s > RECONSIDER_S:
+                self._acquire(f"{health.reason} for {stale_s:.0f} s: finding the plant's state anew")
+
+    def _acquire(self, reason: str) -> None:
+        assert self._at is not None
+        self._gathered.clear()
+        self._shadows.clear()
+        self._means = None
+        self._acquiring_since = int(self._at)
+        self.monitor.reset(reason, self._at)
+
+    def _slot(self, end: Instant) -> None:
+        """One tenth of a second further: inputs as written or read, forecast, test, correct."""
+        assert self._at is not None
+        span_s = seconds_between(self._at, end)
+        self._at = end
+        for writes in [writes for at, writes in self._writes if at < end]:
+            self._replicate(writes)
+        self._writes = [one for one in self._writes if one[0] >= end]
+        due = sorted((reading for reading in self._pending if reading.at < end), key=lambda reading: (reading.at, reading.tag))
+        self._pending = [reading for reading in self._pending if reading.at >= end]
+        observed = self._replicated({reading.tag: reading for reading in due}, end)
+        if self._acquiring_since is not None:
+            self._gather(observed, end)
+            return
+        predicted = self._forecast.run(self._main, span_s)
+        means = predicted.mean(axis=1)
+        if self._means is not None:
+            self._rates = np.maximum(np.abs(means - self._means) / span_s, self._rates * math.exp(-span_s / SENSOR_LAG_S))
+        self._means = means
+        self._test(observed, span_s, end)
+        if observed:
+            self._correct(observed, predicted)
+        self._disturb(span_s)
+
+    def _replicated(self, latest: dict[str, _Reading], end: Instant) -> dict[str, _Reading]:
+        """Writable tags are taken over; what remains is to be held against a forecast.  A controller's output is taken over in manual,
+        and a measurement in automatic."""
+        driven = self._sensing.driven
+        self._replicate({tag: one.value for tag, one in latest.items() if tag in self._inputs and tag not in driven})
+        manual = {tag: one.value for tag, one in latest.items() if tag in driven and not self._is_auto(driven[tag])}
+        self._replicate(manual)
+        for tag, one in latest.items():
+            if tag in self._sensing.rows:
+                self.monitor.heard(tag, one.value, end)
+        return {tag: one for tag, one in latest.items() if tag in self._sensing.rows and tag not in manual}
+
+    def _replicate(self, writes: Mapping[str, float]) -> None:
+        if writes:
+            for ensemble in (self._main, *(shadow.ensemble for shadow in self._shadows)):
+                ensemble.write(writes)
+
+    def _is_auto(self, controller: int) -> bool:
+        tag = self.model.plant.controllers[controller].auto_tag
+        return bool(self._main.inputs[self._inputs[tag]] > 0.5)
+
+    # -- finding the state
+
+    def _gather(self, observed: Mapping[str, _Reading], end: Instant) -> None:
+        if not self._gathered and not observed:
+            self._acquiring_since = int(end)  # the wait begins with the first reading
+            return
+        assert self._acquiring_since is not None
+        self._gathered |= {tag: reading.value for tag, reading in observed.items()}
+        if self._gathered.keys() >= self._measured or seconds_between(self._acquiring_since, end) >= ACQUIRE_S:
+            self._set()
+            self._acquiring_since = None
+            self._last_acquired = int(end)
+
+    def _set(self) -> None:
+        """States to what was read, parameters to what was declared, controllers to what holds the plant there."""
+        plant, sensing = self.model.plant, self._sensing
+        main = Ensemble.from_snapshot(self.model, self._start)
+        main.inputs[:] = self._main.inputs
+        for row in range(len(plant.states)):
+            noise = self._chance.standard_normal(main.stride)
+            tag = sensing.shows.get(row)
+            if tag in self._gathered:
+                at = sensing.rows[tag]
+                main.states[row] = sensing.units[at].to_si(self._gathered[tag]) + sensing.accuracy[at] * noise
+            else:
+                main.states[row] = self._main.states[row].mean() * (1.0 + 0.05 * noise)
+        sensing.hold(main.states)
+        for row, controller in enumerate(plant.controllers):
+            here = self._inputs[controller.op]
+            output = np.full(main.stride, main.inputs[here])
+            if controller.op in self._gathered:
+                output[:] = plant.inputs[here].unit.to_si(self._gathered[controller.op])
+            else:
+                output += UNKNOWN_OUTPUT * self._chance.standard_normal(main.stride)
+            main.controllers[2 * row + 1] = np.clip(output, 0.0, 1.0)
+            main.controllers[2 * row] = main.controllers[2 * row + 1] - evaluate([controller.proportional], main.value_of)[0]
+        self._main = main
+        self._scores = np.ascontiguousarray(scores_of(plant, main.parameters.T).T)
+
+    # -- following
+
+    def _correct(self, observed: Mapping[str, _Reading], predicted: F8) -> None:
+        """All readings of a slot, one after the other; the parameters move as standard scores."""
+        assert self._at is not None
+        plant, main, sensing, members = self.model.plant, self._main, self._sensing, self._main.members
+        n, c, p = len(plant.states), len(plant.controllers), len(plant.parameters)
+        rows = np.vstack([main.states, main.controllers[0::2], self._scores, predicted])[:, :members]
+        before = rows[: n + c].copy()
+        manual = np.array([not self._is_auto(row) for row in range(c)], bool)
+        unread = np.array([not self.monitor.speaks(one.op, self._at) for one in plant.controllers], bool)
+        for tag, reading in observed.items():
+            if self.monitor.deviates(tag):
+                continue
+            row = sensing.rows[tag]
+            sigma, value, here = self._sigma(row, reading), sensing.units[row].to_si(reading.value), rows[n + c + p + row]
+            if abs(value - here.mean()) > OUTLIER * math.hypot(sigma, float(here.std())):
+                continue
+            gains = sensing.gains[row].copy()
+            gains[n : n + c][manual & ~unread] = 0.0  # it is known, not estimated
+            correct(rows, gains, n + c + p + row, value, sigma * sigma)
+        main.states[:, :members] += rows[:n] - before[:n]
+        main.controllers[0::2, :members] += rows[n : n + c] - before[n:]
+        for tag, row in sensing.driven.items():
+            if manual[row] and unread[row]:
+                shifted = main.controllers[2 * row + 1, :members] + rows[n + row] - before[n + row]
+                main.controllers[2 * row + 1, :members] = np.clip(shifted, 0.0, 1.0)
+            elif tag in observed:
+                main.controllers[2 * row + 1, :members] = np.clip(rows[n + c + p + sensing.rows[tag]], 0.0, 1.0)
+        scores = rows[n + c : n + c + p]
+        mean, spread = scores.mean(axis=1, keepdims=True), scores.std(axis=1, keepdims=True)
+        growth = np.clip(PARAMETER_FLOOR / np.maximum(spread, 1e-12), 1.0, PARAMETER_GROWTH)
+        self._scores[:, :members] = np.clip(mean + (scores - mean) * growth, -PARAMETER_LIMIT, PARAMETER_LIMIT)
+        self._scores[:, members:] = self._scores[:, :1]
+        main.parameters[:] = parameters_at(plant, self._scores.T).T
+        sensing.hold(main.states)
+
+    def _disturb(self, span_s: float) -> None:
+        main, members = self._main, self._main.members
+        main.states += math.sqrt(span_s) * self._sensing.drift[:, None] * self._chance.standard_normal(main.states.shape)
+        self._sensing.hold(main.states)
+        main.states[:, members:] = main.states[:, :1]
+        main.controllers[:, members:] = main.controllers[:, :1]
+
+    def _sigma(self, row: int, reading: _Reading) -> float:
+        """Standard deviation of a reading, SI."""
+        assert self._at is not None
+        late_s = max(seconds_between(reading.at, self._at), 0.0)
+        sigma = math.hypot(self._sensing.accuracy[row], (SENSOR_LAG_S + late_s) * self._rates[row])
+        return 2.0 * sigma if reading.is_uncertain else sigma
+
+    def _test(self, observed: Mapping[str, _Reading], span_s: float, end: Instant) -> None:
+        """Readings against the older shadow, which has heard none of them."""
+        sensing = self._sensing
+        for shadow in self._shadows:
+            shadow.predicted = self._forecast.run(shadow.ensemble, span_s)
+            shadow.age_s += span_s
+        judge = self._shadows[0].predicted if self._shadows else None
+        for tag, reading in observed.items() if judge is not None else ():
+            assert judge is not None
+            row = sensing.rows[tag]
+            members = judge[row, : self._main.members]
+            variance = self._sigma(row, reading) ** 2 + sensing.tolerance[row] ** 2 + float(members.var())
+            innovation = (sensing.units[row].to_si(reading.value) - float(members.mean())) / math.sqrt(variance)
+            self.monitor.take(tag, innovation, end)
+            self._residuals.append((reading.at, tag, innovation))
+        if self._shadows and self._shadows[0].age_s >= SHADOW_S:
+            self._shadows.pop(0)
+        if not self._shadows or (len(self._shadows) == 1 and self._shadows[0].age_s >= SHADOW_S / 2.0):
+            self._shadows.append(_Shadow(self._main.copy()))
