@@ -1,9 +1,17 @@
 """Assets and conduits as IEC 62443-3-2 names them: what is there, and who talks to whom."""
 
+import re
 from dataclasses import dataclass
 
 from sentinel.model.ids import AssetId
 from sentinel.model.time import Instant
+
+_GROUP_MAC = re.compile(r"[0-9a-f][13579bdf]:", re.IGNORECASE)
+
+
+def is_group_address(mac: str | None) -> bool:
+    """Broadcast and multicast hardware addresses: the lowest bit of the first octet is set (IEEE 802, 8.2)."""
+    return mac is not None and _GROUP_MAC.match(mac) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

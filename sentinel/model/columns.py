@@ -6,6 +6,7 @@ unknown).  ``names`` and ``pool`` are shared, not copied, when rows are taken.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -47,14 +48,17 @@ class Columns:
         return len(getattr(self, next(iter(self.dtypes()))))
 
     @classmethod
+    @cache
     def dtypes(cls) -> dict[str, np.dtype[Any]]:
         return {f.name: f.metadata["dtype"] for f in fields(cls) if f.name not in cls._shared}
 
     @classmethod
+    @cache
     def coded_fields(cls) -> tuple[str, ...]:
         return tuple(f.name for f in fields(cls) if f.metadata.get("coded"))
 
     @classmethod
+    @cache
     def pool_fields(cls) -> tuple[str, ...]:
         return tuple(f.name for f in fields(cls) if f.metadata.get("pool"))
 
@@ -109,3 +113,30 @@ class Columns:
             pool=np.concatenate([pool for _, pool in pools.values()]),
             **{name: np.concatenate(values) for name, values in arrays.items()},
         )
+
+
+_RADIX_LIMIT = 1 << 62
+
+
+def distinct(*keys: Array) -> tuple[Array, Array]:
+    """(first, which) of combined integer keys: the rows at which each combination first appears, in that order, and for every row its index
+    into them.  Exact (no hashing), and independent of how names are numbered."""
+    if not len(keys[0]):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    packed, radix = np.zeros(len(keys[0]), np.int64), 1
+    for key in keys:
+        low, high = int(key.min()), int(key.max())
+        digits, span = key.astype(np.int64), high - low + 1
+        if span >= _RADIX_LIMIT // len(digits):
+            digits = np.unique(digits, return_inverse=True)[1]
+            low, span = 0, int(digits.max()) + 1
+        if radix * span >= _RADIX_LIMIT:
+            packed = np.unique(packed, return_inverse=True)[1]
+            radix = int(packed.max()) + 1
+        packed = packed * span + (digits - low)
+        radix *= span
+    _, first, which = np.unique(packed, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[which]

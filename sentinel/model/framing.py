@@ -14,20 +14,20 @@ MAX_PAYLOAD_OCTETS = 64 * 1024 * 1024  # a second of messages at 10 Gbit/s stays
 
 
 class FrameKind(IntEnum):
-    HELLO = 1  # JSON {"process", "pid"}: the first frame of a connection
-    ACK = 2  # JSON {"sequence"}: everything up to it is kept; the sender may forget it
+    HELLO = 1  # JSON exchange.Hello: the first frame of a connection
+    ACK = 2  # JSON exchange.Ack: everything of its lane up to the sequence is kept; the sender may forget it
     HEARD_MESSAGES = 10  # Arrow, metadata {"source", "until", counters}
     HEARD_FLOWS = 11
-    HEARD = 12  # JSON {"source", "until", counters}: closes the pair above, moves the watermark
+    HEARD = 12  # JSON exchange.Mark: closes the pair above, moves the watermark
     READINGS = 13  # Arrow, metadata {"source", "until", counters}
     COMMAND = 20  # JSON Command: seen, or held and waiting for a RULING
     RULING = 21  # JSON Ruling: what the gate shall do with a held command
     OUTCOME = 22  # JSON Outcome: what the gate did
-    QUARANTINE = 30  # JSON {"action", "target", "expires"}: gate enforcement; answered by RECEIPT
-    RELEASE = 31  # JSON {"action", "target"}
-    RECEIPT = 32  # JSON Receipt
+    QUARANTINE = 30  # JSON exchange.QuarantineOrder: gate enforcement; answered by RECEIPT
+    RELEASE = 31  # JSON exchange.ReleaseOrder
+    RECEIPT = 32  # JSON Receipt; from a collector exchange.ReceiptOf
     OUTAGE = 40  # JSON Outage
-    EXCERPT = 41  # JSON {"finding", "frames"} asks a sensor for the frames it still has; answered by EXCERPT with pcap octets
+    EXCERPT = 41  # JSON exchange.ExcerptOrder asks a sensor for the frames it still has; answered by EXCERPT with pcap octets
     SNAPSHOT = 50  # JSON + arrays: the state that the court judges from
     JUDGE = 51  # JSON Command and what it refers to
     VERDICT = 52  # JSON Verdict

@@ -51,6 +51,7 @@ class Defect(IntEnum):
     BAD_VALUE = 8  # a field holds a value the protocol forbids
     UNSOLICITED = 9  # a response without a request
     CONTRADICTING_COPY = 10  # the same TCP octets were sent twice with different content
+    FRAGMENT = 11  # a part of an IP packet: what it carries was not looked into
 
 
 class Quality(IntEnum):

@@ -1,0 +1,311 @@
+"""One client's connection and its own connection to the server: two protocols that hand octets to each other.
+
+In: octets from both sides.  Out: the same octets, unchanged and in order, but for requests that were refused.
+A read that comes whole and alone takes the shortest way: one receive, one look, one send.  Everything else goes through `_advance`, which
+stops at a held write and goes on when it is settled.  Memory per connection is bounded: while octets wait, the sender is not read from.
+"""
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from collectors.gate.judgement import Boundary, BrokenFramingError, Decision, adu_octets, exception_adu
+from sentinel.model.command import Command
+from sentinel.model.ids import AssetId
+from sentinel.model.tags import OnDeadline
+
+RECEIVE_OCTETS = 8192
+CLOSE_S = 5.0
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing resets
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # a peer that is gone is noticed in a minute
+
+
+@dataclass(slots=True, eq=False)
+class HeldWrite:
+    """A write that waits for its ruling or its deadline, at ``since_s`` of the monotonic clock."""
+
+    adu: bytes
+    command: Command
+    client: "ClientSide"
+    since_s: float
+    choice: OnDeadline  # what the deadline brings
+    timer: asyncio.TimerHandle | None = None
+
+
+class Keeper(Protocol):
+    """What a connection asks of the gate that it belongs to."""
+
+    waiting_octets: int
+    accepted: int
+
+    def admit(self, client: "ClientSide", peer: str) -> bool: ...
+
+    def left(self, client: "ClientSide", *, reset: bool) -> None: ...
+
+    def tap(self, flow: int, from_client: bool, octets: bytes) -> None: ...
+
+    def decide(self, client: "ClientSide", adu: bytes) -> "Decision | HeldWrite": ...
+
+    def abandon(self, held: HeldWrite, reason: str) -> None: ...
+
+    def broken(self, client: "ClientSide", problem: str) -> None: ...
+
+
+class ClientSide(asyncio.BufferedProtocol):
+    """``address`` is the client's, ``flow`` the number of the connection."""
+
+    def __init__(self, gate: Keeper, flow: int) -> None:
+        self._gate = gate
+        self.flow = flow
+        self.address = AssetId("")
+        self._buffer = memoryview(bytearray(RECEIVE_OCTETS))
+        self._pending = bytearray()
+        self._held: HeldWrite | None = None
+        self._answers: deque[bytes] = deque()
+        self._transport: asyncio.Transport | None = None
+        self.server: ServerSide | None = None
+        self._read_at_once = False  # nothing waits: a whole read may go the short way
+        self._reading = True
+        self._writable = True
+        self._ended = False  # the client has sent its last octet
+        self._server_told = False
+
+    # --- the client's octets ---
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        prepare(transport)
+        peer = transport.get_extra_info("peername")
+        if peer is None or not self._gate.admit(self, peer[0]):  # None: it is gone already
+            self.reset()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
+        octets = self._buffer[:size].tobytes()
+        gate = self._gate
+        # One whole request of functions 1 to 4 for 1 to 125 items, which is nearly all that is ever sent, needs no further look.
+        if (
+            self._read_at_once
+            and size == 12
+            and octets[2:6] == b"\0\0\0\6"
+            and 1 <= octets[7] <= 4
+            and octets[10] == 0
+            and 0 < octets[11] < 126
+        ):
+            self.server.transport.write(octets)  # type: ignore[union-attr]
+            gate.accepted += 1
+            gate.tap(self.flow, True, octets)
+            return
+        gate.tap(self.flow, True, octets)
+        self._pending += octets
+        self._advance()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._advance()
+        return True  # half-closed: the client may still wait for answers
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._read_at_once = False
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._gate.abandon(held, "the client vanished while its write was held")
+        if self.server is not None:
+            self.server.close()
+        self._gate.left(self, reset=error is not None)
+
+    # --- the server's side ---
+
+    def connected(self, server: "ServerSide") -> None:
+        self.server = server
+        if self._transport is None:
+            server.close()
+            return
+        self._advance()
+
+    def answered(self, octets: bytes) -> None:
+        """From the server, untouched."""
+        transport = self._transport
+        if transport is not None:
+            transport.write(octets)
+            self._gate.tap(self.flow, False, octets)
+            if self._answers:
+                self._say()
+                self._advance()
+
+    def server_lost(self) -> None:
+        self.server = None
+        self._read_at_once = False
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._gate.abandon(held, "the server's connection was lost while the write was held")
+        self.close()
+
+    # --- held writes ---
+
+    def settle(self, held: HeldWrite, forward: bool, code: int) -> bool:
+        """The gate has decided.  True: the write went to the server; it does not when either side is gone."""
+        if self._held is not held or self.server is None or self._transport is None:
+            return False
+        self._held = None
+        if forward:
+            self._forward(held.adu)
+        else:
+            self._answer(exception_adu(held.adu, code))
+        self._advance()
+        return forward
+
+    def _advance(self) -> None:
+        """Takes whole requests off what is pending, in order, as far as nothing is in their way."""
+        pending, at = self._pending, 0
+        try:
+            while self._is_free() and (size := adu_octets(pending, at)) and len(pending) - at >= size:
+                adu = bytes(pending[at : at + size])
+                at += size
+                decision = self._gate.decide(self, adu)
+                if not isinstance(decision, Decision):
+                    self._held = decision
+                elif decision.exception:
+                    self._answer(exception_adu(adu, decision.exception))
+                else:
+                    self._forward(adu)
+        except BrokenFramingError as error:
+            pending.clear()
+            self._gate.broken(self, str(error))
+            self.close()
+            return
+        del pending[:at]
+        is_free = self._is_free()
+        self._read_at_once = is_free and not pending
+        if self._ended and is_free and not self._server_told and self.server is not None:
+            self._server_told = True  # what is left can never become whole
+            self.server.end()
+        self.regulate()
+
+    def _is_free(self) -> bool:
+        return self._held is None and self.server is not None and self._transport is not None and not self._answers and self._writable
+
+    def _forward(self, adu: bytes) -> None:
+        assert self.server is not None
+        self.server.transport.write(adu)
+        self._gate.accepted += 1
+
+    def _answer(self, adu: bytes) -> None:
+        self._answers.append(adu)
+        self._say()
+
+    def _say(self) -> None:
+        """Sends our own answers as soon as the server is not in the middle of one of its own."""
+        boundary = self.server.boundary if self.server else None
+        if boundary is None or boundary.lost:
+            self._answers.clear()
+            self.close()  # no place in the stream is safe: a closed connection is the clear answer that is left
+            return
+        while self._answers and boundary.is_between and self._transport is not None:
+            adu = self._answers.popleft()
+            self._transport.write(adu)
+            self._gate.tap(self.flow, False, adu)
+
+    # --- flow control and ends ---
+
+    def regulate(self) -> None:
+        """Reads from the client only while there is room for what it sends."""
+        room = len(self._pending) < self._gate.waiting_octets and (self.server is None or self.server.writable)
+        if self._transport is None or room == self._reading:
+            return
+        self._reading = room
+        if room:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        self._read_at_once = False
+        if self.server is not None:
+            self.server.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self.server is not None:
+            self.server.transport.resume_reading()
+        self._advance()
+
+    def close(self) -> None:
+        """What was written is still sent; a client that does not take it is cut when the gate's patience ends."""
+        self._read_at_once = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+            asyncio.get_running_loop().call_later(CLOSE_S, self.reset)
+
+    def reset(self) -> None:
+        if self._transport is not None:
+            reset(self._transport)
+
+    def expel(self, reason: str) -> None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._gate.abandon(held, reason)
+        self.reset()
+
+
+class ServerSide(asyncio.BufferedProtocol):
+    def __init__(self, client: ClientSide) -> None:
+        self._client = client
+        self._buffer = memoryview(bytearray(RECEIVE_OCTETS))
+        self.boundary = Boundary()
+        self.transport: Any = None  # asyncio.Transport once connected
+        self.writable = True
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        prepare(transport)
+        self._client.connected(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
+        octets = self._buffer[:size].tobytes()
+        self.boundary.follow(octets)
+        self._client.answered(octets)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._client.server_lost()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self._client.regulate()
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self._client.regulate()
+
+    def end(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+
+def prepare(transport: asyncio.Transport) -> None:
+    """No delay for small frames; a peer that silently went away is noticed."""
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in _KEEPALIVE:
+        connection.setsockopt(socket.IPPROTO_TCP, option, seconds)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()

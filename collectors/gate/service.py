@@ -1,0 +1,382 @@
+"""The gate as a whole: listens, relays, holds writes, keeps quarantines, tells the brain.
+
+In: a `GateConfig`; RULING, QUARANTINE and RELEASE from the brain.  Out: `Command`, `Outcome`, `ReceiptOf` and `Heard` to the brain.
+"""
+
+import asyncio
+import gc
+import logging
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from collectors.endpoint import address_of, plain_address
+from collectors.gate import quarantine
+from collectors.gate.config import GateConfig
+from collectors.gate.judgement import PASS, Course, Decision, at_deadline, decide
+from collectors.gate.observe import Tap
+from collectors.gate.quarantine import Quarantines
+from collectors.gate.records import ObserverConfig
+from collectors.gate.relay import ClientSide, HeldWrite, ServerSide
+from collectors.outbox import Outbox
+from sentinel.clock import Clock, SystemClock
+from sentinel.errors import ConfigError, TransientError
+from sentinel.model.action import Receipt
+from sentinel.model.codec import CodecError, from_json, to_json
+from sentinel.model.command import Command, Origin, command_id
+from sentinel.model.exchange import QuarantineOrder, ReceiptOf, ReleaseOrder
+from sentinel.model.framing import Frame, FrameKind
+from sentinel.model.ids import AssetId, CommandId, digest
+from sentinel.model.modbus import operation, writes_of
+from sentinel.model.observation import Counters, Outage
+from sentinel.model.tags import OnDeadline, TagMap
+from sentinel.model.time import NS_PER_S, Instant
+from sentinel.ports import Outcome, Ruling
+
+CONNECT_S = 3.0
+_NO_SERVER = "the connection to the server, or to the client, was lost"
+
+log = logging.getLogger(__name__)
+
+
+class Gate:
+    """`run` serves until ``stop`` is set; everything happens in its event loop."""
+
+    def __init__(self, config: GateConfig, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._tags = TagMap(config.tags)
+        self._host, self._port = address_of("upstream", config.upstream)
+        self._server_asset = AssetId(plain_address(self._host))
+        self.waiting_octets = config.waiting_octets
+        self.outbox = Outbox(Path(config.intake), config.name, self._receive, clock=self._clock)
+        self._observed = self._make_tap() if config.observe else None
+        self.tap = self._observed.hear if self._observed else _nothing
+        self._state = Path(config.directory) / f"{config.name}.quarantine.json"
+        self._quarantines = Quarantines()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._clients: dict[int, ClientSide] = {}
+        self._per_address: Counter[AssetId] = Counter()
+        self._flow = 0
+        self._held: dict[CommandId, HeldWrite] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._saving = asyncio.Lock()
+        self.accepted = self._refused = self._failed = 0
+        self.address: tuple[str, int] = ("", 0)
+        self.listening = asyncio.Event()
+
+    @property
+    def counters(self) -> Counters:
+        """accepted: requests that went to the server; refused: requests and connections that did not; failed: servers not reached."""
+        return Counters(accepted=self.accepted, refused=self._refused, failed=self._failed)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Raises ConfigError when it cannot listen or cannot use its directory."""
+        await self._recall()
+        loop = asyncio.get_running_loop()
+        host, port = address_of("listen", self._config.listen)
+        try:
+            server = await loop.create_server(self._new_client, host, port, backlog=self._config.connections)
+        except OSError as error:
+            raise ConfigError("listen", f"{self._config.listen} cannot be used: {error.strerror}") from error
+        self.address = server.sockets[0].getsockname()[:2]
+        log.info("%s listens on %s:%d before %s:%d", self._config.name, *self.address, self._host, self._port)
+        self._start(self.outbox.run())
+        quiet = asyncio.Event()
+        observing = asyncio.create_task(self._observed.run(quiet)) if self._observed else None
+        self.listening.set()
+        try:
+            await stop.wait()
+        finally:
+            server.close()
+            for held in list(self._held.values()):
+                self._resolve(held, held.choice is OnDeadline.FORWARD, ruled=False, reason=f"the gate ends: {held.choice} is declared")
+            for client in list(self._clients.values()):
+                client.close()
+            if self._expiry is not None:
+                self._expiry.cancel()
+            if observing is not None:
+                await asyncio.sleep(0)  # the connections' last words
+                quiet.set()
+                await observing
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.outbox.drained(), self._config.farewell_s)
+            for client in list(self._clients.values()):
+                client.reset()  # what it has not taken by now it never will
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _make_tap(self) -> Tap:
+        config = ObserverConfig(
+            name=f"{self._config.name}-observer",
+            source=self._config.name,
+            intake=self._config.intake,
+            server=self._server_asset,
+            port=self._port,
+            connections=self._config.connections,
+            farewell_s=self._config.farewell_s,
+        )
+        return Tap(config, self._clock, self._config.observe_ms / 1000, lambda outage: self._tell(FrameKind.OUTAGE, to_json(outage)))
+
+    # --- connections ---
+
+    def _new_client(self) -> ClientSide:
+        self._flow += 1
+        return ClientSide(self, self._flow)
+
+    def admit(self, client: ClientSide, peer: str) -> bool:
+        client.address = address = AssetId(plain_address(peer))
+        full = len(self._clients) >= self._config.connections or self._per_address[address] >= self._config.connections_per_address
+        if full or self._quarantines.holds(address, self._clock.now()):
+            self._refused += 1
+            if self._observed:
+                self._observed.refused(address)
+            return False
+        self._clients[client.flow] = client
+        self._per_address[address] += 1
+        if self._observed:
+            self._observed.opened(client.flow, address)
+        self._start(self._connect(client))
+        return True
+
+    def left(self, client: ClientSide, *, reset: bool) -> None:
+        if self._clients.pop(client.flow, None) is None:
+            return
+        self._per_address[client.address] -= 1
+        if not self._per_address[client.address]:
+            del self._per_address[client.address]
+        if self._observed:
+            self._observed.closed(client.flow, reset=reset)
+
+    def broken(self, client: ClientSide, problem: str) -> None:
+        self._refused += 1
+        log.warning("connection of %s is closed: %s", client.address, problem)
+
+    async def _connect(self, client: ClientSide) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(loop.create_connection(lambda: ServerSide(client), self._host, self._port), CONNECT_S)
+        except (OSError, TimeoutError) as error:
+            self._failed += 1
+            log.warning("the server %s:%d cannot be reached for %s: %s", self._host, self._port, client.address, error)
+            client.close()
+
+    # --- writes ---
+
+    def decide(self, client: ClientSide, adu: bytes) -> Decision | HeldWrite:
+        unit, pdu = adu[6], adu[7:]
+        decision = decide(self._tags, unit, pdu)
+        if decision.course is Course.PASS:
+            return decision
+        if decision.course is Course.REFUSE:
+            self._refused += 1
+            return decision
+        now_s = self._clock.monotonic_s()
+        command = self._command(client, unit, pdu, adu)
+        self._tell(FrameKind.COMMAND, to_json(command))
+        if decision.course is Course.SAFETY:
+            self._report(command, True, ruled=False, since_s=now_s, reason="safety-instrumented: never held")
+            return decision
+        choice = at_deadline(self._tags, unit, pdu, self._config.unknown_tag)
+        if len(self._held) >= self._config.held:
+            forward = choice is OnDeadline.FORWARD
+            self._refused += not forward
+            self._report(
+                command, forward, ruled=False, since_s=now_s, reason=f"{len(self._held)} writes are held already: {choice} is declared"
+            )
+            return PASS if forward else Decision(Course.REFUSE, self._config.refusal)
+        held = HeldWrite(adu, command, client, now_s, choice)
+        held.timer = asyncio.get_running_loop().call_later(self._config.deadline_ms / 1000, self._overdue, held)
+        self._held[command.id] = held
+        return held
+
+    def abandon(self, held: HeldWrite, reason: str) -> None:
+        if self._take(held):
+            self._report(held.command, False, ruled=False, since_s=held.since_s, reason=reason)
+
+    def _command(self, client: ClientSide, unit: int, pdu: bytes, adu: bytes) -> Command:
+        frame = digest(adu)
+        seen = self._clock.now()
+        while (identity := command_id(seen, client.address, self._server_asset, frame)) in self._held:
+            seen = Instant(seen + 1)
+        return Command(
+            id=identity,
+            origin=Origin.GATE,
+            seen=seen,
+            source=client.address,
+            target=self._server_asset,
+            protocol="modbus",
+            operation=operation(pdu[0]),
+            unit=unit,
+            writes=writes_of(self._tags, unit, pdu) or (),
+            frame=frame,
+            octets=adu.hex(),
+        )
+
+    def _overdue(self, held: HeldWrite) -> None:
+        reason = f"no ruling within {self._config.deadline_ms:g} ms: {held.choice} is declared"
+        self._resolve(held, held.choice is OnDeadline.FORWARD, ruled=False, reason=reason)
+
+    def _rule(self, ruling: Ruling) -> None:
+        held = self._held.get(ruling.command)
+        if held is not None:  # else: too late, its outcome is on its way
+            self._resolve(held, ruling.forward, ruled=True, reason=ruling.reason)
+
+    def _resolve(self, held: HeldWrite, forward: bool, *, ruled: bool, reason: str) -> None:
+        if not self._take(held):
+            return
+        forwarded = held.client.settle(held, forward, self._config.refusal)
+        self._refused += not forwarded
+        lost = forward and not forwarded
+        self._report(held.command, forwarded, ruled=ruled, since_s=held.since_s, reason=f"{reason}; {_NO_SERVER}" if lost else reason)
+
+    def _take(self, held: HeldWrite) -> bool:
+        """True once only."""
+        if held.timer is not None:
+            held.timer.cancel()
+        return self._held.pop(held.command.id, None) is not None
+
+    def _report(self, command: Command, forwarded: bool, *, ruled: bool, since_s: float, reason: str) -> None:
+        held_ms = (self._clock.monotonic_s() - since_s) * 1000
+        outcome = Outcome(command=command.id, forwarded=forwarded, ruled=ruled, held_ms=held_ms, reason=reason, at=self._clock.now())
+        self._tell(FrameKind.OUTCOME, to_json(outcome))
+
+    def _tell(self, kind: FrameKind, payload: bytes) -> None:
+        """A full outbox must not stop the plant: what could not be kept is counted there as refused."""
+        try:
+            self.outbox.put(((kind, payload),))
+        except TransientError as error:
+            log.warning("a %s is not recorded: %s", kind.name, error)
+
+    # --- the brain's requests ---
+
+    def _receive(self, frame: Frame) -> None:
+        try:
+            if frame.kind is FrameKind.RULING:
+                self._rule(from_json(Ruling, frame.payload))
+            elif frame.kind is FrameKind.QUARANTINE:
+                self._start(self._cut(frame.sequence, from_json(QuarantineOrder, frame.payload)))
+            elif frame.kind is FrameKind.RELEASE:
+                self._start(self._release(frame.sequence, from_json(ReleaseOrder, frame.payload)))
+            else:
+                self.outbox.refuse(frame, f"a gate knows no {frame.kind.name}")
+        except CodecError as error:
+            self.outbox.refuse(frame, str(error))
+
+    async def _cut(self, request: int, order: QuarantineOrder) -> None:
+        since_s, now = self._clock.monotonic_s(), self._clock.now()
+        try:
+            target = AssetId(plain_address(order.target))
+        except ValueError:
+            self._receipt(request, order.action, since_s, False, False, f"{order.target!r} is not an IP address: a gate cuts by address")
+            return
+        if order.expires <= now:
+            self._receipt(request, order.action, since_s, False, False, "the order has expired already")
+            return
+        if not self._quarantines.add(QuarantineOrder(action=order.action, target=target, expires=order.expires)):
+            self._receipt(request, order.action, since_s, False, False, f"{quarantine.LIMIT} quarantines stand already")
+            return
+        self._watch_expiry()
+        cut = [client for client in self._clients.values() if client.address == target]
+        writes = sum(held.client in cut for held in self._held.values())
+        for client in cut:
+            client.expel("its client is quarantined")
+        saved = await self._save()  # meanwhile the loop has told every connection of its end
+        left = sum(client.address == target for client in self._clients.values())
+        message = f"{target}: {len(cut)} connections reset, {writes} held writes discarded, new connections refused for "
+        message += f"{(order.expires - now) / NS_PER_S:.0f} s{saved}"
+        self._receipt(request, order.action, since_s, True, left == 0, message)
+
+    async def _release(self, request: int, order: ReleaseOrder) -> None:
+        since_s, now = self._clock.monotonic_s(), self._clock.now()
+        removed = self._quarantines.remove(order.action)
+        self._watch_expiry()
+        saved = await self._save() if removed else ""
+        target = removed.target if removed else order.target
+        still = self._quarantines.holds(AssetId(target), now)
+        message = f"{target}: released" if removed else f"{target}: nothing to release for this action"
+        message += "; another action still cuts it" if still else ""
+        self._receipt(request, order.action, since_s, True, not still, message + saved)
+
+    def _receipt(self, request: int | None, action: str, since_s: float, applied: bool, verified: bool, message: str) -> None:
+        receipt = Receipt(
+            action=action,  # type: ignore[arg-type]
+            enforcer="gate",
+            applied=applied,
+            verified=verified,
+            at=self._clock.now(),
+            message=message,
+            took_ms=(self._clock.monotonic_s() - since_s) * 1000,
+        )
+        self._tell(FrameKind.RECEIPT, to_json(ReceiptOf(request=request, receipt=receipt)))
+
+    # --- quarantines over time and restarts ---
+
+    def _watch_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        expiry = self._quarantines.next_expiry()
+        if expiry is not None:
+            wait_s = min(max(0.0, (expiry - self._clock.now()) / NS_PER_S), 3600.0)  # looks again: the machine's clock may be set
+            self._expiry = asyncio.get_running_loop().call_later(wait_s, self._expire)
+
+    def _expire(self) -> None:
+        ended = self._quarantines.expire(self._clock.now())
+        for order in ended:
+            since_s = self._clock.monotonic_s()
+            self._receipt(None, order.action, since_s, False, True, f"{order.target}: expired, new connections are admitted")
+        if ended:
+            self._start(self._forget())
+        self._watch_expiry()
+
+    async def _forget(self) -> None:
+        await self._save()
+
+    async def _save(self) -> str:
+        """What to add to a receipt: nothing, or that a restart of the gate would forget."""
+        async with self._saving:
+            try:
+                await asyncio.to_thread(quarantine.write, self._state, self._quarantines.orders)
+            except OSError as error:
+                log.warning("%s cannot be written: %s", self._state, error)
+                return f"; not kept over a restart: {error.strerror}"
+        return ""
+
+    async def _recall(self) -> None:
+        """An unreadable file must not keep the gate, and so the plant, down: it is set aside and reported."""
+        now = self._clock.now()
+        try:
+            self._state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._quarantines = quarantine.read(self._state)
+        except CodecError as error:
+            aside = self._state.with_suffix(".unreadable")
+            self._state.replace(aside)
+            log.warning("quarantines are lost, their file is set aside as %s: %s", aside, error)
+            await self.outbox.outage(Outage(process=self._config.name, since=now, until=now, reason=f"quarantines are lost: {error}"))
+        except OSError as error:
+            raise ConfigError("directory", f"{self._state} cannot be read: {error.strerror}") from error
+        self._quarantines.expire(now)
+        self._watch_expiry()
+
+    def _start(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the gate failed", exc_info=error)
+
+
+def _nothing(flow: int, from_client: bool, octets: bytes) -> None:
+    """Nobody observes."""
+
+
+async def run(config: GateConfig, stop: asyncio.Event) -> None:
+    """The process: it has nothing to do beside the gate."""
+    gc.collect()
+    gc.freeze()  # what was imported lives as long as the process: the collector need not look at it again
+    await Gate(config).run(stop)

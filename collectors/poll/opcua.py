@@ -1,0 +1,190 @@
+"""Subscribes to the plant file's nodes on an OPC UA server (Part 4, 5.13 and 5.14); reads values and never writes one.
+
+In: a `SubscribeConfig`.  Out: `Polled` batches.  `time` of a reading is the server's SourceTimestamp, `seen` its receipt; the quality is
+the severity of its StatusCode (Part 4, 7.39: the two top bits).
+When the connection is lost every tag gets one reading of quality BAD, and the subscription is made anew once the server is back.
+"""
+
+import asyncio
+import logging
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asyncua import Client, ua
+
+from collectors.outbox import Outbox
+from collectors.poll.rows import Row, instant_of, polled, quality_of
+from sentinel.clock import Clock, SystemClock
+from sentinel.errors import ConfigError, TransientError
+from sentinel.model.observation import Counters
+from sentinel.model.protocol import Quality
+from sentinel.model.tags import Tag
+from sentinel.model.time import Instant
+
+KEEP_ALIVE_COUNT = 10  # publishing intervals without news after which the server says that it lives; the default would be hours
+LIFETIME_COUNT = 60  # at least three times the keep-alive count (Part 4, 5.14.2.2)
+QUEUE = 16  # values that a monitored item keeps between two publications; 1, the default, loses what happens in a gap
+WATCHDOG_S = 5.0  # the default of 1 s takes a slow controller for a dead one
+TIMEOUT_S = 4.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
+BATCH_S = 0.1
+QUIET_S = 0.5
+FAREWELL_S = 2.0
+_EVENTS = 4096
+_DOWN = (OSError, TimeoutError, ua.UaError)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscribeConfig:
+    name: str = "poll-opcua"
+    intake: str
+    url: str
+    period_ms: float = 500.0
+    tags: tuple[Tag, ...]
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith("opc.tcp://"):
+            raise ConfigError("url", f"{self.url!r} does not begin with opc.tcp://")
+        if not 10 <= self.period_ms <= 3_600_000:
+            raise ConfigError("period_ms", f"{self.period_ms!r} is not between 10 and 3600000")
+        if not any(tag.opcua for tag in self.tags):
+            raise ConfigError("tags", "no tag has an OPC UA node")
+        for tag in self.tags:
+            if tag.opcua:
+                try:
+                    ua.NodeId.from_string(tag.opcua)
+                except (ua.UaError, ValueError) as error:
+                    raise ConfigError(f"tags.{tag.name}.opcua", f"{tag.opcua!r} is not a node id") from error
+
+
+class Subscriber:
+    def __init__(self, config: SubscribeConfig, outbox: Outbox, clock: Clock) -> None:
+        self._config, self._outbox, self._clock = config, outbox, clock
+        self._names = {ua.NodeId.from_string(tag.opcua).to_string(): tag.name for tag in config.tags if tag.opcua}
+        self._rows: list[Row] = []
+        self._seen: list[int] = []
+        self._told_s = clock.monotonic_s()
+        self._accepted = self._refused = self._failed = 0
+
+    @property
+    def counters(self) -> Counters:
+        """accepted: values; refused: nodes that the server does not let us subscribe to; failed: connections lost or not made."""
+        return Counters(accepted=self._accepted, refused=self._refused, failed=self._failed)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        delay_s = FIRST_DELAY_S
+        while not stop.is_set():
+            accepted = self._accepted
+            try:
+                await self._subscribe(stop)
+            except _DOWN as error:
+                self._failed += 1
+                log.warning("%s is away: %s", self._config.url, error or type(error).__name__)
+            if stop.is_set():
+                break
+            self._lose_all()
+            await self._tell()
+            delay_s = FIRST_DELAY_S if self._accepted > accepted else min(2 * delay_s, LONGEST_DELAY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), delay_s)
+        await self._tell()
+
+    async def _subscribe(self, stop: asyncio.Event) -> None:
+        """Until ``stop``; raises one of _DOWN when the connection is lost."""
+        client = Client(self._config.url, timeout=TIMEOUT_S, watchdog_intervall=WATCHDOG_S)
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def on_loss(error: Exception) -> None:
+            if not lost.done():
+                lost.set_exception(ConnectionError(str(error) or type(error).__name__))
+
+        client.connection_lost_callback = on_loss
+        await client.connect()
+        try:
+            parameters = ua.CreateSubscriptionParameters()
+            parameters.RequestedPublishingInterval = self._config.period_ms
+            parameters.RequestedMaxKeepAliveCount = KEEP_ALIVE_COUNT
+            parameters.RequestedLifetimeCount = LIFETIME_COUNT
+            subscription = await client.create_subscription(parameters, None, queue_maxsize=_EVENTS)
+            nodes = [client.get_node(node) for node in self._names]
+            handles = await subscription.subscribe_data_change(nodes, queuesize=QUEUE, sampling_interval=self._config.period_ms)
+            self._note_refused(handles)
+            while not stop.is_set():
+                event = await subscription.next_event(timeout=BATCH_S)
+                if lost.done():
+                    lost.result()
+                if event is not None and hasattr(event, "data"):
+                    self._take(event)
+                elif event is not None:
+                    raise ConnectionError(f"the server ended the subscription: {event}")
+                if self._is_due():
+                    await self._tell()
+        finally:
+            lost.cancel()
+            with suppress(*_DOWN):
+                await asyncio.wait_for(client.disconnect(), TIMEOUT_S)
+
+    def _note_refused(self, handles: Any) -> None:
+        for name, handle in zip(self._names.values(), handles, strict=True):
+            if isinstance(handle, ua.StatusCode):
+                self._refused += 1
+                log.warning("%s cannot be subscribed to: %s", name, handle.name)
+                self._add(self._clock.now(), name, math.nan, Quality.BAD)
+
+    def _take(self, event: Any) -> None:
+        value = event.data.monitored_item.Value
+        name = self._names.get(event.node.nodeid.to_string())
+        if name is None:
+            return
+        content = value.Value.Value if value.Value is not None else None
+        quality = quality_of(value.StatusCode.value if value.StatusCode is not None else 0)
+        number = float(content) if isinstance(content, bool | int | float) else math.nan
+        is_known = math.isfinite(number)
+        self._accepted += 1
+        self._add(
+            instant_of(value.SourceTimestamp) or self._clock.now(),
+            name,
+            number if is_known else math.nan,
+            quality if is_known else Quality.BAD,
+        )
+
+    def _lose_all(self) -> None:
+        now = self._clock.now()
+        for name in self._names.values():
+            self._add(now, name, math.nan, Quality.BAD)
+
+    def _add(self, time: Instant, name: str, value: float, quality: Quality) -> None:
+        self._rows.append((time, name, value, quality))
+        self._seen.append(self._clock.now())
+
+    def _is_due(self) -> bool:
+        since_s = self._clock.monotonic_s() - self._told_s
+        return since_s >= (BATCH_S if self._rows else QUIET_S)
+
+    async def _tell(self) -> None:
+        rows, seen = self._rows, self._seen
+        self._rows, self._seen = [], []
+        self._told_s = self._clock.monotonic_s()
+        try:
+            await self._outbox.readings(polled(self._config.name, self._clock.now(), rows, self.counters, seen))
+        except TransientError as error:
+            log.warning("readings are lost: %s", error)
+
+
+async def run(config: SubscribeConfig, stop: asyncio.Event) -> None:
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # one error with its traceback per second while a server is down
+    clock = SystemClock()
+    outbox = Outbox(Path(config.intake), config.name, clock=clock)
+    sending = asyncio.create_task(outbox.run())
+    try:
+        await Subscriber(config, outbox, clock).run(stop)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(outbox.drained(), FAREWELL_S)
+    finally:
+        sending.cancel()
+        await asyncio.wait({sending})
