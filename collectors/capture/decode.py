@@ -1,0 +1,285 @@
+"""Link layer to transport layer, one record per packet; stateless.
+
+Nothing is believed that the captured octets do not hold: every read is guarded by the end of the capture, header lengths and total
+lengths are held against it, chains of VLAN tags and IPv6 extension headers are bounded.  What contradicts itself keeps the kind as far
+down as it could be understood, a defect, and no payload.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# Tables are record arrays, which have no static types; the compiler infers and checks the real ones.
+
+from typing import Any
+
+import numpy as np
+
+from collectors.capture.packets import ETHERNET, IPV4, IPV6, LINUX_SLL, LINUX_SLL2, LOOP, NULL, RAW
+from collectors.capture.tables import FAMILY_IP4, FAMILY_IP6, FAMILY_MAC, MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS, NO_MAC, UNREADABLE
+from collectors.compiled import kernel
+from collectors.wire.loads import byte, word16, word32
+from sentinel.model.protocol import Defect, FlowKind
+
+Table = Any
+
+_TCP, _UDP, _ICMP = int(FlowKind.TCP), int(FlowKind.UDP), int(FlowKind.ICMP)
+_ARP_REQUEST, _ARP_REPLY = int(FlowKind.ARP_REQUEST), int(FlowKind.ARP_REPLY)
+_OTHER_IP, _OTHER_ETHERNET = int(FlowKind.OTHER_IP), int(FlowKind.OTHER_ETHERNET)
+_TRUNCATED, _BAD_LENGTH, _FRAGMENT = int(Defect.TRUNCATED), int(Defect.BAD_LENGTH), int(Defect.FRAGMENT)
+
+_IP4, _IP6, _ARP = 0x0800, 0x86DD, 0x0806
+_VLAN, _QINQ, _QINQ_OLD, _HSR = 0x8100, 0x88A8, 0x9100, 0x892F
+_FIRST_ETHERTYPE = 0x0600  # below it the field is a length (IEEE 802.3, 3.2.6)
+_UNKNOWN_TYPE = -1
+
+
+@kernel
+def word64(octets: Table, at: int) -> Any:
+    return (np.uint64(word32(octets, at)) << np.uint64(32)) | np.uint64(word32(octets, at + 4))
+
+
+@kernel
+def word48(octets: Table, at: int) -> Any:
+    return (np.uint64(word16(octets, at)) << np.uint64(32)) | np.uint64(word32(octets, at + 2))
+
+
+@kernel
+def read_link(head: Table, octets: Table, at: int, end: int, link: int) -> tuple[int, int]:
+    """(where the network layer begins, its Ethernet type); (-1, -1) where there is none."""
+    if link == ETHERNET:
+        if end - at < 14:
+            return -1, _UNKNOWN_TYPE
+        head.target_mac = word48(octets, at)
+        head.source_mac = word48(octets, at + 6)
+        kind = word16(octets, at + 12)
+        at += 14
+    elif link == LINUX_SLL:
+        if end - at < 16:
+            return -1, _UNKNOWN_TYPE
+        if word16(octets, at + 4) == 6:
+            head.source_mac = word48(octets, at + 6)
+        kind = word16(octets, at + 14)
+        at += 16
+    elif link == LINUX_SLL2:
+        if end - at < 20:
+            return -1, _UNKNOWN_TYPE
+        if byte(octets, at + 11) == 6:
+            head.source_mac = word48(octets, at + 12)
+        kind = word16(octets, at)
+        at += 20
+    elif link in (NULL, LOOP):
+        if end - at < 4:
+            return -1, _UNKNOWN_TYPE
+        family = max(byte(octets, at), byte(octets, at + 3))  # the writer's byte order is not known; families are small
+        at += 4
+        if family == 2:
+            return at, _IP4
+        return (at, _IP6) if family in (10, 24, 28, 30) else (-1, _UNKNOWN_TYPE)
+    elif link in (RAW, 12, 14, IPV4, IPV6):
+        if end - at < 1:
+            return -1, _UNKNOWN_TYPE
+        version = byte(octets, at) >> 4
+        if version == 4:
+            return at, _IP4
+        return (at, _IP6) if version == 6 else (-1, _UNKNOWN_TYPE)
+    else:
+        return -1, _UNKNOWN_TYPE
+    for _ in range(MAX_VLAN_TAGS):
+        if kind in (_VLAN, _QINQ, _QINQ_OLD):
+            if end - at < 4:
+                return -1, _UNKNOWN_TYPE
+            kind = word16(octets, at + 2)
+            at += 4
+        elif kind == _HSR:
+            if end - at < 6:
+                return -1, _UNKNOWN_TYPE
+            kind = word16(octets, at + 4)
+            at += 6
+        else:
+            break
+    return at, kind
+
+
+@kernel
+def read_arp(head: Table, octets: Table, at: int, end: int) -> bool:
+    """Ethernet and IPv4 only (RFC 826); anything else stays an Ethernet frame of type 0806."""
+    if end - at < 28 or word32(octets, at) != 0x00010800 or word16(octets, at + 4) != 0x0604:
+        return False
+    operation = word16(octets, at + 6)
+    if operation not in (1, 2):
+        return False
+    head.kind = _ARP_REQUEST if operation == 1 else _ARP_REPLY
+    head.family = FAMILY_IP4
+    head.source_mac = word48(octets, at + 8)
+    head.source_lo = np.uint64(word32(octets, at + 14))
+    head.target_lo = np.uint64(word32(octets, at + 24))
+    head.proto = -1
+    return True
+
+
+@kernel
+def read_ip4(head: Table, octets: Table, at: int, end: int, wire_end: int) -> tuple[int, int, int]:
+    """(transport offset, its octets on the wire, IP protocol); the offset is -1 where there is no transport layer to read."""
+    if end - at < 20 or byte(octets, at) >> 4 != 4:
+        return -1, 0, -1
+    size = (byte(octets, at) & 15) * 4
+    total = word16(octets, at + 2)
+    head.kind = _OTHER_IP
+    head.family = FAMILY_IP4
+    head.source_lo = np.uint64(word32(octets, at + 12))
+    head.target_lo = np.uint64(word32(octets, at + 16))
+    protocol = byte(octets, at + 9)
+    head.proto = protocol
+    if total == 0:  # segmentation offload: the sending machine captured before the length was known
+        total = wire_end - at
+    if size < 20 or total < size or at + total > wire_end:
+        head.defect = _BAD_LENGTH
+        return -1, 0, protocol
+    head.payload_wire = total - size
+    if word16(octets, at + 6) & 0x3FFF:
+        head.defect = _FRAGMENT
+        return -1, 0, protocol
+    if end - at < size:
+        head.defect = _TRUNCATED
+        return -1, 0, protocol
+    return at + size, total - size, protocol
+
+
+@kernel
+def read_ip6(head: Table, octets: Table, at: int, end: int, wire_end: int) -> tuple[int, int, int]:
+    """As `read_ip4`; walks at most MAX_EXTENSION_HEADERS (RFC 8200, 4)."""
+    if end - at < 40 or byte(octets, at) >> 4 != 6:
+        return -1, 0, -1
+    total = word16(octets, at + 4)
+    protocol = byte(octets, at + 6)
+    head.kind = _OTHER_IP
+    head.family = FAMILY_IP6
+    head.source_hi = word64(octets, at + 8)
+    head.source_lo = word64(octets, at + 16)
+    head.target_hi = word64(octets, at + 24)
+    head.target_lo = word64(octets, at + 32)
+    head.proto = protocol
+    at += 40
+    if total == 0:
+        total = wire_end - at
+    if at + total > wire_end:
+        head.defect = _BAD_LENGTH
+        return -1, 0, protocol
+    stop = at + total
+    head.payload_wire = total
+    for _ in range(MAX_EXTENSION_HEADERS):
+        if protocol not in (0, 43, 44, 51, 60, 135, 139, 140):
+            return at, stop - at, protocol
+        if end - at < 8:
+            head.defect = _TRUNCATED
+            return -1, 0, protocol
+        if protocol == 44 and word16(octets, at + 2) & 0xFFF9:
+            head.proto = byte(octets, at)
+            head.defect = _FRAGMENT
+            return -1, 0, protocol
+        size = 8
+        if protocol == 51:
+            size = (byte(octets, at + 1) + 2) * 4
+        elif protocol != 44:
+            size = (byte(octets, at + 1) + 1) * 8
+        protocol = byte(octets, at)
+        head.proto = protocol
+        at += size
+        if at > stop:
+            head.defect = _BAD_LENGTH
+            return -1, 0, protocol
+        head.payload_wire = stop - at
+    head.defect = _BAD_LENGTH  # a chain that long serves nobody but an evader
+    return -1, 0, protocol
+
+
+@kernel
+def read_transport(head: Table, octets: Table, at: int, size: int, end: int, protocol: int) -> None:
+    """``size`` octets on the wire from ``at`` on, captured up to ``end``."""
+    if protocol == 6:
+        if size < 20 or end - at < 20:
+            head.defect = _BAD_LENGTH if size < 20 else _TRUNCATED
+            return
+        header = (byte(octets, at + 12) >> 4) * 4
+        if header < 20 or header > size:
+            head.defect = _BAD_LENGTH
+            return
+        head.kind = _TCP
+        head.seq = word32(octets, at + 4)
+        head.ack = word32(octets, at + 8)
+        head.flags = byte(octets, at + 13)
+    elif protocol == 17:
+        if size < 8 or end - at < 8:
+            head.defect = _BAD_LENGTH if size < 8 else _TRUNCATED
+            return
+        header = 8
+        length = word16(octets, at + 4)
+        if length != 0:
+            if length < 8 or length > size:
+                head.defect = _BAD_LENGTH
+                return
+            size = length
+        head.kind = _UDP
+    elif protocol in (1, 58):
+        head.kind = _ICMP
+        head.proto = -1
+        return
+    else:
+        return
+    head.proto = -1
+    head.source_port = word16(octets, at)
+    head.target_port = word16(octets, at + 2)
+    head.payload = at + header
+    head.payload_wire = size - header
+    head.payload_cap = max(0, min(end - at - header, size - header))
+    if head.payload_cap < head.payload_wire:
+        head.defect = _TRUNCATED
+
+
+@kernel
+def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, link: Table, first: int, count: int) -> None:
+    """Fill ``heads[:count]`` from packets ``first`` on."""
+    for i in range(count):
+        head = heads[i]
+        at = off[first + i]
+        end = at + cap[first + i]
+        wire_end = at + max(wire[first + i], cap[first + i])
+        head.source_hi = np.uint64(0)
+        head.source_lo = np.uint64(0)
+        head.target_hi = np.uint64(0)
+        head.target_lo = np.uint64(0)
+        head.source_mac = NO_MAC
+        head.target_mac = NO_MAC
+        head.seq = 0
+        head.ack = 0
+        head.payload = at
+        head.payload_cap = 0
+        head.payload_wire = 0
+        head.source_port = 0
+        head.target_port = 0
+        head.proto = -1
+        head.flags = 0
+        head.kind = UNREADABLE
+        head.family = 0
+        head.defect = 0
+        network, kind = read_link(head, octets, at, end, link[first + i])
+        if network < 0:
+            continue
+        transport, size, protocol = -1, 0, -1
+        if kind == _IP4:
+            transport, size, protocol = read_ip4(head, octets, network, end, wire_end)
+        elif kind == _IP6:
+            transport, size, protocol = read_ip6(head, octets, network, end, wire_end)
+        elif kind == _ARP:
+            read_arp(head, octets, network, end)
+        if transport >= 0:
+            read_transport(head, octets, transport, size, end, protocol)
+        elif head.kind == UNREADABLE:
+            head.kind = _OTHER_ETHERNET
+            head.family = FAMILY_MAC
+            head.source_lo = head.source_mac
+            head.target_lo = head.target_mac
+            head.proto = kind if kind >= _FIRST_ETHERTYPE else -1
+            head.payload_wire = wire_end - network
+            head.payload = network
+            head.payload_cap = end - network
+            if kind in (_IP4, _IP6):
+                head.defect = _BAD_LENGTH

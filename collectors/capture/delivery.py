@@ -1,0 +1,173 @@
+"""From a TCP stream to its application: octets in order to the wire kernels, with where and when they were heard.
+
+Also how a stream begins, for the application, and how it ends: what waits is delivered, what was begun is reported as cut.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# Tables are record arrays, which have no static types; the compiler infers and checks the real ones.
+
+from typing import Any
+
+import numpy as np
+
+from collectors.capture.flows import name
+from collectors.capture.streams import distance, remember
+from collectors.capture.tables import HELD_OCTETS, NO_MAC
+from collectors.compiled import kernel
+from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream
+from collectors.wire.recognise import PROBES, recognise_tcp
+from sentinel.model.protocol import Protocol
+
+Table = Any
+
+_MODBUS, _UNKNOWN = int(Protocol.MODBUS), int(Protocol.UNKNOWN)
+_MODBUS_PORT = 502
+_SEQUENCE_MASK = (1 << 32) - 1
+
+
+@kernel(inline=True)
+def say_source(t: Any, f: int, time: int, frame: int, source_mac: Any, target_mac: Any) -> None:
+    """Tell the application's kernels whose octets follow."""
+    flow, s, source = t.flows[f], t.state[0], t.source[0]
+    if flow.client == 0:
+        client_hi, client_lo, server_hi, server_lo = flow.a_hi, flow.a_lo, flow.b_hi, flow.b_lo
+        source.port, source.client_port = flow.b_port, flow.a_port
+    else:
+        client_hi, client_lo, server_hi, server_lo = flow.b_hi, flow.b_lo, flow.a_hi, flow.a_lo
+        source.port, source.client_port = flow.a_port, flow.b_port
+    if flow.names_of != s.batch:
+        flow.client_code = name(t.state, t.names, t.name_buckets, t.name_stamps, flow.family, client_hi, client_lo)
+        flow.server_code = name(t.state, t.names, t.name_buckets, t.name_stamps, flow.family, server_hi, server_lo)
+        flow.names_of = s.batch
+    source.time = time
+    source.frame = frame
+    source.flow = flow.number
+    source.client = flow.client_code
+    source.server = flow.server_code
+    source.source_mac = name(t.state, t.names, t.name_buckets, t.name_stamps, 1, np.uint64(0), source_mac)
+    source.target_mac = name(t.state, t.names, t.name_buckets, t.name_stamps, 1, np.uint64(0), target_mac)
+
+
+@kernel
+def stream_of(flow: Table, f: int, x: int) -> int:
+    """The application's stream number of side x: the client's direction is the even one."""
+    return 2 * f + ((x & 1) ^ int(np.int64(flow.client)))
+
+
+@kernel
+def is_modbus_port(flow: Table) -> bool:
+    """On its registered port everything is taken for Modbus, and what does not fit is garbage."""
+    return _MODBUS_PORT in (flow.a_port, flow.b_port)
+
+
+def deliver(
+    t: Any,
+    f: int,
+    y: int,
+    octets: Table,
+    start: int,
+    end: int,
+    missing: int,
+    lost: int,
+    is_copy: bool,
+    time: int,
+    frame: int,
+    source_mac: Any,
+    target_mac: Any,
+) -> None:
+    """The next octets of side y: into its history, and to the application; ``missing`` before and ``lost`` behind them were not heard."""
+    flow, side = t.flows[f], t.sides[y]
+    if missing != 0:
+        t.state[0].gaps += 1
+        side.past = 0
+    if not is_copy:
+        remember(t.history, side, y, octets, start, end - start)
+        if lost > 0:
+            side.past = 0
+        side.next = (side.next + end - start + lost) & _SEQUENCE_MASK
+        if flow.protocol == _UNKNOWN and flow.probes < PROBES and end > start and not is_modbus_port(flow):
+            flow.probes += 1
+            flow.protocol = recognise_tcp(octets, start, end - start, flow.b_port if flow.client == 0 else flow.a_port)
+    if flow.protocol not in (_UNKNOWN, _MODBUS):
+        return
+    side.opened = 1
+    say_source(t, f, time, frame, source_mac, target_mac)
+    x = stream_of(flow, f, y)
+    seen = feed(
+        t.streams,
+        t.carry,
+        t.pending,
+        t.scratch,
+        t.messages,
+        t.message_pool,
+        t.tally,
+        t.source,
+        x,
+        octets,
+        start,
+        end,
+        missing,
+        lost,
+        is_copy,
+    )
+    if seen != NOTHING_SEEN:
+        flow.protocol = _MODBUS
+    if seen == SIDES_SWAPPED:
+        flow.client ^= 1
+        flow.names_of = -1
+
+
+deliver_inline = kernel(inline=True)(deliver)  # for the loop over packets
+deliver_rest = kernel(deliver)  # for what still waits when a conversation ends
+
+
+@kernel
+def take_block(t: Any, side: Table) -> None:
+    """The first waiting block was delivered."""
+    block = side.held
+    side.held = t.held[block - 1].next
+    side.held_count -= 1
+    t.held[block - 1].next = t.state[0].free_held
+    t.state[0].free_held = block
+
+
+@kernel
+def close_side(t: Any, f: int, x: int, time: int, frame: int, source_mac: Any, target_mac: Any) -> None:
+    """Nothing more is expected from this side: what was begun is reported as cut."""
+    side = t.sides[x]
+    if side.opened and side.held == 0:
+        say_source(t, f, time, frame, source_mac, target_mac)
+        y = stream_of(t.flows[f], f, x)
+        lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, y, -1)
+        side.opened = 0
+
+
+@kernel
+def end_flow(t: Any, f: int, time: int) -> None:
+    """The conversation is over or forgotten: what waits is delivered, what was begun is reported as cut."""
+    for x in range(2 * f, 2 * f + 2):
+        side = t.sides[x]
+        while side.held != 0:
+            block = side.held
+            b = t.held[block - 1]
+            missing = distance(b.seq, side.next)
+            side.next = b.seq
+            start = (block - 1) * HELD_OCTETS
+            heard, cut = max(b.time, t.state[0].slot), int(b.cut)
+            deliver_rest(t, f, x, t.held_octets, start, start + b.size, missing, cut, False, heard, b.frame, b.source_mac, b.target_mac)
+            take_block(t, side)
+        if side.opened:
+            close_side(t, f, x, time, 0, NO_MAC, NO_MAC)
+
+
+@kernel
+def begin_stream(t: Any, f: int, x: int, seq: int, joined: bool) -> None:
+    flow, side = t.flows[f], t.sides[x]
+    is_modbus = flow.protocol == _MODBUS or is_modbus_port(flow)
+    side.synced = 1
+    side.next = seq
+    side.past = 0
+    y = stream_of(flow, f, x)
+    open_stream(t.streams, t.pending, y, is_modbus, joined)
+    if not t.sides[x ^ 1].synced:  # what this side answers to may never be heard
+        open_stream(t.streams, t.pending, y ^ 1, is_modbus, True)

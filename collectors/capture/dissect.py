@@ -1,0 +1,67 @@
+"""The only door to scapy: what a person reads beside an excerpt.
+
+`dissect` gives a text of every frame, layer by layer.  scapy is slow and lenient (it shows only the first Modbus frame of a segment), so
+its text is for reading, never for judging; whatever it fails on is shown as octets.  It is imported when first needed, and never into a
+process that holds asyncua.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from collectors.capture.packets import ETHERNET, LINUX_SLL, LINUX_SLL2, LOOP, NULL
+from collectors.capture.replay import read_frames
+from sentinel.errors import InputError
+
+MAX_FRAMES = 100
+MAX_LINES_PER_FRAME = 200
+
+
+def dissect(path: str | Path, max_frames: int = MAX_FRAMES) -> str:
+    """The frames of a small capture file as text.  Raises InputError for what is no capture."""
+    link, frames = read_frames(path)
+    layer = _first_layer(link)
+    parts = []
+    for number, octets in enumerate(frames[:max_frames], start=1):
+        parts.append(f"frame {number}: {len(octets)} octets")
+        parts += _dissect_one(layer, octets)
+    if len(frames) > max_frames:
+        parts.append(f"{len(frames) - max_frames} further frames are not shown")
+    return "\n".join(parts) + "\n"
+
+
+def _first_layer(link: int) -> Any:
+    import scapy.contrib.modbus  # noqa: F401  (binds its layers to port 502)
+    from scapy.layers.inet import IP
+    from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Ether, Loopback
+
+    return {ETHERNET: Ether, LINUX_SLL: CookedLinux, LINUX_SLL2: CookedLinuxV2, NULL: Loopback, LOOP: Loopback}.get(link, IP)
+
+
+def _dissect_one(layer: Any, octets: bytes) -> list[str]:
+    from scapy.utils import hexdump
+
+    try:
+        lines = str(layer(octets).show(dump=True)).rstrip().splitlines()
+    except Exception as error:  # noqa: BLE001  scapy raises whatever its layers raise, on octets that an attacker chose
+        lines = [f"  cannot be dissected: {type(error).__name__}", *str(hexdump(octets, dump=True)).splitlines()]
+    if len(lines) > MAX_LINES_PER_FRAME:
+        lines = [*lines[:MAX_LINES_PER_FRAME], f"  {len(lines) - MAX_LINES_PER_FRAME} further lines are not shown"]
+    return [*lines, ""]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m collectors.capture.dissect", description="the frames of a capture file as text")
+    parser.add_argument("file", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        sys.stdout.write(dissect(options.file))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,198 @@
+"""The capture process: live rings in, `Heard` out to the brain; answers for evidence with the frames it still has.
+
+Kernels are compiled before a ring is opened, so that no packet waits for a compiler.  One thread hears and decodes (the kernels run
+without the interpreter lock), the event loop talks to the brain.  Packets of several interfaces are put in order of time within a round.
+"""
+
+import asyncio
+import contextlib
+import logging
+import select
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collectors.capture.packets import DTYPES, PacketBatch
+from collectors.capture.recent import RecentFrames
+from collectors.capture.ring import Ring
+from collectors.capture.sensor import Sensor
+from collectors.capture.warm import warm
+from collectors.outbox import Outbox
+from sentinel.clock import Clock, SystemClock
+from sentinel.errors import ConfigError, TransientError
+from sentinel.model.codec import CodecError, from_json
+from sentinel.model.exchange import ExcerptOrder
+from sentinel.model.framing import MAX_PAYLOAD_OCTETS, Frame, FrameKind
+from sentinel.model.observation import Heard
+from sentinel.model.time import NS_PER_MS, Instant
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 50
+_MERGE_OCTETS = 8 << 20  # of a round over several interfaces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureConfig:
+    name: str = "capture"  # of the process and of its observations
+    intake: str  # the brain's socket
+    interfaces: tuple[str, ...]
+    block_octets: int = 1 << 20
+    blocks: int = 64  # per interface
+    retire_ms: int = 10  # a block that is not full is handed over after this
+    kept_octets: int = 64 << 20  # of recent frames, for evidence
+    lag_ms: int = 250  # while nothing is heard the watermark stays this far behind the clock
+    farewell_s: float = 2.0  # for what the brain has not acknowledged when the capture is asked to end
+
+    def __post_init__(self) -> None:
+        if not self.interfaces:
+            raise ConfigError("interfaces", "at least one interface is needed")
+        if len(set(self.interfaces)) != len(self.interfaces):
+            raise ConfigError("interfaces", "an interface is named twice")
+        page = 4096
+        for key, low, high in (
+            ("block_octets", 1 << 16, 1 << 24),
+            ("blocks", 2, 1024),
+            ("retire_ms", 1, 1000),
+            ("kept_octets", 1 << 16, 1 << 32),
+            ("lag_ms", 20, 60_000),
+            ("farewell_s", 0.0, 60.0),
+        ):
+            if not low <= getattr(self, key) <= high:
+                raise ConfigError(key, f"{getattr(self, key)!r} is not between {low:g} and {high:g}")
+        if self.block_octets % page:
+            raise ConfigError("block_octets", f"{self.block_octets} is no multiple of {page}")
+
+
+class Ear:
+    """The rings, the sensor, and the frames that are kept.  `hear` runs in a thread, one call at a time."""
+
+    def __init__(self, config: CaptureConfig, clock: Clock) -> None:
+        self._clock = clock
+        self._lag_ns = config.lag_ms * NS_PER_MS
+        self.sensor = Sensor(config.name)
+        self.recent = RecentFrames(config.kept_octets)
+        self.frames = 0
+        self._poll = select.poll()
+        self._rings: dict[int, Ring] = {}
+        try:
+            for number, interface in enumerate(config.interfaces):
+                ring = Ring(interface, number, config.block_octets, config.blocks, config.retire_ms)
+                self._rings[ring.fileno()] = ring
+                self._poll.register(ring, select.POLLIN)
+        except ConfigError:
+            self.close()
+            raise
+
+    def hear(self) -> list[Heard]:
+        """Wait a little for packets; what they completed, or the watermark moved on when there were none."""
+        ready = self._poll.poll(_POLL_MS)
+        heard: list[Heard] = []
+        for descriptor, event in ready:
+            if event & (select.POLLERR | select.POLLHUP):
+                self._rings[descriptor].raise_error()
+        for ring in self._rings.values():
+            self.sensor.drop(ring.drops())
+        before = self.frames
+        if len(self._rings) == 1:
+            ring = next(iter(self._rings.values()))
+            for batch in ring.batches(self.frames + 1):
+                heard.append(self._take(batch))
+        else:
+            heard += self._hear_merged()
+        if self.frames == before:
+            heard.append(self.sensor.flush(Instant(self._clock.now() - self._lag_ns)))
+        return heard
+
+    def finish(self) -> Heard:
+        return self.sensor.close()
+
+    def close(self) -> None:
+        for ring in self._rings.values():
+            ring.close()
+        self._rings.clear()
+
+    def _take(self, batch: PacketBatch) -> Heard:
+        self.frames += len(batch)
+        self.recent.keep(batch)
+        return self.sensor.feed(batch)
+
+    def _hear_merged(self) -> list[Heard]:
+        parts: list[PacketBatch] = []
+        for ring in self._rings.values():
+            size = 0
+            for batch in ring.batches(1):
+                start, end = int(batch.off.min()), int((batch.off + batch.cap).max())
+                moved: dict[str, Any] = {name: getattr(batch, name) for name in DTYPES} | {"off": batch.off - start}
+                parts.append(PacketBatch(octets=batch.octets[start:end].copy(), **moved))
+                size += end - start
+                if size > _MERGE_OCTETS:
+                    break
+        return [self._take(merged(parts, self.frames + 1))] if parts else []
+
+
+def merged(parts: list[PacketBatch], first_frame: int) -> PacketBatch:
+    """Several batches as one, in order of time; equal times keep the order of the parts."""
+    shifts = np.cumsum([0, *(len(part.octets) for part in parts)])
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES}
+    columns["off"] = np.concatenate([part.off + shift for part, shift in zip(parts, shifts, strict=False)])
+    order = np.argsort(columns["time"], kind="stable")
+    columns = {name: np.ascontiguousarray(array[order]) for name, array in columns.items()}
+    columns["frame"] = np.arange(first_frame, first_frame + len(order), dtype=np.int64)
+    return PacketBatch(octets=np.concatenate([part.octets for part in parts]), **columns)
+
+
+def answer_excerpt(outbox: Outbox, recent: RecentFrames, request: Frame) -> None:
+    """EXCERPT asks for frames; the answer is a pcap of those that are still here, or FAILURE."""
+    if request.kind is not FrameKind.EXCERPT:
+        outbox.refuse(request, f"a capture does not understand {request.kind.name}")
+        return
+    try:
+        order = from_json(ExcerptOrder, request.payload)
+    except CodecError as error:
+        outbox.refuse(request, str(error))
+        return
+    octets = recent.excerpt(order.frames)
+    if octets is None:
+        outbox.refuse(request, "these frames are no longer kept")
+    elif len(octets) > MAX_PAYLOAD_OCTETS:
+        outbox.refuse(request, f"an excerpt of {len(octets)} octets is too long")
+    else:
+        outbox.answer(request, FrameKind.EXCERPT, octets)
+
+
+async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = None, hearing: asyncio.Event | None = None) -> None:
+    """Until ``stop``; ``hearing`` is set once the rings stand.  Raises ConfigError for interfaces that cannot be heard."""
+    await asyncio.to_thread(warm)
+    ear = Ear(config, clock or SystemClock())
+    outbox = Outbox(Path(config.intake), config.name, lambda request: answer_excerpt(outbox, ear.recent, request), clock=clock)
+    sending = asyncio.create_task(outbox.run())
+    log.info("%s hears %s", config.name, ", ".join(config.interfaces))
+    if hearing is not None:
+        hearing.set()
+    until, dropped = Instant(0), 0
+    try:
+        while not stop.is_set():
+            for heard in await asyncio.to_thread(ear.hear):
+                if heard.until > until or len(heard.messages) or len(heard.flows):
+                    await _hand_over(outbox, heard)
+                until = heard.until
+                if heard.counters.dropped > dropped:
+                    log.warning("%s has lost %d packets so far", config.name, heard.counters.dropped)
+                    dropped = heard.counters.dropped
+        await _hand_over(outbox, ear.finish())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(outbox.drained(), config.farewell_s)
+    finally:
+        ear.close()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def _hand_over(outbox: Outbox, heard: Heard) -> None:
+    try:
+        await outbox.heard(heard)
+    except TransientError as error:  # bulk is dropped and counted by the outbox; a blind spot shows in its counters
+        log.warning("observations were lost: %s", error)

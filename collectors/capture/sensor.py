@@ -1,0 +1,141 @@
+"""The passive sensor: batches of packets in, `Heard` out.  A pure function of the packets, however they are batched.
+
+Messages are handed over as they complete, in the order of their last octet; flow rows when their one-second slot is over, ordered by
+first frame.  A slot is over when a packet of a later one was heard, or when `flush` says that none of this one can come any more.
+A relayed or repeated segment whose octets contradict the first copy marks its flow row, and its frames are message rows of their own
+with `Defect.CONTRADICTING_COPY`, which change no pairing.
+"""
+
+import secrets
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import numpy as np
+
+from collectors.capture.decode import decode
+from collectors.capture.flows import drop_closed_rows, name_flow_rows
+from collectors.capture.packets import PacketBatch
+from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_MAC, HEAD, NAMES, NEVER, TICK, make_tables
+from collectors.capture.track import track
+from collectors.wire.modbus.decoder import columns
+from sentinel.model.observation import SLOT_NS, Counters, Flows, Heard, Messages
+from sentinel.model.time import Instant
+
+_ROWS_NAMED_AT_ONCE = NAMES // 4
+_KNOWN_NAMES = 65536  # texts kept, so that an address is spelt once
+_FLOW_FIELDS = {"source_mac": "source_mac_code", "target_mac": "target_mac_code"}
+
+
+def spell(family: int, hi: int, lo: int) -> str:
+    """An address as text."""
+    if family == FAMILY_MAC:
+        return ":".join(f"{octet:02x}" for octet in (lo & 0xFFFF_FFFF_FFFF).to_bytes(6, "big"))
+    return str(IPv4Address(lo)) if family == FAMILY_IP4 else str(IPv6Address(hi << 64 | lo))
+
+
+class Sensor:
+    """``seed`` keys the hash tables against chosen addresses; it never shows in a row."""
+
+    def __init__(self, source: str, seed: int | None = None) -> None:
+        self.source = source
+        self._t = make_tables(secrets.randbits(64) if seed is None else seed)
+        self._heads: Any = np.zeros(BATCH_PACKETS, HEAD)
+        self._spelt: dict[tuple[int, int, int], str] = {}
+        self._dropped = 0
+        self._closed = False
+
+    def feed(self, batch: PacketBatch) -> Heard:
+        messages: list[Messages] = []
+        flows: list[Flows] = []
+        for first in range(0, len(batch), BATCH_PACKETS):
+            count = min(BATCH_PACKETS, len(batch) - first)
+            decode(self._heads, batch.octets, batch.off, batch.cap, batch.wire, batch.link, first, count)
+            self._track(batch, first, count, messages, flows)
+        return self._heard(messages, flows)
+
+    def flush(self, until: Instant) -> Heard:
+        """No packet before this instant will come any more."""
+        return self._advance(TICK, until)
+
+    def close(self) -> Heard:
+        """The source has ended: what is open is handed over, what was begun is reported as cut."""
+        heard = self._advance(END, Instant(0))
+        self._closed = True
+        return heard
+
+    def drop(self, packets: int) -> None:
+        """Count packets that were lost before they could be fed."""
+        self._dropped += packets
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What happened below the rows: every limit and every kind of loss, since the start."""
+        state = self._t.state[0]
+        tally = self._t.tally[0]
+        return {name: int(state[name]) for name in COUNTERS} | {
+            "dropped": self._dropped,
+            "requests_forgotten": int(tally["forgotten"]),
+            "octets_skipped": int(tally["skipped"]),
+        }
+
+    def _track(self, batch: PacketBatch, first: int, count: int, messages: list[Messages], flows: list[Flows]) -> None:
+        if self._closed:
+            raise ValueError("the sensor was closed")
+        taken = 0
+        while True:
+            taken += track(self._t, self._heads[taken:count], batch.octets, batch.time, batch.frame, first + taken, count - taken)
+            self._drain(messages, flows)
+            if taken == count:
+                return
+
+    def _advance(self, kind: int, instant: int) -> Heard:
+        messages: list[Messages] = []
+        flows: list[Flows] = []
+        self._heads[0]["kind"] = kind
+        self._heads[0]["defect"] = 0
+        self._track(PacketBatch.of([b""], [instant]), 0, 1, messages, flows)
+        return self._heard(messages, flows)
+
+    def _heard(self, messages: list[Messages], flows: list[Flows]) -> Heard:
+        slot = int(self._t.state[0]["slot"])
+        until = 0 if slot == NEVER else slot + SLOT_NS if self._t.state[0]["ending"] else slot
+        counts = self.counts
+        counters = Counters(
+            accepted=counts["packets"],
+            refused=counts["unreadable"],
+            dropped=self._dropped + counts["rows_refused"] + counts["held_refused"],
+        )
+        return Heard(
+            source=self.source, until=Instant(until), messages=Messages.concat(messages), flows=Flows.concat(flows), counters=counters
+        )
+
+    def _drain(self, messages: list[Messages], flows: list[Flows]) -> None:
+        t = self._t
+        state = t.state[0]
+        if t.tally[0]["rows"]:
+            messages.append(columns(t.messages, t.message_pool, t.tally, self._names()))
+        state["names"] = 0
+        state["batch"] += 1
+        closed = int(state["closed_rows"])
+        for start in range(0, closed, _ROWS_NAMED_AT_ONCE):
+            count = min(_ROWS_NAMED_AT_ONCE, closed - start)
+            name_flow_rows(t.state, t.flow_rows, t.names, t.name_buckets, t.name_stamps, start, count)
+            rows = t.flow_rows[start : start + count]
+            arrays: dict[str, Any] = {name: rows[_FLOW_FIELDS.get(name, name)].copy() for name in Flows.dtypes()}
+            flows.append(Flows(names=self._names(), **arrays))
+            state["names"] = 0
+            state["batch"] += 1
+        if closed:
+            drop_closed_rows(t.state, t.flow_rows)
+
+    def _names(self) -> tuple[str, ...]:
+        known = self._t.names[: int(self._t.state[0]["names"])]
+        if len(self._spelt) > _KNOWN_NAMES:
+            self._spelt.clear()
+        names = []
+        for key in zip(known["family"].tolist(), known["hi"].tolist(), known["lo"].tolist(), strict=True):
+            text = self._spelt.get(key)
+            if text is None:
+                text = self._spelt[key] = spell(*key)
+            names.append(text)
+        return tuple(names)

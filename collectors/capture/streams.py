@@ -1,0 +1,170 @@
+"""TCP streams as the sensor hears them (RFC 9293, 3.4 and 3.10): what waits, what is old, what contradicts.
+
+First copy wins: octets that were heard are never replaced.  A later copy of the same sequence numbers with other content is counted and
+marked.  A hole is given up when the receiver acknowledges past it, when too much waits behind it, or, where the receiver is not heard,
+after HOLD_NS.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# Tables are record arrays, which have no static types; the compiler infers and checks the real ones.
+
+from typing import Any
+
+from collectors.capture.tables import HELD_OCTETS, HELD_PER_STREAM, HISTORY_OCTETS, HOLD_NS
+from collectors.compiled import kernel
+
+Table = Any
+
+_HALF, _WHOLE = 1 << 31, 1 << 32
+
+
+@kernel
+def distance(seq: int, origin: int) -> int:
+    """How far ``seq`` lies behind ``origin`` in the sequence space, -2**31 to 2**31 - 1."""
+    return ((seq - origin + _HALF) & (_WHOLE - 1)) - _HALF
+
+
+@kernel
+def remember(history: Table, side: Table, x: int, octets: Table, at: int, size: int) -> None:
+    """Keep the last HISTORY_OCTETS of what was delivered."""
+    kept = min(size, HISTORY_OCTETS)
+    first = (side.written + size - kept) % HISTORY_OCTETS
+    start = at + size - kept
+    until_wrap = min(kept, HISTORY_OCTETS - first)
+    past = history[x]
+    for i in range(until_wrap):
+        past[first + i] = octets[start + i]
+    for i in range(kept - until_wrap):
+        past[i] = octets[start + until_wrap + i]
+    side.written += size
+    side.past += size
+
+
+@kernel
+def contradicts(state: Table, history: Table, side: Table, x: int, octets: Table, at: int, size: int, back: int) -> bool:
+    """Do ``size`` octets that begin ``back`` octets before the next expected one differ from what was delivered there?"""
+    known = min(side.past, HISTORY_OCTETS)
+    skip = max(0, back - known)
+    length = min(size, back)
+    if skip > 0:
+        state[0].octets_unchecked += min(skip, length)
+    past = history[x]
+    first = side.written - back
+    for i in range(skip, length):  # noqa: SIM110  a generator cannot be compiled
+        if past[(first + i) % HISTORY_OCTETS] != octets[at + i]:
+            return True
+    return False
+
+
+@kernel
+def hold_piece(
+    state: Table,
+    held: Table,
+    held_octets: Table,
+    side: Table,
+    before: int,
+    octets: Table,
+    at: int,
+    size: int,
+    cut: int,
+    seq: int,
+    time: int,
+    frame: int,
+    head: Table,
+) -> int:
+    """Put a piece that overlaps nothing behind block ``before`` (0 = first).  Its block + 1, or 0 when there is no room."""
+    block = state[0].free_held
+    if block == 0 or side.held_count >= HELD_PER_STREAM:
+        state[0].held_refused += 1
+        return 0
+    b = held[block - 1]
+    state[0].free_held = b.next
+    start = (block - 1) * HELD_OCTETS
+    for i in range(size):
+        held_octets[start + i] = octets[at + i]
+    b.seq = seq
+    b.time = time
+    b.frame = frame
+    b.source_mac = head.source_mac
+    b.target_mac = head.target_mac
+    b.size = size
+    b.cut = cut
+    if before == 0:
+        b.next = side.held
+        side.held = block
+    else:
+        b.next = held[before - 1].next
+        held[before - 1].next = block
+    side.held_count += 1
+    return block
+
+
+@kernel
+def hold(
+    state: Table,
+    held: Table,
+    held_octets: Table,
+    side: Table,
+    octets: Table,
+    at: int,
+    size: int,
+    cut: int,
+    seq: int,
+    time: int,
+    frame: int,
+    head: Table,
+) -> bool:
+    """Let a segment wait, without the octets that wait already.  True = it contradicts them."""
+    contradicting = False
+    before, block = 0, side.held
+    position, end = seq, seq + size  # not wrapped: compared by distance only
+    while position < end:
+        gap = end - position
+        if block != 0:
+            gap = min(gap, max(0, distance(held[block - 1].seq, position & (_WHOLE - 1))))
+        if gap > 0:
+            piece = min(gap, HELD_OCTETS)
+            is_last = position + piece == end
+            placed = hold_piece(
+                state,
+                held,
+                held_octets,
+                side,
+                before,
+                octets,
+                at + position - seq,
+                piece,
+                cut if is_last else 0,
+                position & (_WHOLE - 1),
+                time,
+                frame,
+                head,
+            )
+            if placed == 0:
+                break
+            before = placed
+            position += piece
+            continue
+        b = held[block - 1]
+        inside = distance(position & (_WHOLE - 1), b.seq)
+        if inside < b.size:
+            length = min(end - position, b.size - inside)
+            start = (block - 1) * HELD_OCTETS + inside
+            for i in range(length):
+                if held_octets[start + i] != octets[at + position - seq + i]:
+                    contradicting = True
+                    break
+            position += length
+        before, block = block, b.next
+    return contradicting
+
+
+@kernel
+def may_pass_hole(state: Table, held: Table, side: Table, now: int) -> bool:
+    """Is the hole before the first waiting block given up?"""
+    b = held[side.held - 1]
+    if side.has_acked and distance(side.acked, b.seq) >= 0:
+        return True
+    if side.held_count >= HELD_PER_STREAM or state[0].free_held == 0:
+        return True
+    return not side.has_acked and now - b.time > HOLD_NS

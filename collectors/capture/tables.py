@@ -1,0 +1,266 @@
+"""Record layouts, limits and memory of the capture kernels.
+
+Every table has a limit here and a counter in `STATE`.  Addresses are 128 bits (two words) with a family; a hardware address has its
+48 bits in the low word.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.wire.modbus.layout import POOL_PER_FEED, ROW, ROWS_PER_FEED
+from collectors.wire.modbus.layout import State as ModbusState
+from sentinel.model.observation import SLOT_NS
+
+Records = NDArray[Any]
+
+BATCH_PACKETS = 8192  # decoded at once: the header records stay in the second-level cache
+MAX_FLOWS = 1 << 16  # conversations known at once
+BUCKETS = MAX_FLOWS * 2
+HISTORY_OCTETS = 512  # of a stream's past, per direction, to compare repeated octets with
+HELD_BLOCKS = 4096  # segments that wait for an earlier one, over all streams
+HELD_OCTETS = 2048  # of one of them; a longer segment takes several
+HELD_PER_STREAM = 32
+HOLD_NS = SLOT_NS  # after this packet time a hole is given up
+WINDOW_OCTETS = 1 << 20  # a sequence number further away than this is a new start, not a hole
+MAX_SLOT_ROWS = 2 * MAX_FLOWS  # flow rows of one slot
+FLOW_ROWS = 2 * MAX_SLOT_ROWS  # of several slots, until they are handed over
+MAX_MAC_PAIRS = 8  # per flow direction and slot; later ones are counted with the last
+MESSAGE_ROWS = 65536
+MESSAGE_POOL = 4 << 20
+# What one packet can complete at most: its own octets, and those that waited for it.
+ROWS_PER_PACKET = 2 * ROWS_PER_FEED + HELD_PER_STREAM
+POOL_PER_PACKET = 2 * POOL_PER_FEED + HELD_PER_STREAM * HELD_OCTETS
+NAMES = 1 << 16
+NAME_BUCKETS = 1 << 18
+MAX_VLAN_TAGS = 4
+MAX_EXTENSION_HEADERS = 8
+EVICTION_SAMPLE = 8
+
+TCP_IDLE_S, TCP_OPENING_S, TCP_CLOSED_S, OTHER_IDLE_S = 600, 20, 10, 120
+WHEEL_SECONDS = 64
+WHEEL_STEP_S = 16  # every conversation is looked at this often
+
+NO_MAC = np.uint64(1 << 63)
+FAMILY_MAC, FAMILY_IP4, FAMILY_IP6 = 1, 4, 6
+UNREADABLE, TICK, END = 255, 254, 253  # besides FlowKind, in `HEAD.kind`
+NEVER = -(1 << 62)
+
+# One packet, decoded down to the transport layer.
+HEAD = np.dtype(
+    [
+        ("source_hi", "u8"),
+        ("source_lo", "u8"),
+        ("target_hi", "u8"),
+        ("target_lo", "u8"),
+        ("source_mac", "u8"),
+        ("target_mac", "u8"),
+        ("seq", "i8"),
+        ("ack", "i8"),
+        ("payload", "i8"),  # offset in the octets
+        ("payload_cap", "i4"),  # captured
+        ("payload_wire", "i4"),  # sent
+        ("source_port", "i4"),
+        ("target_port", "i4"),
+        ("proto", "i4"),  # Ethernet type or IP protocol, else -1
+        ("flags", "i4"),
+        ("kind", "u1"),
+        ("family", "u1"),
+        ("defect", "u1"),
+    ],
+    align=True,
+)
+
+# A conversation.  Side a has the smaller (address, port).
+FLOW = np.dtype(
+    [
+        ("a_hi", "u8"),
+        ("a_lo", "u8"),
+        ("b_hi", "u8"),
+        ("b_lo", "u8"),
+        ("hash", "u8"),
+        ("a_port", "i4"),
+        ("b_port", "i4"),
+        ("last", "i8"),
+        ("number", "i8"),
+        ("names_of", "i8"),  # the batch in which the two codes below are valid
+        ("client_code", "i4"),
+        ("server_code", "i4"),
+        ("proto", "i4"),
+        ("wheel_next", "i4"),
+        ("probes", "i4"),  # payloads in which a protocol was looked for
+        ("kind", "u1"),
+        ("family", "u1"),
+        ("client", "u1"),  # 0 = side a opened it, 1 = side b
+        ("protocol", "u1"),
+        ("used", "u1"),
+        ("closed", "u1"),
+        ("answered", "u1"),  # both sides were heard
+    ],
+    align=True,
+)
+
+# One direction of a conversation.
+SIDE = np.dtype(
+    [
+        ("next", "i8"),  # sequence number of the next octet that is expected
+        ("acked", "i8"),  # up to which the other side says it has received
+        ("isn", "i8"),  # of the SYN; -1 = not heard
+        ("row", "i8"),  # ordinal of the flow row of this slot that was written last
+        ("past", "i8"),  # octets delivered since the last gap
+        ("written", "i8"),  # octets delivered in all: where the history goes on
+        ("held", "i4"),  # first block that waits, + 1
+        ("held_count", "i4"),
+        ("synced", "u1"),
+        ("fin", "u1"),
+        ("has_acked", "u1"),
+        ("opened", "u1"),  # the application's stream was begun
+    ],
+    align=True,
+)
+
+# A part of a segment that waits for an earlier one.
+HELD = np.dtype(
+    [
+        ("seq", "i8"),
+        ("time", "i8"),
+        ("frame", "i8"),
+        ("source_mac", "u8"),
+        ("target_mac", "u8"),
+        ("size", "i4"),  # captured
+        ("cut", "i4"),  # octets behind it that were not captured
+        ("next", "i4"),
+    ],
+    align=True,
+)
+
+# A flow row, before its addresses are named.
+FLOW_ROW = np.dtype(
+    [
+        ("time", "i8"),
+        ("last", "i8"),
+        ("frame", "i8"),
+        ("source_hi", "u8"),
+        ("source_lo", "u8"),
+        ("target_hi", "u8"),
+        ("target_lo", "u8"),
+        ("source_mac", "u8"),
+        ("target_mac", "u8"),
+        ("packets", "i8"),
+        ("octets", "i8"),
+        ("before", "i8"),  # the row of the same direction and slot with other hardware addresses; -1 = none
+        ("source", "i4"),
+        ("target", "i4"),
+        ("source_mac_code", "i4"),
+        ("target_mac_code", "i4"),
+        ("port", "i4"),
+        ("kind", "u1"),
+        ("from_client", "u1"),
+        ("tcp_flags", "u1"),
+        ("protocol", "u1"),
+        ("defect", "u1"),
+        ("family", "u1"),
+    ],
+    align=True,
+)
+
+NAME = np.dtype([("hi", "u8"), ("lo", "u8"), ("family", "i4")], align=True)
+
+COUNTERS = (
+    "packets",  # understood
+    "unreadable",  # not understood: link type, or too short for its own headers
+    "fragments",
+    "clock_steps_back",
+    "flows_evicted",
+    "rows_refused",  # packets that found no flow row, because MAX_SLOT_ROWS was reached
+    "mac_pairs_folded",
+    "held_refused",  # segments that found no place to wait
+    "gaps",
+    "contradictions",
+    "octets_unchecked",  # repeated octets too old to be compared
+)
+STATE = np.dtype(
+    [
+        ("slot", "i8"),  # start of the open slot; NEVER = no packet yet
+        ("last", "i8"),
+        ("swept", "i8"),  # second up to which idle conversations were looked for
+        ("row_base", "i8"),  # ordinal of the first row in the buffer
+        ("rows", "i8"),  # in the buffer
+        ("closed_rows", "i8"),  # of them: slot over, to be handed over
+        ("flow_number", "i8"),
+        ("batch", "i8"),
+        ("names", "i8"),
+        ("free_flows", "i8"),
+        ("eviction_at", "i8"),
+        ("ending", "i8"),
+        ("sweep_steps", "i8"),
+        ("seed", "u8"),
+        ("free_held", "i4"),
+        ("sweeping", "i4"),
+        *((name, "i8") for name in COUNTERS),
+    ],
+    align=True,
+)
+
+
+class Tables(NamedTuple):
+    """Everything that a sensor remembers between batches, as kernels see it."""
+
+    state: Records
+    flows: Records
+    sides: Records
+    buckets: Records
+    free: Records
+    wheel: Records
+    history: Records
+    held: Records
+    held_octets: Records
+    flow_rows: Records
+    names: Records
+    name_buckets: Records
+    name_stamps: Records
+    messages: Records
+    message_pool: Records
+    streams: Records
+    carry: Records
+    pending: Records
+    scratch: Records
+    tally: Records
+    source: Records
+
+
+def make_tables(seed: int) -> Tables:
+    """Zeroed memory is mapped, not touched: an idle sensor costs little."""
+    modbus = ModbusState(MAX_FLOWS)
+    state = np.zeros(1, STATE)
+    state["slot"] = state["last"] = state["swept"] = NEVER
+    state["seed"] = seed
+    state["batch"] = 1
+    state["free_flows"] = MAX_FLOWS
+    state["free_held"] = 1
+    held = np.zeros(HELD_BLOCKS, HELD)
+    held["next"][:-1] = np.arange(2, HELD_BLOCKS + 1)
+    return Tables(
+        state=state,
+        flows=np.zeros(MAX_FLOWS, FLOW),
+        sides=np.zeros(2 * MAX_FLOWS, SIDE),
+        buckets=np.zeros(BUCKETS, np.int32),
+        free=np.arange(MAX_FLOWS - 1, -1, -1, dtype=np.int32),
+        wheel=np.zeros(WHEEL_SECONDS, np.int32),
+        history=np.zeros((2 * MAX_FLOWS, HISTORY_OCTETS), np.uint8),
+        held=held,
+        held_octets=np.zeros(HELD_BLOCKS * HELD_OCTETS, np.uint8),
+        flow_rows=np.zeros(FLOW_ROWS, FLOW_ROW),
+        names=np.zeros(NAMES, NAME),
+        name_buckets=np.zeros(NAME_BUCKETS, np.int32),
+        name_stamps=np.zeros(NAME_BUCKETS, np.int64),
+        messages=np.zeros(MESSAGE_ROWS, ROW),
+        message_pool=np.zeros(MESSAGE_POOL, np.uint8),
+        streams=modbus.streams,
+        carry=modbus.carry,
+        pending=modbus.pending,
+        scratch=modbus.scratch,
+        tally=modbus.tally,
+        source=modbus.source,
+    )

@@ -1,0 +1,236 @@
+"""The one loop over packets: conversation, flow row, TCP stream, application.  Rows depend on the packets alone, never on their batches.
+
+`track` stops early, and says how many packets it took, when an output buffer might not hold what one more packet can complete; the caller
+hands over what is there and calls again.  Time is the packets' own; a packet older than the open slot counts at that slot's start.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# Tables are record arrays, which have no static types; the compiler infers and checks the real ones.
+
+from typing import Any
+
+from collectors.capture.delivery import end_flow
+from collectors.capture.flows import (
+    begin_flow,
+    begin_flow_row,
+    choose_victim,
+    find_flow,
+    find_flow_row,
+    hash_key,
+    idle_limit_s,
+    insert_hash,
+    put_on_wheel,
+    remove_hash,
+)
+from collectors.capture.segment import take_segment
+from collectors.capture.tables import (
+    END,
+    FLOW_ROWS,
+    MAX_FLOWS,
+    MESSAGE_POOL,
+    MESSAGE_ROWS,
+    NAMES,
+    NEVER,
+    POOL_PER_PACKET,
+    ROWS_PER_PACKET,
+    TICK,
+    UNREADABLE,
+    WHEEL_SECONDS,
+    WHEEL_STEP_S,
+)
+from collectors.compiled import kernel
+from collectors.wire.recognise import PROBES, recognise_ethernet, recognise_udp
+from sentinel.model.observation import SLOT_NS
+from sentinel.model.protocol import Defect, FlowKind, Protocol
+
+Table = Any
+
+_TCP, _UDP, _OTHER_ETHERNET = int(FlowKind.TCP), int(FlowKind.UDP), int(FlowKind.OTHER_ETHERNET)
+_ARP_REQUEST, _ARP_REPLY = int(FlowKind.ARP_REQUEST), int(FlowKind.ARP_REPLY)
+_UNKNOWN = int(Protocol.UNKNOWN)
+_FRAGMENT = int(Defect.FRAGMENT)
+_SYN = 2
+_SEQUENCE_MASK = (1 << 32) - 1
+
+
+@kernel(inline=True)
+def has_room(t: Any) -> bool:
+    tally, s = t.tally[0], t.state[0]
+    return (
+        tally.rows + ROWS_PER_PACKET <= MESSAGE_ROWS
+        and tally.pool + POOL_PER_PACKET <= MESSAGE_POOL
+        and s.names + ROWS_PER_PACKET <= NAMES
+        and (s.rows < FLOW_ROWS - 1 or s.closed_rows == 0)
+    )
+
+
+@kernel
+def next_idle(state: Table, flows: Table, wheel: Table) -> int:
+    """The next conversation that was idle for too long, taken off the wheel; -1 when there is none (any more) in this second."""
+    s = state[0]
+    now_s = s.slot // SLOT_NS
+    if s.swept == NEVER:
+        s.swept = now_s
+    while True:
+        while s.sweeping != 0:
+            f = int(s.sweeping) - 1
+            flow = flows[f]
+            s.sweeping = flow.wheel_next
+            if flow.last + idle_limit_s(flow) * SLOT_NS < s.slot:
+                return f
+            put_on_wheel(flows, wheel, f, now_s)
+        if s.swept >= now_s:
+            return -1
+        s.sweep_steps += 1
+        if s.sweep_steps > WHEEL_STEP_S:  # nothing stands on the wheel beyond it
+            s.swept = now_s
+            s.sweep_steps = 0
+            return -1
+        s.swept += 1
+        if s.swept >= now_s:
+            s.sweep_steps = 0
+        at = s.swept % WHEEL_SECONDS
+        s.sweeping = wheel[at]
+        wheel[at] = 0
+
+
+@kernel
+def enter_slot(state: Table, time: int) -> None:
+    s = state[0]
+    slot = time // SLOT_NS * SLOT_NS
+    if slot > s.slot:
+        s.slot = slot
+        s.closed_rows = s.rows
+
+
+@kernel
+def place_flow(
+    t: Any, f: int, h: Any, a_hi: Any, a_lo: Any, a_port: int, b_hi: Any, b_lo: Any, b_port: int, source_side: int, head: Table, time: int
+) -> None:
+    """Begin a conversation at index f, under its key."""
+    flow = t.flows[f]
+    flow.a_hi, flow.a_lo, flow.a_port = a_hi, a_lo, a_port
+    flow.b_hi, flow.b_lo, flow.b_port = b_hi, b_lo, b_port
+    flow.hash = h
+    flow.kind = head.kind
+    flow.proto = head.proto
+    flow.family = head.family
+    flow.used = 1
+    flow.last = time
+    begin_flow(t.state, flow, t.sides, f, source_side, head)
+    insert_hash(t.flows, t.buckets, f)
+
+
+@kernel
+def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, first: int, count: int) -> int:
+    """Take ``heads[:count]``, the packets ``first`` to ``first + count`` of the batch.  How many were taken."""
+    s = t.state[0]
+    for i in range(count):
+        if not has_room(t):
+            return i
+        head = heads[i]
+        time, frame = times[first + i], frames[first + i]
+        if head.kind != END or s.slot == NEVER:
+            enter_slot(t.state, time)
+        is_roomy = True
+        while s.sweeping != 0 or s.swept < s.slot // SLOT_NS:
+            is_roomy = has_room(t)
+            if not is_roomy:
+                break
+            idle = next_idle(t.state, t.flows, t.wheel)
+            if idle < 0:
+                break
+            end_flow(t, idle, s.slot)
+            remove_hash(t.flows, t.buckets, idle)
+            t.flows[idle].used = 0
+            t.free[s.free_flows] = idle
+            s.free_flows += 1
+        if not is_roomy:
+            return i
+        if head.kind == TICK:
+            continue
+        if head.kind == END:
+            while s.ending < MAX_FLOWS:
+                if not has_room(t):
+                    return i
+                if t.flows[s.ending].used:
+                    end_flow(t, s.ending, max(s.last, s.slot))
+                s.ending += 1
+            s.closed_rows = s.rows
+            continue
+        if time < s.last:
+            s.clock_steps_back += 1
+            time = max(time, s.slot)
+        s.last = max(s.last, time)
+        if head.kind == UNREADABLE:
+            s.unreadable += 1
+            continue
+        s.packets += 1
+        if head.defect == _FRAGMENT:
+            s.fragments += 1
+        if head.kind in (_ARP_REQUEST, _ARP_REPLY):
+            row = begin_flow_row(t.state, t.flow_rows, t.flows[0], head, 0, time, frame)
+            if row >= 0:
+                t.flow_rows[row].packets = 1
+            continue
+        is_a = head.source_hi < head.target_hi or (
+            head.source_hi == head.target_hi
+            and (head.source_lo < head.target_lo or (head.source_lo == head.target_lo and head.source_port <= head.target_port))
+        )
+        if is_a:
+            source_side = 0
+            a_hi, a_lo, a_port = head.source_hi, head.source_lo, head.source_port
+            b_hi, b_lo, b_port = head.target_hi, head.target_lo, head.target_port
+        else:
+            source_side = 1
+            b_hi, b_lo, b_port = head.source_hi, head.source_lo, head.source_port
+            a_hi, a_lo, a_port = head.target_hi, head.target_lo, head.target_port
+        h = hash_key(s.seed, a_hi, a_lo, a_port, b_hi, b_lo, b_port, head.kind, head.proto)
+        f = find_flow(t.flows, t.buckets, h, a_hi, a_lo, a_port, b_hi, b_lo, b_port, head)
+        if f < 0:
+            is_evicting = s.free_flows == 0
+            if is_evicting:
+                f = choose_victim(t.state, t.flows)
+                s.flows_evicted += 1
+                end_flow(t, f, time)
+                remove_hash(t.flows, t.buckets, f)  # it keeps its place on the wheel
+            else:
+                s.free_flows -= 1
+                f = int(t.free[s.free_flows])
+            place_flow(t, f, h, a_hi, a_lo, a_port, b_hi, b_lo, b_port, source_side, head, time)
+            if not is_evicting:
+                put_on_wheel(t.flows, t.wheel, f, s.slot // SLOT_NS)
+        flow = t.flows[f]
+        x = 2 * f + source_side
+        if head.kind == _TCP and head.flags & _SYN:
+            heard = t.sides[x]
+            is_new = heard.isn >= 0 and heard.isn != head.seq
+            if heard.isn < 0 and heard.synced:
+                is_new = heard.next != ((head.seq + 1) & _SEQUENCE_MASK)
+            if is_new:  # the same ports again: another connection
+                end_flow(t, f, time)
+                begin_flow(t.state, flow, t.sides, f, source_side, head)
+        flow.last = max(flow.last, time)
+        if source_side != flow.client:
+            flow.answered = 1
+        row = find_flow_row(t.state, t.flow_rows, flow, t.sides[x], head, source_side, time, frame)
+        if row >= 0:
+            r = t.flow_rows[row]
+            r.last = max(r.last, time)
+            r.packets += 1
+            r.octets += head.payload_wire
+            r.tcp_flags |= head.flags
+            if r.defect == 0:
+                r.defect = head.defect
+        if head.kind == _TCP:
+            take_segment(t, f, source_side, head, row, octets, time, frame)
+        elif flow.protocol == _UNKNOWN and flow.probes < PROBES:
+            flow.probes += 1
+            if head.kind == _UDP and head.payload_cap > 0:
+                server_port = flow.b_port if flow.client == 0 else flow.a_port
+                flow.protocol = recognise_udp(octets, head.payload, head.payload_cap, server_port)
+            elif head.kind == _OTHER_ETHERNET:
+                flow.protocol = recognise_ethernet(head.proto)
+        if row >= 0:
+            t.flow_rows[row].protocol = flow.protocol
+    return count

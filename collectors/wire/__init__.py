@@ -1,0 +1,41 @@
+"""One package or file per protocol: octets in, rows of the vocabulary out.  Pure: no clock, no socket, no disk of its own.
+
+`CATALOGUE` names every protocol that is heard.  One that is decoded gives `Messages`; one that is only recognised shows in
+``Flows.protocol``, and its place is kept here.
+"""
+
+from dataclasses import dataclass
+
+from sentinel.model.protocol import Protocol
+from sentinel.ports import Spec, Stability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    protocol: Protocol
+    spec: Spec
+    ports: tuple[int, ...] = ()  # registered; the side that has one of them answers, where no handshake was heard
+    decoded: bool = False
+
+
+CATALOGUE: tuple[Wire, ...] = (
+    Wire(
+        protocol=Protocol.MODBUS,
+        spec=Spec(
+            name="modbus",
+            summary="Modbus/TCP on any port: every public function, exceptions, pairing with latency, defects",
+            stability=Stability.STABLE,
+        ),
+        ports=(502,),
+        decoded=True,
+    ),
+    Wire(protocol=Protocol.OPCUA, spec=Spec(name="opcua", summary="OPC UA binary, recognised by its message header"), ports=(4840,)),
+    Wire(protocol=Protocol.ENIP, spec=Spec(name="enip", summary="EtherNet/IP, recognised by port and command"), ports=(44818, 2222)),
+    Wire(protocol=Protocol.S7COMM, spec=Spec(name="s7comm", summary="S7comm and S7comm-plus, recognised behind COTP"), ports=(102,)),
+    Wire(protocol=Protocol.DNP3, spec=Spec(name="dnp3", summary="DNP3, recognised by its start octets"), ports=(20000,)),
+    Wire(protocol=Protocol.IEC104, spec=Spec(name="iec104", summary="IEC 60870-5-104, recognised by port and start octet"), ports=(2404,)),
+    Wire(protocol=Protocol.BACNET, spec=Spec(name="bacnet", summary="BACnet/IP, recognised by its BVLC header"), ports=(47808,)),
+    Wire(protocol=Protocol.GOOSE, spec=Spec(name="goose", summary="IEC 61850 GOOSE, recognised by its Ethernet type")),
+    Wire(protocol=Protocol.MMS, spec=Spec(name="mms", summary="IEC 61850 MMS, recognised behind TPKT and COTP"), ports=(102,)),
+)
+SERVER_PORTS = tuple(sorted({port for wire in CATALOGUE for port in wire.ports}))

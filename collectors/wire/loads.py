@@ -1,0 +1,38 @@
+"""Numbers out of octets, big-endian unless the name says otherwise.  Signed 64-bit results: kernels mix them with -1 for "none"."""
+
+# mypy: disable-error-code="no-any-return"
+# Tables are record arrays, which have no static types; the compiler infers and checks the real ones.
+
+from typing import Any
+
+import numpy as np
+
+from collectors.compiled import kernel
+
+Octets = Any  # numpy uint8 array
+
+
+@kernel
+def byte(octets: Octets, at: int) -> int:
+    number: Any = np.int64(octets[at])
+    return number
+
+
+@kernel
+def word16(octets: Octets, at: int) -> int:
+    return (byte(octets, at) << 8) | byte(octets, at + 1)
+
+
+@kernel
+def word32(octets: Octets, at: int) -> int:
+    return (word16(octets, at) << 16) | word16(octets, at + 2)
+
+
+@kernel
+def little16(octets: Octets, at: int) -> int:
+    return byte(octets, at) | (byte(octets, at + 1) << 8)
+
+
+@kernel
+def little32(octets: Octets, at: int) -> int:
+    return little16(octets, at) | (little16(octets, at + 2) << 16)

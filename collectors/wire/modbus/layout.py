@@ -1,0 +1,100 @@
+"""Record layouts and limits of the Modbus kernels.
+
+`ROW` has the columns of `Messages`, under the same names; a row's codes point into the caller's name table.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentinel.model.modbus import MAX_ADU_OCTETS
+from sentinel.model.observation import Messages
+
+Records = NDArray[Any]
+
+ROW = np.dtype(list(Messages.dtypes().items()), align=True)
+
+# One direction of a connection.  What is left of a cut frame waits in a row of the carry matrix.
+STREAM = np.dtype(
+    [
+        ("carried", "i8"),  # octets that wait
+        ("skip", "i8"),  # octets of a frame whose middle was not heard: to be passed over
+        ("optional", "i8"),  # octets that belong to the last frame by one of its two lengths, and not by the other
+        ("requests", "i8"),  # that came this way
+        ("mode", "i4"),
+        ("tries", "i4"),  # starts that fitted nothing, on a connection that was joined in its middle
+        ("doubt", "u1"),  # octets that fit no frame are expected here, and are no row of their own
+        ("after_gap", "u1"),  # the next row follows octets that were not heard
+        ("joined", "u1"),  # heard from its middle on, or with a gap: the other side's responses may lack their requests
+    ],
+    align=True,
+)
+
+# A request that waits for its response, or the memory of one that was answered.
+PENDING = np.dtype(
+    [
+        ("time", "i8"),
+        ("transaction", "i4"),
+        ("function", "i4"),
+        ("subfunction", "i4"),
+        ("address", "i4"),
+        ("quantity", "i4"),
+        ("value", "i4"),  # of functions 5 and 6, whose response is an echo
+        ("state", "i4"),
+    ],
+    align=True,
+)
+
+# What the kernels count and how far they have written.
+TALLY = np.dtype(
+    [
+        ("rows", "i8"),
+        ("pool", "i8"),
+        ("forgotten", "i8"),  # requests that lost their place to a newer one before an answer came
+        ("skipped", "i8"),  # octets that fitted no frame
+    ],
+    align=True,
+)
+
+# What a caller says about the octets that it feeds.
+SOURCE = np.dtype(
+    [
+        ("time", "i8"),
+        ("frame", "i8"),
+        ("flow", "i8"),
+        ("client", "i4"),
+        ("server", "i4"),
+        ("source_mac", "i4"),
+        ("target_mac", "i4"),
+        ("port", "i4"),
+        ("client_port", "i4"),
+    ],
+    align=True,
+)
+
+PENDING_PER_FLOW = 16  # a client may have that many requests open (Messaging guide 4.3.2: "NumberMaxOfClientTransaction", 1 to 16)
+CARRY_OCTETS = 288  # the longest frame that is taken, and its header
+LENGTH_SLACK = 8  # real servers send up to 261 octets (see the docstring of `stream`)
+MAX_LENGTH_FIELD = MAX_ADU_OCTETS - 6 + LENGTH_SLACK
+JOIN_TRIES = 8
+SEGMENT_OCTETS = 65536  # of one segment at most
+SCRATCH_OCTETS = SEGMENT_OCTETS + CARRY_OCTETS
+ROWS_PER_FEED = SCRATCH_OCTETS // 8 + 4  # the most rows that one segment can complete
+POOL_PER_FEED = SCRATCH_OCTETS + CARRY_OCTETS
+GARBAGE_OCTETS = 8  # of a run that fits no frame: kept as evidence, one row per run
+
+UNDECIDED, SYNCED, HUNTING, FOREIGN = 0, 1, 2, 3
+FREE, OPEN, ANSWERED = 0, 1, 2
+
+
+class State:
+    """The tables for so many connections at once.  Memory is touched only where a connection carries Modbus."""
+
+    def __init__(self, flows: int) -> None:
+        self.streams: Records = np.zeros(2 * flows, STREAM)
+        self.carry: Records = np.zeros((2 * flows, CARRY_OCTETS), np.uint8)
+        self.pending: Records = np.zeros((flows, PENDING_PER_FLOW), PENDING)
+        self.scratch: Records = np.zeros(SCRATCH_OCTETS, np.uint8)
+        self.tally: Records = np.zeros(1, TALLY)
+        self.source: Records = np.zeros(1, SOURCE)

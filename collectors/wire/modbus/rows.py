@@ -1,0 +1,198 @@
+"""Rows of `Messages` from units that were found, and the pairing of responses with requests.
+
+The caller fills ``source`` (time, frame, names) and has room in ``rows`` and ``pool``; ``tally`` says how far they are written.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# Tables are record arrays, which have no static types; the compiler infers and checks the real ones.
+
+from typing import Any
+
+from collectors.compiled import kernel
+from collectors.wire.loads import byte
+from collectors.wire.loads import word16 as word
+from collectors.wire.modbus.layout import ANSWERED, OPEN, PENDING_PER_FLOW
+from collectors.wire.modbus.pdu import parse_request, parse_response
+from sentinel.model.protocol import Defect, MessageKind, Protocol
+
+Table = Any  # a numpy record array of `layout`, or octets
+
+_MODBUS = int(Protocol.MODBUS)
+_REQUEST, _RESPONSE, _EXCEPTION = int(MessageKind.REQUEST), int(MessageKind.RESPONSE), int(MessageKind.EXCEPTION)
+_NONE = int(Defect.NONE)
+_BAD_VALUE = int(Defect.BAD_VALUE)
+_GARBAGE = int(Defect.GARBAGE)
+_STREAM_GAP = int(Defect.STREAM_GAP)
+_UNSOLICITED = int(Defect.UNSOLICITED)
+_CONTRADICTING_COPY = int(Defect.CONTRADICTING_COPY)
+
+
+@kernel
+def copy(target: Table, to: int, octets: Table, at: int, size: int) -> None:
+    for i in range(size):
+        target[to + i] = octets[at + i]
+
+
+@kernel
+def copy_out(pool: Table, tally: Table, octets: Table, at: int, size: int) -> int:
+    start = tally[0].pool
+    copy(pool, start, octets, at, size)
+    tally[0].pool = start + size
+    return start
+
+
+@kernel
+def begin_row(rows: Table, tally: Table, source: Table) -> int:
+    """A row with everything that does not depend on the octets; nothing known of the rest."""
+    at = tally[0].rows
+    tally[0].rows = at + 1
+    row, heard = rows[at], source[0]
+    row.time = heard.time
+    row.frame = heard.frame
+    row.flow = heard.flow
+    row.client = heard.client
+    row.server = heard.server
+    row.source_mac = heard.source_mac
+    row.target_mac = heard.target_mac
+    row.port = heard.port
+    row.protocol = _MODBUS
+    row.transaction = -1
+    row.unit = -1
+    row.function = -1
+    row.subfunction = -1
+    row.address = -1
+    row.quantity = -1
+    row.exception = 0
+    row.latency = -1
+    row.value_octets = 0
+    row.defect = _NONE
+    return at
+
+
+@kernel
+def add_garbage(rows: Table, pool: Table, tally: Table, source: Table, octets: Table, at: int, size: int, is_request: bool) -> None:
+    row = rows[begin_row(rows, tally, source)]
+    row.kind = _REQUEST if is_request else _RESPONSE
+    row.pdu_start = copy_out(pool, tally, octets, at, size)
+    row.pdu_octets = size
+    row.value_start = row.pdu_start
+    row.defect = _GARBAGE
+
+
+@kernel
+def find_request(pending: Table, streams: Table, f: int, transaction: int, function: int, answered_too: bool) -> int:
+    """The newest request of that number and function that waits; -1 = none."""
+    newest = streams[2 * f].requests
+    for back in range(1, PENDING_PER_FLOW + 1):
+        if back > newest:
+            break
+        i = (newest - back) % PENDING_PER_FLOW
+        known = pending[f, i]
+        if (
+            (known.state == OPEN or (answered_too and known.state == ANSWERED))
+            and known.transaction == transaction
+            and known.function == function
+        ):
+            return i
+    return -1
+
+
+@kernel
+def add_message(
+    streams: Table,
+    pending: Table,
+    rows: Table,
+    pool: Table,
+    tally: Table,
+    source: Table,
+    x: int,
+    is_request: bool,
+    octets: Table,
+    at: int,
+    size: int,
+    defect: int,
+    is_copy: bool,
+) -> None:
+    """One row for the unit of ``size`` octets whose MBAP header begins ``at``; pairs it unless it ``is_copy`` of what was heard before."""
+    row = rows[begin_row(rows, tally, source)]
+    f = x // 2
+    s = streams[x]
+    row.transaction = word(octets, at)
+    row.unit = byte(octets, at + 6)
+    row.kind = _REQUEST if is_request else _RESPONSE
+    row.pdu_start = copy_out(pool, tally, octets, at + 7, size)
+    row.pdu_octets = size
+    row.value_start = row.pdu_start
+    transaction = word(octets, at)
+    said = _NONE
+    if size > 0:
+        pdu = at + 7
+        function = byte(octets, pdu)
+        if is_request:
+            sub, address, quantity, value, value_octets, said = parse_request(octets, pdu, size)
+            row.function = function
+            row.subfunction = sub
+            row.address = address
+            row.quantity = quantity
+            row.value_start = row.pdu_start + value
+            row.value_octets = value_octets
+            if not is_copy:
+                asked = pending[f, s.requests % PENDING_PER_FLOW]
+                if asked.state == OPEN:
+                    tally[0].forgotten += 1
+                s.requests += 1
+                asked.state = OPEN
+                asked.time = source[0].time
+                asked.transaction = transaction
+                asked.function = function & 0x7F
+                asked.subfunction = sub
+                asked.address = address
+                asked.quantity = quantity
+                asked.value = word(octets, pdu + 3) if function in (5, 6) and size >= 5 else -1
+                if function == 23 and size >= 5:
+                    asked.address = word(octets, pdu + 1)
+                    asked.quantity = word(octets, pdu + 3)
+        else:
+            bare = function & 0x7F
+            i = find_request(pending, streams, f, transaction, bare, is_copy)
+            address, quantity, expected, sub = -1, -1, -1, -1
+            if i >= 0:
+                asked = pending[f, i]
+                address, quantity, expected, sub = asked.address, asked.quantity, asked.value, asked.subfunction
+                row.latency = max(0, source[0].time - asked.time)
+                if not is_copy:
+                    asked.state = ANSWERED
+                    streams[2 * f].joined = 0
+            elif streams[2 * f].joined:
+                said = _STREAM_GAP
+            else:
+                said = _UNSOLICITED
+            row.function = bare
+            if function >= 0x80:
+                row.kind = _EXCEPTION
+                row.subfunction = sub
+                row.address = address
+                row.quantity = quantity
+                if size >= 2:
+                    row.exception = byte(octets, pdu + 1)
+                    if not 1 <= byte(octets, pdu + 1) <= 11:
+                        said = _BAD_VALUE
+            else:
+                own_sub, address, quantity, value, value_octets, wrong = parse_response(octets, pdu, size, address, quantity, expected)
+                row.subfunction = own_sub if own_sub >= 0 else sub
+                row.address = address
+                row.quantity = quantity
+                row.value_start = row.pdu_start + value
+                row.value_octets = value_octets
+                if wrong != _NONE:
+                    said = wrong
+    if is_copy:
+        row.defect = _CONTRADICTING_COPY
+    elif defect != _NONE:
+        row.defect = defect
+    elif said != _NONE:
+        row.defect = said
+    elif s.after_gap:
+        row.defect = _STREAM_GAP
+    if not is_copy:
+        s.after_gap = 0
