@@ -46,6 +46,7 @@ _INVENTORY_S = 5.0
 _SWEEP_S = 3600.0
 _JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the rest queue behind them
 _SCANS = {"T0840", "T0846", "T0846.001", "T0846.002", "T0846.003", "T0888"}
+_SELF = "brain"  # the name that the supervisor gives to this process
 _HELD = 4096
 _RECENT, _ECHO_S = 64, 2.0
 _GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
@@ -158,6 +159,8 @@ class Brain:
             case Outcome():
                 await self._settled(value)
             case Outage():
+                if value.process == _SELF:  # its process was started then; heard again is it only now
+                    value = dataclasses.replace(value, until=max(value.until, self._clock.now()))
                 await self._records.kept(value)
                 await self._audit(value.process, "process.outage", outcome="failed", reason=value.reason, since=iso(value.since))
                 await self._found(await self._think(self._analysis.outage, value))

@@ -70,6 +70,7 @@ class Analysis:
         self._state = BaselineState.LEARNING
         self._windows = self._withheld = self._habits = 0
         self._learnt_from = self._learnt_until = 0
+        self._reached = Instant(0)  # the end of the newest window
         self._commands: list[Command] = []
         self._readings: list[Readings] = []
         self.untaken_dropped = 0
@@ -103,12 +104,12 @@ class Analysis:
         return self._triage.outage(outage)
 
     def tick(self, now: Instant) -> list[Finding]:
-        """Close what a silent source left open; let go of findings that no news can reach."""
-        self._triage.tick(now)
-        late = Instant(now - 2 * SLOT_NS)
-        return self._windows_in(
-            [window for gather in self._gathers.values() for window in gather.hear(Heard(source=gather.source, until=late))]
-        )
+        """Let go of findings that no news can reach any more, by packet time where there is any.
+
+        Windows close by their sources' watermarks alone: a source that lags, or that is sent again after an outage, must not come too late.
+        """
+        self._triage.tick(self._reached or now)
+        return []
 
     def flush(self) -> list[Finding]:
         """The sources have ended: judge what is still open."""
@@ -214,6 +215,7 @@ class Analysis:
         for window in windows:
             if self.learning and self._learn_until is not None and window.start >= self._learn_until:
                 self.activate()
+            self._reached = max(self._reached, window.end)
             changed += self._one(self._enriched(window))
         return _latest(changed)
 

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from sentinel.model.ids import AssetId
 from sentinel.model.time import Instant
 
+_GROUP_IP = re.compile(r"2(2[4-9]|3[0-9])\.[0-9.]+$|255\.255\.255\.255$|ff[0-9a-f]{2}:", re.IGNORECASE)  # RFC 5771, RFC 4291, 2.7
 _GROUP_MAC = re.compile(r"[0-9a-f][13579bdf]:", re.IGNORECASE)
 
 
 def is_group_address(mac: str | None) -> bool:
     """Broadcast and multicast hardware addresses: the lowest bit of the first octet is set (IEEE 802, 8.2)."""
     return mac is not None and _GROUP_MAC.match(mac) is not None
+
+
+def is_group(address: str | None, mac: str | None) -> bool:
+    """Is a receiver everybody or many?  By its hardware address, or by its own where a capture has no hardware addresses."""
+    return is_group_address(mac) or (address is not None and _GROUP_IP.match(address) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

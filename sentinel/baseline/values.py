@@ -1,0 +1,130 @@
+"""Values on the wire: read responses become readings, write requests become commands.
+
+Without a tag map a register is named by where it lives ("10.0.0.10 unit 1 holding 6") and its raw word is the value; with one, only
+what the map knows is taken, decoded and scaled.  Modbus Application Protocol 1.1b3, 6.1 to 6.4 (coils packed from the lowest bit,
+registers big-endian).
+"""
+
+import numpy as np
+
+from sentinel.model.columns import Array, distinct
+from sentinel.model.command import Command, Origin, command_id
+from sentinel.model.ids import AssetId, digest
+from sentinel.model.modbus import WRITES, operation, writes_of
+from sentinel.model.observation import Messages, Readings
+from sentinel.model.protocol import Defect, MessageKind, Protocol, Quality
+from sentinel.model.tags import ModbusPoint, Table, TagMap
+from sentinel.model.time import Instant
+
+TABLES = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
+_MODBUS = (Protocol.MODBUS, Protocol.MODBUS_RTU_TCP)
+_NUMPY_TYPES = {"uint16": ">u2", "int16": ">i2", "uint32": ">u4", "int32": ">i4", "float32": ">f4"}
+
+
+def wire_readings(messages: Messages, tag_map: TagMap | None = None) -> Readings:
+    """One row per value that a well-formed Modbus read response carries, in the order of the messages."""
+    rows = np.flatnonzero(
+        np.isin(messages.protocol, _MODBUS)
+        & (messages.kind == MessageKind.RESPONSE)
+        & np.isin(messages.function, tuple(TABLES))
+        & (messages.defect == Defect.NONE)
+        & (messages.value_octets > 0)
+        & (messages.address >= 0)
+        & (messages.quantity > 0)
+    )
+    if not len(rows):
+        return Readings.empty()
+    keys = [getattr(messages, name)[rows] for name in ("server", "unit", "function", "address", "quantity", "value_octets")]
+    first, which = distinct(*keys)
+    names: dict[str, int] = {}
+    found: list[tuple[Array, Array, Array]] = []  # message rows, name codes, values
+    for group, at in enumerate(first):
+        server, unit, function, address, quantity, octets = (int(key[at]) for key in keys)
+        table = TABLES[function]
+        is_bit = table in (Table.COIL, Table.DISCRETE)
+        if octets != ((quantity + 7) // 8 if is_bit else 2 * quantity):
+            continue
+        members = rows[which == group]
+        raw = messages.pool[messages.value_start[members][:, None] + np.arange(octets)]
+        place = f"{messages.name_of(server)} unit {unit} {table}"
+        for name, values in _decoded(raw, place, unit, table, address, quantity, tag_map):
+            code = names.setdefault(name, len(names))
+            found.append((members, np.full(len(members), code, np.int32), values))
+    if not found:
+        return Readings.empty()
+    at_rows = np.concatenate([part[0] for part in found])
+    order = np.argsort(at_rows, kind="stable")
+    times = messages.time[at_rows[order]]
+    return Readings(
+        names=tuple(names),
+        time=times,
+        seen=times,
+        tag=np.concatenate([part[1] for part in found])[order],
+        value=np.concatenate([part[2] for part in found])[order],
+        quality=np.full(len(order), Quality.GOOD, np.uint8),
+    )
+
+
+def _decoded(
+    raw: Array, place: str, unit: int, table: Table, address: int, quantity: int, tag_map: TagMap | None
+) -> list[tuple[str, Array]]:
+    """(name, float values per message) of the points inside one read range."""
+    if table in (Table.COIL, Table.DISCRETE):
+        bits = np.unpackbits(raw, axis=1, bitorder="little")[:, :quantity].astype(np.float64)
+        if tag_map is None:
+            return [(f"{place} {address + i}", bits[:, i]) for i in range(quantity)]
+        tags = ((i, tag_map.by_point.get((unit, table, address + i))) for i in range(quantity))
+        return [(tag.name, bits[:, i]) for i, tag in tags if tag]
+    if tag_map is None:
+        words = raw.view(">u2").astype(np.float64)
+        return [(f"{place} {address + i}", words[:, i]) for i in range(quantity)]
+    points = []
+    for i in range(quantity):
+        tag = tag_map.by_point.get((unit, table, address + i))
+        if tag and tag.modbus and tag.modbus.address == address + i and i + tag.modbus.registers <= quantity:
+            points.append((tag.name, _scaled(raw[:, 2 * i : 2 * (i + tag.modbus.registers)], tag.modbus)))
+    return points
+
+
+def _scaled(octets: Array, point: ModbusPoint) -> Array:
+    if point.word_order == "little":
+        octets = octets.reshape(len(octets), -1, 2)[:, ::-1].reshape(octets.shape)
+    values = np.ascontiguousarray(octets).view(_NUMPY_TYPES[point.type])[:, 0].astype(np.float64)
+    scaled: Array = values * point.scale + point.offset
+    return scaled
+
+
+def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
+    """Write requests as commands of origin WIRE: they have reached the plant already."""
+    rows = np.flatnonzero(
+        np.isin(messages.protocol, _MODBUS)
+        & (messages.kind == MessageKind.REQUEST)
+        & np.isin(messages.function, tuple(WRITES))
+        & (messages.defect == Defect.NONE)
+    )
+    commands = []
+    for row in rows.tolist():
+        pdu, unit = messages.pdu(row), int(messages.unit[row])
+        writes = writes_of(tag_map, unit, pdu)
+        if not writes:
+            continue
+        seen = Instant(int(messages.time[row]))
+        source, target = (AssetId(messages.name_of(int(code)) or "unknown") for code in (messages.client[row], messages.server[row]))
+        frame = digest(pdu)
+        commands.append(
+            Command(
+                id=command_id(seen, source, target, frame),
+                origin=Origin.WIRE,
+                seen=seen,
+                source=source,
+                target=target,
+                protocol="modbus",
+                operation=operation(int(messages.function[row])),
+                unit=unit,
+                writes=writes,
+                frame=frame,
+                frame_number=int(messages.frame[row]),
+                octets=pdu.hex(),
+            )
+        )
+    return tuple(commands)

@@ -1,0 +1,36 @@
+"""All detectors, in the order in which they score a window.  Adding one is one file and one line here."""
+
+from collections.abc import Callable
+
+from sentinel.detect.calibrate import Budget
+from sentinel.detect.limits import Limits
+from sentinel.detect.lower import Lower
+from sentinel.detect.novelty import Novelty
+from sentinel.detect.protocol import ProtocolChecks
+from sentinel.detect.residual import Residual
+from sentinel.detect.rules import Rules, load_rules
+from sentinel.detect.scans import Scans
+from sentinel.detect.timing import Timing
+from sentinel.detect.volume import Volume
+from sentinel.detect.writers import Writers
+from sentinel.model.tags import TagMap
+from sentinel.ports import Detector
+
+CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
+    Rules.spec.name: lambda _tags, _budget: Rules(load_rules()),
+    Lower.spec.name: lambda _tags, _budget: Lower(),
+    Novelty.spec.name: lambda _tags, _budget: Novelty(),
+    Writers.spec.name: lambda _tags, _budget: Writers(),
+    ProtocolChecks.spec.name: lambda _tags, _budget: ProtocolChecks(),
+    Scans.spec.name: lambda _tags, _budget: Scans(),
+    Volume.spec.name: lambda _tags, budget: Volume(budget),
+    Timing.spec.name: lambda _tags, _budget: Timing(),
+    Limits.spec.name: lambda tags, _budget: Limits(tags),
+    Residual.spec.name: Residual,
+}
+
+
+def detectors(tag_map: TagMap | None = None, budget: Budget | None = None) -> list[Detector]:
+    """A fresh one of each, sharing one false-alarm budget for the whole plant."""
+    shared = budget or Budget()
+    return [make(tag_map, shared) for make in CATALOGUE.values()]

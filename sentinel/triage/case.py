@@ -1,0 +1,130 @@
+"""A case: one finding while it grows.  Every list in it is bounded; the counts are exact."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from sentinel.model.detection import Detection, Severity
+from sentinel.model.finding import Finding, FindingState
+from sentinel.model.ids import AssetId, CommandId, FindingId, VerdictId, short_id
+from sentinel.model.time import Instant
+from sentinel.triage.severity import together
+
+MAX_FRAMES = 1000
+MAX_ASSETS = 64
+MAX_TAGS = 64
+MAX_DETECTIONS = 64  # the first of each detector and feature
+MAX_FRAMES_PER_DETECTION = 16  # in what is kept with the finding
+MAX_WHY = 64
+MAX_COMMANDS = 256
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    id: FindingId
+    cause: str
+    title: str
+    severity: Severity
+    title_rank: tuple[Severity, float]
+    first_seen: Instant
+    last_seen: Instant
+    struck: Instant  # when the thing itself was last seen, not its symptoms
+    first_frame: int
+    state: FindingState = FindingState.OPEN
+    frames: list[int] = field(default_factory=list)
+    frame_count: int = 0
+    assets: list[AssetId] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    techniques: list[str] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
+    detections: list[Detection] = field(default_factory=list)
+    features: dict[tuple[str, str], float] = field(default_factory=dict)  # (detector, feature): its best confidence
+    detection_count: int = 0
+    commands: list[CommandId] = field(default_factory=list)
+    verdicts: list[VerdictId] = field(default_factory=list)
+    safe_commands: set[CommandId] = field(default_factory=set)
+
+    @classmethod
+    def opened(cls, cause: str, title: str, severity: Severity, seen: Instant, frame: int) -> "Case":
+        return cls(
+            id=FindingId(short_id("finding", cause, str(seen), str(frame))),
+            cause=cause,
+            title=title,
+            severity=severity,
+            title_rank=(severity, 0.0),
+            first_seen=seen,
+            last_seen=seen,
+            struck=seen,
+            first_frame=frame,
+        )
+
+    @classmethod
+    def resumed(cls, finding: Finding) -> "Case":
+        """From what was kept of it, after a restart."""
+        case = cls.opened(finding.cause, finding.title, finding.severity, finding.first_seen, finding.first_frame)
+        case.id, case.state, case.last_seen, case.struck = finding.id, finding.state, finding.last_seen, finding.last_seen
+        case.frames, case.frame_count = list(finding.frames), finding.frame_count
+        case.assets, case.tags, case.techniques = list(finding.assets), list(finding.tags), list(finding.techniques)
+        case.why, case.detections, case.detection_count = list(finding.why), list(finding.detections), finding.detection_count
+        case.features = {(d.detector, d.feature): d.confidence for d in finding.detections}
+        case.commands, case.verdicts = list(finding.commands), list(finding.verdicts)
+        return case
+
+    def add(self, detection: Detection, *, strikes: bool) -> None:
+        """``strikes``: it is the thing itself, not a symptom of it."""
+        self.detection_count += 1
+        key = (detection.detector, detection.feature)
+        if key not in self.features:
+            if len(self.detections) < MAX_DETECTIONS:
+                self.detections.append(replace(detection, frames=detection.frames[:MAX_FRAMES_PER_DETECTION]))
+            self.explain(detection.why)
+        self.features[key] = max(detection.confidence, self.features.get(key, 0.0))
+        self.involve((detection.source, detection.target), detection.tags, detection.techniques)
+        self.last_seen = max(self.last_seen, detection.seen)
+        self.raise_to(detection.severity, detection.title, detection.confidence)
+        if strikes:
+            self.struck = max(self.struck, detection.seen)
+
+    def raise_to(self, severity: Severity, title: str, confidence: float) -> None:
+        """The title is the gravest news, the surest where two are equally grave."""
+        if (severity, confidence) > self.title_rank:
+            self.title, self.title_rank = title, (severity, confidence)
+        self.severity = max(self.severity, severity)
+
+    def add_frames(self, frames: Iterable[int]) -> None:
+        """The frames of one fold: each counts once, however many detections rest on it."""
+        fresh = sorted(set(frames))
+        self.frame_count += len(fresh)
+        self.frames += fresh[: MAX_FRAMES - len(self.frames)]
+
+    def involve(self, assets: Iterable[AssetId | None], tags: Iterable[str], techniques: Iterable[str]) -> None:
+        for kept, items, limit in ((self.assets, assets, MAX_ASSETS), (self.tags, tags, MAX_TAGS), (self.techniques, techniques, 64)):
+            for item in items:
+                if item is not None and item not in kept and len(kept) < limit:
+                    kept.append(item)  # type: ignore[arg-type]
+
+    def explain(self, sentence: str) -> None:
+        if sentence not in self.why and len(self.why) < MAX_WHY:
+            self.why.append(sentence)
+
+    def finding(self) -> Finding:
+        return Finding(
+            id=self.id,
+            cause=self.cause,
+            title=self.title,
+            state=self.state,
+            severity=self.severity,
+            confidence=together(list(self.features.values())),
+            first_seen=self.first_seen,
+            last_seen=self.last_seen,
+            first_frame=self.first_frame,
+            frames=tuple(self.frames),
+            frame_count=self.frame_count,
+            assets=tuple(self.assets),
+            tags=tuple(self.tags),
+            techniques=tuple(self.techniques),
+            why=tuple(self.why),
+            detections=tuple(self.detections),
+            detection_count=self.detection_count,
+            commands=tuple(self.commands),
+            verdicts=tuple(self.verdicts),
+        )

@@ -1,0 +1,239 @@
+"""Fold: what rests on one cause becomes one finding.
+
+The cause of a detection names a kind and a subject.  A small kind (``habit``, ``protocol``, ``rhythm``, ``process``) joins a strong
+finding about the same asset that is going on at that moment: a flood and the polls that it starves are one thing.  A cause that was
+quiet for long, or that turns from small to grave, opens a new finding: who looked at the small one must not miss the grave one.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Sequence
+
+from sentinel.model.command import Command
+from sentinel.model.detection import Detection, Severity
+from sentinel.model.finding import Finding, FindingState
+from sentinel.model.ids import AssetId, CommandId, FindingId
+from sentinel.model.observation import Outage
+from sentinel.model.time import Instant, iso, seconds_between
+from sentinel.model.verdict import Judgement, Verdict
+from sentinel.ports import Outcome
+from sentinel.triage.case import MAX_COMMANDS, Case
+from sentinel.triage.lifecycle import TAKES_NEWS
+from sentinel.triage.severity import lowered, severity_of_verdict
+
+QUIET_S = 900.0  # a cause that was silent for a quarter of an hour comes back as a new finding: another episode
+QUIET_SMALL_S = 86_400.0  # small news of one cause is told once a day
+TOGETHER_S = 60.0  # a symptom this close to a strong finding about the same asset belongs to it
+AFTERMATH_S = 300.0  # a victim may take this long to recover
+MAX_CASES = 10_000  # the oldest are let go; they stay in the records
+MAX_COMMANDS_REMEMBERED = 10_000
+_SMALL = frozenset({"habit", "protocol", "rhythm", "process"})
+_SUFFERED = frozenset({"rhythm", "process"})
+_BETWEEN = frozenset({"link", "tamper"})
+
+
+def _kind(cause: str) -> str:
+    return cause.partition(":")[0]
+
+
+def _subject(cause: str) -> str:
+    return cause.partition(":")[2]
+
+
+def _quiet_s(case: Case) -> float:
+    return QUIET_S if case.severity >= Severity.MEDIUM else QUIET_SMALL_S
+
+
+class Triage:
+    """Every method returns the findings that are new or have changed, oldest first."""
+
+    def __init__(self) -> None:
+        self._cases: OrderedDict[FindingId, Case] = OrderedDict()
+        self._by_cause: dict[str, FindingId] = {}
+        self._commands: OrderedDict[CommandId, Command] = OrderedDict()
+        self._case_of: dict[CommandId, FindingId] = {}
+        self.let_go = 0
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(case.finding() for case in self._cases.values())
+
+    def restore(self, findings: Iterable[Finding]) -> None:
+        for finding in sorted(findings, key=lambda finding: (finding.first_seen, finding.first_frame, finding.id)):
+            case = Case.resumed(finding)
+            self._cases[case.id] = case
+            self._by_cause[case.cause] = case.id
+            self._case_of |= dict.fromkeys(case.commands, case.id)
+
+    def set_state(self, finding: FindingId, state: FindingState) -> None:
+        """What a person decided; the rules of it are in ``lifecycle``."""
+        case = self._cases.get(finding)
+        if case:
+            case.state = state
+
+    # -- detections --
+
+    def fold(self, detections: Sequence[Detection]) -> list[Finding]:
+        """The detections of one window."""
+        touched: dict[FindingId, Case] = {}
+        frames: dict[FindingId, list[int]] = defaultdict(list)
+        for detection in sorted(detections, key=lambda d: (_kind(d.cause) in _SMALL, d.seen, d.frame, -d.severity, d.cause, d.feature)):
+            case = self._case_for(detection)
+            case.add(detection, strikes=_kind(detection.cause) == _kind(case.cause))
+            frames[case.id] += detection.frames
+            touched[case.id] = case
+        for key, case in touched.items():
+            case.add_frames(frames[key])
+        return [case.finding() for case in touched.values()]
+
+    def _case_for(self, detection: Detection) -> Case:
+        if _kind(detection.cause) in _SMALL:
+            strong = self._strong_about(detection)
+            if strong:
+                return strong
+        case = self._open_case(detection.cause, detection.seen)
+        if case and not (case.severity <= Severity.LOW and detection.severity >= Severity.MEDIUM):
+            return case
+        return self._open(Case.opened(detection.cause, detection.title, detection.severity, detection.seen, detection.frame))
+
+    def _open_case(self, cause: str, seen: Instant) -> Case | None:
+        case = self._cases.get(self._by_cause.get(cause, FindingId("")))
+        if case and case.state in TAKES_NEWS and seconds_between(case.last_seen, seen) <= _quiet_s(case):
+            return case
+        return None
+
+    def _strong_about(self, detection: Detection) -> Case | None:
+        """What an asset does joins what the same asset does; what an asset suffers joins whatever strikes it."""
+        kind, subject = _kind(detection.cause), _subject(detection.cause)
+        suffered = {name for name in (subject, detection.target, detection.source) if name}
+        for case in reversed(self._cases.values()):
+            if _kind(case.cause) in _SMALL or case.severity < Severity.MEDIUM or case.state not in TAKES_NEWS:
+                continue
+            since_s = seconds_between(case.struck, detection.seen)
+            if since_s > AFTERMATH_S or (since_s > TOGETHER_S and kind not in _SUFFERED):
+                continue
+            if case.cause == f"actor:{subject}" or (_kind(case.cause) in _BETWEEN and subject in case.assets):
+                return case
+            if kind in _SUFFERED and not suffered.isdisjoint(case.assets):
+                return case
+        return None
+
+    def _open(self, case: Case) -> Case:
+        self._cases[case.id] = case
+        self._by_cause[case.cause] = case.id
+        subject = _subject(case.cause)
+        for command in self._commands.values():  # commands that came before their finding
+            if command.source == subject and abs(seconds_between(command.seen, case.first_seen)) <= TOGETHER_S:
+                self._attach(command, case)
+        while len(self._cases) > MAX_CASES:
+            _, oldest = self._cases.popitem(last=False)
+            self.let_go += 1
+            if self._by_cause.get(oldest.cause) == oldest.id:
+                del self._by_cause[oldest.cause]
+        return case
+
+    # -- commands, verdicts, outcomes, outages --
+
+    def command(self, command: Command) -> list[Finding]:
+        """Remember it; a strong finding about its source, if there is one, takes it as evidence."""
+        self._commands[command.id] = command
+        while len(self._commands) > MAX_COMMANDS_REMEMBERED:
+            forgotten, _ = self._commands.popitem(last=False)
+            self._case_of.pop(forgotten, None)
+        for cause in (f"actor:{command.source}", f"habit:{command.source}"):
+            case = self._open_case(cause, command.seen)
+            if case and self._attach(command, case):
+                return [case.finding()]
+        return []
+
+    def _attach(self, command: Command, case: Case) -> bool:
+        if command.id in self._case_of or len(case.commands) >= MAX_COMMANDS:
+            return False
+        self._case_of[command.id] = case.id
+        case.commands.append(command.id)
+        case.involve((command.source, command.target), (write.tag for write in command.writes if write.tag), ())
+        return True
+
+    def verdict(self, verdict: Verdict) -> list[Finding]:
+        """Unsafe raises the finding of its command, or opens one; safe lowers a finding that rests on nothing but safe commands."""
+        command = self._commands.get(verdict.command)
+        case = self._cases.get(self._case_of.get(verdict.command, FindingId("")))
+        severity = severity_of_verdict(verdict)
+        if severity is None:
+            if case is None:
+                return []
+            self._note(case, verdict)
+            if verdict.judgement is Judgement.SAFE:
+                case.safe_commands.add(verdict.command)
+                if _kind(case.cause) in _SMALL and case.safe_commands.issuperset(case.commands):
+                    case.severity = lowered(case.severity)
+            return [case.finding()]
+        title = f"The twin says no: {verdict.reason}"
+        source, target, seen, frame = AssetId("unknown"), AssetId("unknown"), verdict.judged, 0
+        if command:
+            source, target, seen, frame = command.source, command.target, command.seen, command.frame_number
+            what = ", ".join(
+                f"{w.tag or w.point} = {w.value if w.value is not None else w.raw:g} {w.unit or ''}".rstrip() for w in command.writes[:3]
+            )
+            title = f"{source} commands {what} on {target}: {verdict.reason}"
+        if case is None or (case.severity <= Severity.LOW and severity >= Severity.HIGH):
+            case = self._open_case(f"actor:{source}", seen) or self._open(Case.opened(f"actor:{source}", title, severity, seen, frame))
+        if command and self._case_of.get(command.id) != case.id:
+            self._case_of[command.id] = case.id
+            case.commands.append(command.id)
+        if frame:
+            case.add_frames([frame] if frame not in case.frames else [])
+        case.involve((source, target), (w.tag for w in (command.writes if command else ()) if w.tag), verdict.techniques)
+        case.raise_to(severity, title, verdict.probability or 0.5)
+        case.struck = max(case.struck, seen)
+        case.features["court", verdict.invariant or "invariant"] = max(verdict.probability or 0.5, 0.5)
+        self._note(case, verdict)
+        return [case.finding()]
+
+    @staticmethod
+    def _note(case: Case, verdict: Verdict) -> None:
+        if verdict.id not in case.verdicts and len(case.verdicts) < MAX_COMMANDS:
+            case.verdicts.append(verdict.id)
+        case.last_seen = max(case.last_seen, verdict.judged)
+        case.explain(f"The twin judged {verdict.judgement}: {verdict.reason}")
+        for sentence in verdict.evidence:
+            case.explain(sentence)
+
+    def outcome(self, outcome: Outcome) -> list[Finding]:
+        """What the gate did.  A refusal that no finding explains is one: somebody's write did not reach the plant."""
+        command = self._commands.get(outcome.command)
+        case = self._cases.get(self._case_of.get(outcome.command, FindingId("")))
+        did = "forwarded" if outcome.forwarded else "refused"
+        how = "after its ruling" if outcome.ruled else "at its deadline, without a ruling"
+        sentence = f"The gate {did} a write {how}: {outcome.reason}"
+        if case is None and not outcome.forwarded and command:
+            cause = f"gate:{command.source}"
+            title = f"The gate refused a write of {command.source} to {command.target}: {outcome.reason}"
+            case = self._open_case(cause, outcome.at) or self._open(Case.opened(cause, title, Severity.LOW, outcome.at, 0))
+            case.detection_count += 1
+            self._attach(command, case)
+        if case is None:
+            return []
+        case.explain(sentence)
+        case.last_seen = max(case.last_seen, outcome.at)
+        return [case.finding()]
+
+    def outage(self, outage: Outage) -> list[Finding]:
+        cause = f"outage:{outage.process}"
+        away = seconds_between(outage.since, outage.until)
+        sentence = f"{outage.process} was away for {away:.1f} s from {iso(outage.since)}: {outage.reason}"
+        case = self._open_case(cause, outage.since)
+        if case is None:
+            title = f"Blind spot: {outage.process} was away for {away:.1f} s ({outage.reason})"
+            case = self._open(Case.opened(cause, title, Severity.MEDIUM, outage.since, 0))
+            case.features["outage", outage.process] = 1.0
+        case.detection_count += 1
+        case.last_seen = max(case.last_seen, outage.until)
+        case.explain(sentence)
+        return [case.finding()]
+
+    def tick(self, now: Instant) -> None:
+        """Let go of what no news can reach any more."""
+        for key in [key for key, case in self._cases.items() if seconds_between(case.last_seen, now) > 2 * _quiet_s(case)]:
+            case = self._cases.pop(key)
+            if self._by_cause.get(case.cause) == key:
+                del self._by_cause[case.cause]

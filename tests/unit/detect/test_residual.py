@@ -1,0 +1,91 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinel.detect.calibrate import Budget, block_maxima, threshold
+from sentinel.detect.pyod_models import MSPC
+from sentinel.detect.residual import Residual
+from sentinel.model.tags import Tag, TagMap, TagRole
+from sentinel.model.window import Window
+from tests.observations import readings, window
+
+_TAGS = TagMap(tuple(Tag(name=name, role=TagRole.PROCESS_VALUE, unit="m", low=0, high=9) for name in ("A", "B", "C")))
+
+
+def _second(second: int, chance: np.random.Generator, shift: float = 0.0, *, residuals: bool = False) -> Window:
+    a = 1.0 + 0.1 * chance.normal()
+    rows = readings((second + 0.1, "A", a), (second + 0.2, "B", 2 * a + 0.01 * chance.normal() + shift), (second + 0.3, "C", 5.0))
+    return window(second, residuals=rows) if residuals else window(second, readings=rows)
+
+
+@pytest.mark.parametrize("residuals", [False, True])
+def test_a_broken_relation_between_tags_is_found_though_each_is_in_its_range(residuals: bool) -> None:
+    chance, model = np.random.default_rng(1), Residual(_TAGS)
+    for second in range(600):
+        model.learn(_second(second, chance, residuals=residuals))
+    model.activate()
+    assert [found for second in range(600, 1200) for found in model.score(_second(second, chance, residuals=residuals))] == []
+    said = [found for second in range(1200, 1230) for found in model.score(_second(second, chance, 0.15, residuals=residuals))]
+    assert said
+    assert set(said[0].tags) <= {"A", "B"}
+    assert said[0].score > said[0].threshold
+
+    again = Residual(_TAGS)
+    again.restore(model.state())
+    chance = np.random.default_rng(7)
+    repeated = [found for second in range(30) for found in again.score(_second(second, chance, 0.3, residuals=residuals))]
+    assert repeated
+
+
+def test_too_little_to_learn_from_stays_silent() -> None:
+    chance, model = np.random.default_rng(1), Residual(_TAGS)
+    for second in range(20):
+        model.learn(_second(second, chance))
+    model.activate()
+    assert model.score(_second(21, chance, 9.0)) == ()
+    assert model.state() == {"tags": []}
+
+
+def test_a_tag_that_is_no_longer_read_stops_the_judgement() -> None:
+    chance, model = np.random.default_rng(1), Residual(_TAGS)
+    for second in range(300):
+        model.learn(_second(second, chance))
+    model.activate()
+    assert [found for second in range(300, 400) for found in model.score(window(second, readings=readings((second, "A", 99.0))))] == []
+
+
+@given(st.lists(st.integers(2, 30), min_size=1, max_size=5))
+def test_moments_do_not_depend_on_the_batches(sizes: list[int]) -> None:
+    rows = np.random.default_rng(3).normal(size=(sum(sizes), 4))
+    whole, parts = MSPC().partial_fit(rows), MSPC()
+    for part in np.split(rows, np.cumsum(sizes)[:-1]):
+        parts.partial_fit(part)
+    assert np.allclose(whole.decision_function(rows), parts.decision_function(rows))
+    assert np.allclose(MSPC.of(whole.arrays()).decision_function(rows), whole.decision_function(rows))
+
+
+def test_it_is_a_pyod_detector() -> None:
+    rows = np.random.default_rng(3).normal(size=(500, 4))
+    fitted = MSPC().fit(rows)
+    assert fitted.predict(np.vstack([np.zeros(4), np.full(4, 9.0)])).tolist() == [0, 1]
+    shares = fitted.contributions(np.array([0.0, 0.0, 7.0, 0.0]))
+    assert math.isclose(shares.sum(), 1.0)
+    assert shares.argmax() == 2
+
+
+def test_a_threshold_keeps_its_budget_on_fresh_noise() -> None:
+    chance = np.random.default_rng(5)
+    learnt = block_maxima(np.arange(60_000), chance.normal(size=60_000), 60)
+    limit = threshold(learnt, 1e-3)
+    fresh = block_maxima(np.arange(3_000_000), chance.normal(size=3_000_000), 60)
+    assert (fresh > limit).mean() < 2e-3
+    assert threshold([1.0, 2.0], 1e-3) == math.inf
+
+
+def test_the_budget_is_shared() -> None:
+    budget = Budget(alarms_per_week=2.0)
+    assert math.isclose(budget.probability_per_block("residual", 604_800.0 / 100), 2.0 * 0.6 / 100)
+    assert budget.probability_per_block("residual", 10.0, 5) < budget.probability_per_block("residual", 10.0)
