@@ -5,8 +5,8 @@ The rule, in this order:
    it, the twin is lost or its snapshot too old, no written tag is known to the twin, or too few members came through.
 2. *unsafe* when an invariant falls because of the command: the lower bound of its added risk (`risk.Pair`) is above ``unsafe_above``, or it
    falls in all futures.  An invariant that falls without the command as well is not blamed on it.
-3. *unsafe* when it is harmless in itself but a step of a drift that leads out of the envelope (`drift`), or takes away a defence that the
-   worst single operator action would then need (`defences`).
+3. *unsafe* when it is harmless in itself but breaks an invariant as soon as what stands still runs again (`dormant`), is a step of a drift
+   that leads out of the envelope (`drift`), or takes away a defence that the worst single operator action would then need (`defences`).
 4. *safe* when every invariant that the command touches keeps an upper bound below ``safe_below`` and a margin to its limit in 95 of 100
    futures, every written tag is known, and the twin follows the tags that matter.
 5. *undecided* otherwise.
@@ -19,6 +19,7 @@ from sandbox import intent
 from sandbox.case import Case, open_case
 from sandbox.config import Thresholds
 from sandbox.defences import Impairment, WorstCase, impairments, worst_case
+from sandbox.dormant import awakened
 from sandbox.drift import Trend, trend_of
 from sandbox.octets import contradiction
 from sandbox.opinion import LOSS_OF_PROTECTION, Author, falls, techniques_of
@@ -83,7 +84,7 @@ class _Judge:
         row = self._fallen(pairs)
         if row is not None:
             return self._breaking(heard, row)
-        return self._drifting(heard) or self._defenceless(heard) or self._harmless(heard)
+        return self._dormant(heard) or self._drifting(heard) or self._defenceless(heard) or self._harmless(heard)
 
     # -- rule 1
 
@@ -151,6 +152,22 @@ class _Judge:
         return f"writing the previous values back within {last_s:.0f} s would still save 95 of 100 futures"
 
     # -- rule 3
+
+    def _dormant(self, heard: _Heard) -> Verdict | None:
+        """On what the write does once the plant is as the plant file starts it."""
+        case, plant = heard.case, self.replay.plant
+        awake = awakened(plant, heard.standing, case.writes)
+        if not awake:
+            return None
+        lived = self.replay.run(case.snapshot, merged(case.before, case.writes, awake))
+        pairs = self._pairs(lived, self.replay.without(case.snapshot, merged(case.before, case.instead, awake)))
+        row = self._fallen(pairs)
+        if row is None:
+            return None
+        percentile = intent.harm_percentile(self.replay, case.snapshot, merged(case.before, awake), case.writes, lived, self.seed)
+        waits = listed([f"{tag} is {amount(value, plant.tags.by_name[tag].unit)}" for tag, value in awake.items()])
+        reason = f"harmless at the moment, but once {waits} again, {falls(plant.invariants[row], pairs[row])}"
+        return self._unsafe(heard, reason, percentile, row=row, pair=pairs[row])
 
     def _drifting(self, heard: _Heard) -> Verdict | None:
         """On the drift that this step belongs to, when it leads out of the envelope.  Tags that drift together are run ahead together."""

@@ -197,6 +197,18 @@ def test_the_second_of_two_equal_writes_is_not_harmless_for_being_the_second(sna
     assert fast.judgement is Judgement.UNSAFE
 
 
+def test_a_write_that_waits_for_a_stopped_pump_is_judged_as_if_the_pump_ran(snapshot: Snapshot, replay: Replay) -> None:
+    """During a pump changeover a setpoint at the rim does nothing, and would fill the tank a second later."""
+    stopped = Context(steps=(Step(seen=after(NOW, 0.2), source=AssetId("10.0.0.20"), tag="P101.RUN", value=0.0, applied=True),))
+    verdict = verdict_on(command({"LIC101.SP": 1.95}, seen=after(NOW, 0.5)), snapshot, replay, stopped)
+    assert (verdict.judgement, verdict.invariant) == (Judgement.UNSAFE, "T101-overfill")
+    assert "harmless at the moment, but once P101.RUN is 1.00 again" in verdict.reason
+    harmless = verdict_on(command({"LIC101.SP": 1.25}, seen=after(NOW, 0.5)), snapshot, replay, stopped)
+    assert harmless.judgement is Judgement.SAFE, harmless.reason
+    another = verdict_on(command({"P201.RUN": 0.0}, seen=after(NOW, 0.5)), snapshot, replay, stopped)
+    assert "once" not in another.reason, "modes are not judged by what other modes might become"
+
+
 def test_a_slow_drift_is_unsafe_before_it_leaves_the_envelope(snapshot: Snapshot, replay: Replay) -> None:
     steps: list[Step] = []
     judged: list[tuple[float, Verdict]] = []
