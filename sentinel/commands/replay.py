@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from collectors.capture.replay import replay
 from sentinel.baseline.store import load
@@ -21,6 +21,9 @@ from sentinel.model.time import Instant, after, iso, seconds_between
 from sentinel.pipeline import Analysis
 from sentinel.progress import Meter, first_instant
 
+if TYPE_CHECKING:
+    from sentinel.offline import OfflineCourt
+
 SUMMARY = "analyse a capture file offline and print its findings"
 TEXT, JSON_LINES = "text", "jsonl"
 
@@ -30,13 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--baseline", type=Path, metavar="BASELINE", help="judge by a baseline that `learn` wrote")
     how.add_argument("--learn-until", type=float, metavar="SECONDS", help="learn what comes before, report what begins afterwards")
-    parser.add_argument("--plant", type=Path, metavar="PLANT", help="plant file: tags, their ranges and units")
+    parser.add_argument("--plant", type=Path, metavar="PLANT", help="plant file: tags get names and units, and the twin judges every write")
     parser.add_argument("--format", choices=(TEXT, JSON_LINES), default=TEXT, help="default: text")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the findings there instead of to standard output")
 
 
 def run(args: argparse.Namespace) -> int:
-    findings, start, meter = analyse(args.file, args.baseline, args.learn_until, tag_map_of(args.plant))
+    findings, start, meter = analyse(args.file, args.baseline, args.learn_until, args.plant)
     if args.out:
         with args.out.open("w", encoding="utf-8") as out:
             write(findings, start, args.format, out)
@@ -49,21 +52,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def tag_map_of(plant: Path | None) -> TagMap | None:
-    if plant is None:
-        return None
-    from sentinel.twin.plant import load_plant
-
-    return load_plant(plant).tags
-
-
 def analyse(
-    file: Path, baseline: Path | None = None, learn_until_s: float | None = None, tag_map: TagMap | None = None
+    file: Path, baseline: Path | None = None, learn_until_s: float | None = None, plant_file: Path | None = None
 ) -> tuple[Sequence[Finding], Instant, Meter]:
-    """(findings in the order of their first frame, time of the first packet, what was read)."""
+    """(findings in the order of their first frame, time of the first packet, what was read).  With a plant file writes are judged."""
     if learn_until_s is not None and learn_until_s <= 0:
         raise InputError(f"--learn-until {learn_until_s:g}: there is nothing to learn from before the first packet")
     known = load(baseline) if baseline else None
+    tag_map, court = _plant(plant_file)
     meter = Meter(f"replaying {file.name}")
     analysis: Analysis | None = None
     start = Instant(0)
@@ -76,14 +72,31 @@ def analyse(
             edge = after(first, learn_until_s) if learn_until_s is not None else None
             analysis = Analysis(tag_map=tag_map, baseline=known, learn_until=edge, judging_only=known is None and edge is None)
         analysis.heard(heard)
-        analysis.take_commands()  # nobody judges them here
-        analysis.take_readings()
+        _judge(analysis, court)
         meter.reached(heard)
     meter.done()
     if analysis is None:
         return (), start, meter
     analysis.flush()
+    _judge(analysis, court)
     return sorted(analysis.findings, key=lambda finding: (finding.first_seen, finding.first_frame, finding.id)), start, meter
+
+
+def _plant(file: Path | None) -> tuple[TagMap | None, "OfflineCourt | None"]:
+    if file is None:
+        return None, None
+    from sentinel.offline import OfflineCourt
+    from sentinel.twin.plant import load_plant
+
+    plant = load_plant(file)
+    return plant.tags, OfflineCourt(plant)
+
+
+def _judge(analysis: Analysis, court: "OfflineCourt | None") -> None:
+    """What the batch has brought goes to the twin, and verdicts come back, as they would from the live court."""
+    commands, readings = analysis.take_commands(), analysis.take_readings()
+    for verdict in court.verdicts(readings, commands) if court is not None else ():
+        analysis.verdict(verdict)
 
 
 def write(findings: Sequence[Finding], start: Instant, how: str, out: TextIO) -> None:
