@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from sandbox import isolation, kernel
-from sandbox.config import CourtConfig, read
+from sandbox.config import BEGIN, CourtConfig, read
 from sandbox.isolation import Layer, LayerReport
 from sentinel.errors import ConfigError, InputError, IsolationError
 
 ENDED, MISCONFIGURED, NOT_ISOLATED, TOO_LONG = 1, 2, 3, 4
-READY, BEGIN, END = b"R", b"+", b"-"  # what the court tells its warden
 _START_LIMIT_S = 120.0  # compiling a large plant on a slow machine
 _CHUNK = 65536
 # Before numpy and Arrow are loaded: both would start threads of their own, and isolation is a matter of single threads.

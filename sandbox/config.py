@@ -1,4 +1,7 @@
-"""What the court is told at start: one JSON file, refused as a whole when anything in it is not understood."""
+"""What the court is told at start: one JSON file, refused as a whole when anything in it is not understood.
+
+And the octets by which it tells its warden how far it is: ready, a case begun, a case ended.
+"""
 
 import difflib
 import json
@@ -8,6 +11,7 @@ from typing import Any
 
 from sentinel.errors import ConfigError
 
+READY, BEGIN, END = b"R", b"+", b"-"
 MAX_MEMBERS = 4096
 MAX_HORIZON_S = 24 * 3600.0
 _BOUNDS = {"members": (16, MAX_MEMBERS), "horizon_s": (1.0, MAX_HORIZON_S), "seed": (0, 2**63 - 1), "case_limit_s": (0.1, 600.0)}

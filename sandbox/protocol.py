@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sentinel.model.codec import CodecError, from_json, to_json
 from sentinel.model.command import Command
+from sentinel.model.exchange import Failure
 from sentinel.model.framing import Frame, FrameKind
 from sentinel.model.ids import AssetId, Digest
 from sentinel.model.time import Instant
@@ -50,11 +51,6 @@ class Request:
     context: Context = Context()
     urgent: bool = False  # held inline: served before everything else
     patience_s: float = 5.0  # the client stops waiting then
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    problem: str
 
 
 def request_of(frame: Frame) -> Request:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sandbox import protocol
-from sandbox.config import CourtConfig
+from sandbox.config import BEGIN, END, READY, CourtConfig
 from sandbox.isolation import Isolation, Layer, LayerReport, lock_down
 from sandbox.judge import judge, undecided
 from sandbox.replay import Replay
@@ -54,7 +54,7 @@ class Waiting:
 
 
 class Court:
-    """``tell`` reports b"+" before and b"-" after each case to whoever watches the time."""
+    """``tell`` reports BEGIN before and END after each case to whoever watches the time."""
 
     def __init__(self, config: CourtConfig, replay: Replay, takes_untrusted: bool, clock: Clock, tell: Callable[[bytes], object]) -> None:
         self._config = config
@@ -134,9 +134,9 @@ class Court:
             await asyncio.sleep(0)
             while self._queue:
                 waiting = heapq.heappop(self._queue)
-                self._tell(b"+")
+                self._tell(BEGIN)
                 reply = self._serve(waiting)
-                self._tell(b"-")
+                self._tell(END)
                 if reply and waiting.writer and not waiting.writer.is_closing():
                     waiting.writer.write(reply.encode())
                 await asyncio.sleep(0)
@@ -196,7 +196,7 @@ async def _sit(
         log.warning(_NOT_ISOLATED)
     await server.start_serving()
     log.info("in session, model %s", replay.model.digest[:16])
-    tell(b"R")
+    tell(READY)
     await courts[0].work()
 
 

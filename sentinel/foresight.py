@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from sentinel.clock import Clock
-from sentinel.errors import InputError
+from sentinel.errors import InputError, TransientError
 from sentinel.model.codec import to_jsonable
 from sentinel.model.command import Command, Origin, TagWrite, command_id
 from sentinel.model.ids import AssetId, digest
 from sentinel.model.plan import Plan
 from sentinel.model.tags import TagMap
 from sentinel.model.time import iso
-from sentinel.model.verdict import Verdict
+from sentinel.model.verdict import Judgement, Verdict
 from sentinel.optimise import instances
 from sentinel.optimise.catalogue import CATALOGUE
 from sentinel.optimise.setpoints import Setpoints
@@ -27,6 +27,8 @@ from sentinel.ports import Spec, Verifier
 from sentinel.records import Records
 from sentinel.twin.engine import Model
 from sentinel.twin.snapshot import Snapshot
+
+MAX_PLANNING = 1  # searches at once: each may take a core for as long as its time limit, and the brain needs the other
 
 
 class Newest(Protocol):
@@ -57,10 +59,7 @@ class Foresight:
     def health(self) -> Mapping[str, Any]:
         return {"model": self._model.digest, "error": dict(self._model.error), **to_jsonable(self._snapshot().health)}
 
-    async def what_if(self, writes: Mapping[str, float], by: str, horizon_s: float | None = None) -> Verdict:
-        """``horizon_s``: only the court's own horizon is offered by now; another one is refused, not ignored."""
-        if horizon_s is not None:
-            raise InputError("horizon_s cannot be chosen per question: the court's horizon is set in the settings")
+    async def what_if(self, writes: Mapping[str, float], by: str) -> Verdict:
         unknown = [tag for tag in writes if tag not in self._tags.by_name]
         if unknown:
             raise InputError(f"the plant file has no tag {', '.join(unknown)}")
@@ -87,32 +86,42 @@ class Foresight:
     def _snapshot(self) -> Snapshot:
         snapshot = self._newest.snapshot
         if snapshot is None:
-            raise InputError("the twin has no state yet")
+            raise TransientError("the twin has no state yet: it waits for its first readings")
         return snapshot
 
 
 class Planning:
-    """A plan's commands are judged like any other; the verdicts stand beside the plan's commands in the records."""
+    """A plan's commands are judged like any other; the verdicts stand beside the plan's commands in the records.
+
+    Raises TransientError while `MAX_PLANNING` searches are under way: what is asked for meanwhile does not pile up.
+    """
 
     def __init__(self, records: Records, court: Verifier | None, tags: TagMap, clock: Clock) -> None:
         self._records = records
         self._court = court
         self._tags = tags
         self._clock = clock
+        self._searching = 0
 
     def kinds(self) -> Sequence[Spec]:
         return [planner.spec for planner in CATALOGUE.values()]
 
     async def plan(self, kind: str, problem: Mapping[str, Any], by: str) -> Plan:
-        plan = await asyncio.to_thread(self._solve, kind, problem, by)
+        if self._searching >= MAX_PLANNING:
+            raise TransientError("a plan is being made already; ask again when it is done")
+        self._searching += 1
+        try:
+            plan = await asyncio.to_thread(self._solve, kind, problem, by)
+        finally:
+            self._searching -= 1
         if plan.commands:
             await self._records.kept(*plan.commands)
             if self._court is not None:
                 verdicts = [await self._court.judge(command) for command in plan.commands]
                 await self._records.kept(*verdicts)
-                unsafe = [verdict.reason for verdict in verdicts if verdict.judgement != "safe"]
-                if unsafe:
-                    plan = dataclasses.replace(plan, reason="; ".join(filter(None, (plan.reason, *unsafe))))
+                doubts = [verdict.reason for verdict in verdicts if verdict.judgement is not Judgement.SAFE]
+                if doubts:
+                    plan = dataclasses.replace(plan, reason="; ".join(filter(None, (plan.reason, *doubts))))
         return plan
 
     def _solve(self, kind: str, problem: Mapping[str, Any], by: str) -> Plan:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from sentinel.model.action import Action, Receipt
 from sentinel.model.command import Command
 from sentinel.model.detection import Detection
-from sentinel.model.ids import AssetId, CommandId
+from sentinel.model.ids import CommandId
 from sentinel.model.plan import Plan
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
@@ -98,14 +98,6 @@ class Outcome:
     held_ms: float
     reason: str
     at: Instant
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantine:
-    """An address whose conversations an enforcing process shall cut until ``expires``."""
-
-    target: AssetId
-    expires: Instant
 
 
 Sink = Callable[[Any], Awaitable[None]]

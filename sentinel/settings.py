@@ -113,6 +113,10 @@ class PollOpcua:
     namespace: str = option("", "network namespace in which it runs")
 
 
+_PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")  # stands in file names of the run directory
+_RESERVED = ("brain", "court", "enforcer", "supervisor")  # the appliance's own processes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     appliance: Appliance = Appliance()
@@ -129,6 +133,10 @@ class Settings:
         names = [part.name for part in self.capture] + [part.name for part in self.gate]
         names += [part.name for part in self.poll_modbus] + [part.name for part in self.poll_opcua]
         for name in names:
+            if not _PROCESS_NAME.fullmatch(name) or name in _RESERVED:
+                raise ConfigError(
+                    "name", f"{name!r} cannot name a process: 1 to 32 letters, digits, dashes, and not {', '.join(_RESERVED)}"
+                )
             if names.count(name) > 1:
                 raise ConfigError("name", f"two processes are called {name!r}; give each its own name")
         if self.enforce.enforcer == "gate" and not self.gate:
@@ -171,14 +179,32 @@ _CHOICES = {
     "enforce.enforcer": ("dry_run", "gate", "nftables"),
     "gate.unknown_tag": ("forward", "refuse"),
 }
+_DAY_S = 86_400.0
+_BOUNDS = {  # lowest and highest that make sense; what a process bounds itself is bounded alike here, so that it is refused with its line
+    "learning.lasts_s": (1.0, 366 * _DAY_S),
+    "learning.false_alarms_per_week": (0.001, 10_000.0),
+    "api.port": (1, 65_535),
+    "api.enrol_port": (0, 65_535),
+    "court.members": (16, 4096),
+    "court.horizon_s": (1.0, _DAY_S),
+    "court.hold_timeout_ms": (1.0, 60_000.0),
+    "enforce.lasts_s": (1.0, _DAY_S),
+    "gate.deadline_ms": (1.0, 60_000.0),
+    "poll_modbus.period_s": (0.01, _DAY_S),
+    "poll_opcua.period_ms": (10.0, 3_600_000.0),
+}
 
 
 def read(path: Path) -> Settings:
     """Raises ConfigError "file:line" on a syntax error, an unknown section or key (with the nearest name), or a value of the wrong kind."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read: {error}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(str(path), "there is no such file; `sentinel sample-config` prints one to begin with") from error
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), f"is not a text file: {error}") from error
     return parse(text, str(path))
 
 
@@ -222,6 +248,10 @@ def _section(section: str, kind: type, table: dict[str, Any], text: str, where: 
         choices = _CHOICES.get(f"{section}.{key}")
         if choices and getattr(value, key) not in choices:
             problem = f"{section}.{key} is {getattr(value, key)!r}, not one of {', '.join(choices)}"
+            raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", problem)
+        bounds = _BOUNDS.get(f"{section}.{key}")
+        if bounds and not bounds[0] <= getattr(value, key) <= bounds[1]:
+            problem = f"{section}.{key} is {getattr(value, key):g}, not between {bounds[0]:g} and {bounds[1]:g}"
             raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", problem)
     return value
 

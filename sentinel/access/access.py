@@ -70,7 +70,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """``chain`` is the certificate with its issuer and root, PEM."""
+    """``certificate``: the person's own, PEM; ``authorities``: the issuing authority's and the root's, PEM."""
 
     credential: Credential
     certificate: bytes
@@ -164,7 +164,7 @@ class Access:
         """Raises InputError for a role that does not exist, a time that is too long, or a key that belongs to somebody else."""
         granted = checked_roles(roles, device=device)
         if not 0 < lasts_s <= LONGEST_S:
-            raise InputError(f"a certificate lasts at most {LONGEST_S / DAY_S:.0f} days")
+            raise InputError(f"a certificate lasts more than 0 and at most {LONGEST_S / DAY_S:.0f} days, not {lasts_s / DAY_S:g}")
         digest = c.key_digest(key)
         for other in self._register.each(Credential, where={"public_key": digest}):
             if other.name != c.checked_name(name):

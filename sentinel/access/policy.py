@@ -85,7 +85,7 @@ PERMISSIONS: Mapping[Permission, frozenset[Role]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
-    """A person by name and by key: two names with one key are one person, and so are two keys with one name."""
+    """A person by name and by key: two names with one key are one person, and so are two keys with one name.  Empty key = unknown."""
 
     name: str
     key: Digest
@@ -134,6 +134,8 @@ def _second_person(request: Request) -> str | None:
         return "an admin cannot approve a quarantine"
     if asker.name.casefold() == request.who.name.casefold():
         return f"{request.who.name} requested this action: another person must approve it"
+    if not asker.key:
+        return "it is not known with which key this action was requested: nobody can be told apart from whoever did"
     if asker.key == request.who.key:
         return f"this action was requested with the key that {request.who.name} uses: another person must approve it"
     return None

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from sentinel.access.certificates import MAX_CSR_OCTETS
 from sentinel.api.ports import ApiState
 from sentinel.api.problems import problem
 from sentinel.errors import InputError
@@ -18,14 +19,14 @@ from sentinel.model.time import Instant
 ATTEMPTS = 10  # per address
 ALL_ATTEMPTS = 60
 PERIOD_S = 60.0
-_ADDRESSES = 4096
+_ADDRESSES = 4096  # remembered; the one that has been silent longest is forgotten, the limit over all of them stays
 
 
 class Redemption(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     code: str = Field(min_length=1, max_length=64)
-    request: str = Field(max_length=8192, description="a certificate request (PKCS #10) in PEM, its key on the curve P-256")
+    request: str = Field(max_length=MAX_CSR_OCTETS, description="a certificate request (PKCS #10) in PEM, its key on the curve P-256")
 
 
 class Enrolled(BaseModel):

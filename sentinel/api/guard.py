@@ -1,4 +1,4 @@
-"""Around everything: who is it, may he, write it down, and only then read the body.
+"""Around everything: who is it, may they, write it down, and only then read the body.
 
 A pure ASGI layer outside the router, so that documentation, errors and unknown paths pass it too.  In: a request with the client's
 certificate in ``scope["state"]["tls"]``.  Out: the router's answer, or 401, 403, 404, 405, 408, 413 as a problem.  One request is one audit

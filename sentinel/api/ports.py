@@ -40,7 +40,7 @@ class Twin(Protocol):
     def health(self) -> Mapping[str, Any]:
         """Is it in step with the plant, since when, and by what measure."""
 
-    async def what_if(self, writes: Mapping[str, float], by: str, horizon_s: float | None = None) -> Verdict:
+    async def what_if(self, writes: Mapping[str, float], by: str) -> Verdict:
         """The verdict on writing these engineering values to these tags now.  Nothing is written."""
 
 

@@ -42,7 +42,7 @@ class Tls:
         self._access, self._audit, self._clock = access, audit, clock
         self._name, self._hosts = name, hosts
         self.clients = clients
-        self._allowance, self._refilled_s, self._uncounted = _REFUSALS_BURST, clock.monotonic_s(), 0
+        self._allowance, self._refilled_s, self._unwritten = _REFUSALS_BURST, clock.monotonic_s(), 0
         certificate, key = access.authority.server_certificate(name, hosts, clock.now())
         if clients:
             access.refresh_crl()
@@ -72,15 +72,15 @@ class Tls:
         self._allowance = min(_REFUSALS_BURST, self._allowance + (now_s - self._refilled_s) * _REFUSALS_PER_S)
         self._refilled_s = now_s
         if self._allowance < 1.0:
-            self._uncounted += 1
+            self._unwritten += 1
             return
         self._allowance -= 1.0
         listener = "api" if self.clients else "enrolment"
         try:
-            self._audit.append("unknown", "tls.handshake", listener, "deny", reason=reason, not_written_before=self._uncounted)
-            self._uncounted = 0
+            self._audit.append("unknown", "tls.handshake", listener, "deny", reason=reason, not_written_before=self._unwritten)
+            self._unwritten = 0
         except TransientError as error:
-            self._uncounted += 1
+            self._unwritten += 1
             _log.error("a refused handshake (%s) could not be written down: %s", reason, error)
 
 

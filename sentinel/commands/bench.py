@@ -3,11 +3,12 @@
 import argparse
 import importlib
 
-SUMMARY = "measure: gate, verdict or decode"
+SUMMARY = "measure: gate, verdict, decode, or the whole road"
 BENCHES = {
     "gate": "collectors.gate.bench",
     "verdict": "sandbox.bench",
     "decode": "collectors.capture.bench",
+    "road": "sentinel.measure",
 }
 
 

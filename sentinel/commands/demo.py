@@ -24,7 +24,7 @@ _MARK = "sentinel-demo"  # lies in a directory that a demo made and a later one 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="tell the story unattended and exit: 0 only if all went well")
-    parser.add_argument("--json", action="store_true", help="with --once: print only the figures, as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print only the figures, as one JSON object; implies --once")
     parser.add_argument("--case", choices=sorted(CASES), default="setpoint", help="what the attacker does (default: %(default)s)")
     parser.add_argument("--learn", type=float, default=35.0, metavar="SECONDS", help="how long the baseline learns (default: %(default)g)")
     parser.add_argument("--directory", type=Path, default=Path("var/demo"), help="records, logs, certificates (default: %(default)s)")
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         module = importlib.import_module(f"sentinel.demo.{args.actor}")
         status: int = module.main(args.rest)
         return status
+    args.once = args.once or args.json
     directory = _fresh(args.directory)
     why_not = "it was not wanted" if args.no_root else topology.why_not()
     tell: Tell = _silent if args.json else _narrate
@@ -71,7 +72,7 @@ async def _play(args: argparse.Namespace, directory: Path, routed: bool, tell: T
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
     with stage_for(routed) as setting:
-        settings = settings_for(setting, _free_port(), args.learn)
+        settings = settings_for(setting, free_port(), args.learn)
         places = prepare(directory, settings)
         story = Story(places, settings, setting, SystemClock(), tell, args.case)
         return await story.run(None if args.once else stop)
@@ -88,7 +89,7 @@ def _fresh(directory: Path) -> Path:
     return directory.absolute()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

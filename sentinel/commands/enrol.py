@@ -1,7 +1,7 @@
 """``sentinel enrol NAME --role ROLE``: a certificate for a person, issued on the box by whoever may read its authority's key.
 
 Writes NAME.key, NAME.pem and ca.pem (mode 0600).  With ``--code`` nothing is written: a one-time code is printed, with which the person
-turns a certificate request of his own into a certificate from elsewhere.  With ``--revoke`` all certificates of that name end.
+turns a certificate request of their own into a certificate from elsewhere.  With ``--revoke`` all certificates of that name end.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from sentinel.access import certificates as c
 from sentinel.access.access import CODE_LASTS_S, PERSON_LASTS_S
 from sentinel.access.authority import DAY_S, write_private
 from sentinel.clock import Clock, SystemClock
-from sentinel.errors import InputError
+from sentinel.errors import InputError, SentinelError
 from sentinel.model.record import Credential
 from sentinel.model.time import iso
 from sentinel.places import Places
@@ -25,12 +25,14 @@ SUMMARY = "give a person a certificate, or a one-time code for one"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="letters, digits, dots, dashes and underscores")
+    parser.add_argument("name", metavar="NAME", help="of a person: letters, digits, dots, dashes and underscores")
     parser.add_argument("--role", action="append", default=[], choices=[str(role) for role in Role], help="may be given several times")
     parser.add_argument(
         "--dir", type=Path, default=Path(), metavar="DIRECTORY", help="where key and certificates are written (default: here)"
     )
-    parser.add_argument("--days", type=float, default=PERSON_LASTS_S / DAY_S, help="how long the certificate lasts (default: %(default)g)")
+    parser.add_argument(
+        "--days", type=float, default=PERSON_LASTS_S / DAY_S, metavar="DAYS", help="how long the certificate lasts (default: %(default)g)"
+    )
     parser.add_argument("--config", type=Path, default=Path("sentinel.toml"), help="settings file (default: %(default)s)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--code", action="store_true", help="print a one-time code instead")
@@ -58,14 +60,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _issue(records: Records, access: Access, args: argparse.Namespace, by: str, settings: Settings, clock: Clock) -> None:
     directory: Path = args.dir
-    key_path, path, authorities = directory / f"{c.checked_name(args.name)}.key", directory / f"{args.name}.pem", directory / "ca.pem"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if key_path.exists():
-        raise InputError(f"{key_path} exists already; it is not overwritten")
     key = c.new_key()
-    issued = access.issue(args.name, args.role, key.public_key(), by=by, lasts_s=args.days * DAY_S)
+    key_path, path, authorities = directory / f"{c.checked_name(args.name)}.key", directory / f"{args.name}.pem", directory / "ca.pem"
+    for existing in (key_path, path):
+        if existing.exists():
+            raise InputError(f"{existing} exists already; it is not overwritten")
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(key_path, c.key_pem(key))  # before anything is issued: what cannot be written is issued to nobody
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be written: {error.strerror}") from error
+    try:
+        issued = access.issue(args.name, args.role, key.public_key(), by=by, lasts_s=args.days * DAY_S)
+    except SentinelError:
+        key_path.unlink()
+        raise
     records.audit.append(by, "enrol", args.name, "allow", serial=issued.credential.serial, roles=list(issued.credential.roles)).result()
-    write_private(key_path, c.key_pem(key))
     write_private(path, issued.certificate)
     write_private(authorities, issued.authorities)
     print(f"{args.name} ({', '.join(issued.credential.roles)}) until {iso(issued.credential.expires)}: {path}, {key_path}, {authorities}")
@@ -73,6 +83,8 @@ def _issue(records: Records, access: Access, args: argparse.Namespace, by: str, 
 
 
 def _invite(records: Records, access: Access, args: argparse.Namespace, by: str, settings: Settings) -> None:
+    if settings.api.enrol_port == 0:
+        raise InputError("api.enrol_port is 0 in the settings: there is no door at which a code could be handed in")
     code, invitation = access.invite(args.name, args.role, by)
     records.audit.append(by, "people.invite", args.name, "allow", roles=list(invitation.roles)).result()
     print(f"code for {args.name} ({', '.join(invitation.roles)}), once, within {CODE_LASTS_S / 60:.0f} minutes: {code}")
@@ -87,8 +99,10 @@ def _revoke(records: Records, access: Access, name: str, by: str) -> None:
     for serial in serials:
         records.audit.append(by, "people.revoke", name, "allow", serial=serial).result()
         access.revoke(serial, by, "on the box")
-    print(f"{len(serials)} certificates of {name} are revoked")
+    print(f"revoked for {name}: {len(serials)} certificate{'s' if len(serials) > 1 else ''}, from the next request on")
 
 
 def _host(settings: Settings) -> str:
-    return "127.0.0.1" if settings.api.host in ("0.0.0.0", "::", "") else settings.api.host  # noqa: S104  compared, not listened on
+    """As it stands in a URL."""
+    host = "127.0.0.1" if settings.api.host in ("0.0.0.0", "::", "") else settings.api.host  # noqa: S104  compared, not listened on
+    return f"[{host}]" if ":" in host else host

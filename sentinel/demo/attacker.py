@@ -226,8 +226,8 @@ def _receive(connection: socket.socket) -> bytes | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     import signal
 
-    parser = argparse.ArgumentParser(prog="sentinel.demo.attacker", description="An attacker for the demo, and for nothing else.")
-    parser.add_argument("config", type=Path)
+    parser = argparse.ArgumentParser(prog="sentinel demo attacker", description="An attacker for the demo, and for nothing else.")
+    parser.add_argument("config", type=Path, help="JSON file; its keys are those of `AttackConfig`")
     parser.add_argument("--case", choices=tuple(CASES), help="instead of the configuration's case")
     options = parser.parse_args(arguments)
     stop = Event()

@@ -12,6 +12,8 @@ from sentinel.errors import ConfigError
 
 T = TypeVar("T")
 
+_KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
+
 
 def say(event: str, **fields: Any) -> None:
     """One line on stdout, at once: a person or the demo's narrator is waiting for it."""
@@ -22,8 +24,10 @@ def read_config(path: Path, kind: type[T]) -> T:
     """A JSON object as the dataclass ``kind``.  Raises ConfigError on an unknown key or a value of the wrong kind."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(str(path), f"cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ConfigError(str(path), f"is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise ConfigError(str(path), "is not a JSON object")
     known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -42,7 +46,7 @@ def read_config(path: Path, kind: type[T]) -> T:
         else:
             fits = isinstance(value, type(sample))
         if not fits:
-            raise ConfigError(f"{path}: {key}", f"{value!r} is not a {type(sample).__name__}")
+            raise ConfigError(f"{path}: {key}", f"{value!r} is not {_KINDS[type(sample)]}")
     try:
         return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in document.items()})
     except ConfigError as error:
@@ -67,5 +71,5 @@ def _port(text: str) -> int:
 
 def fail(error: Exception) -> int:
     """The last line of a process that cannot do what it was asked; its exit status."""
-    print(str(error), file=sys.stderr, flush=True)
+    print(f"sentinel demo: {error}", file=sys.stderr, flush=True)
     return 2

@@ -258,8 +258,8 @@ async def _process(config: OperatorConfig) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="sentinel.demo.operator", description="An operator's HMI: polls and writes in routine ways.")
-    parser.add_argument("config", type=Path)
+    parser = argparse.ArgumentParser(prog="sentinel demo operator", description="An operator's HMI: polls and writes in routine ways.")
+    parser.add_argument("config", type=Path, help="JSON file; its keys are those of `OperatorConfig`")
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_process(read_config(options.config, OperatorConfig)))

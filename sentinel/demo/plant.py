@@ -110,7 +110,7 @@ async def _process(config: PlantConfig) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="sentinel.demo.plant", description="The reference plant behind Modbus/TCP and OPC UA.")
+    parser = argparse.ArgumentParser(prog="sentinel demo plant", description="The reference plant behind Modbus/TCP and OPC UA.")
     parser.add_argument("config", type=Path, nargs="?", help="JSON file; without it the built-in addresses")
     parser.add_argument("--watch", action="store_true", help="one line of state a second")
     options = parser.parse_args(arguments)

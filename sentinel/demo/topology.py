@@ -43,10 +43,6 @@ class Setting:
     namespaces: Mapping[str, str]
     interfaces: tuple[str, ...]  # of the box: what it can capture on
 
-    @property
-    def is_routed(self) -> bool:
-        return bool(self.namespaces)
-
     def namespace(self, role: str) -> str:
         """Its name under /run/netns; empty = the process's own."""
         return self.namespaces.get(role, "")

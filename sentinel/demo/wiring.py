@@ -1,6 +1,6 @@
 """The plant's interface as `plant.yaml` declares it: which tags there are, and which registers and nodes carry them.
 
-In: a plant file, of which only `tags`, `modbus` and `opcua` are read.  Out: an `Interface`.  Raises ConfigError "file: where" on a tag that
+In: a plant file, of which only `tags` and the Modbus unit are read.  Out: an `Interface`.  Raises ConfigError "file: where" on a tag that
 cannot be bound.
 """
 
@@ -23,8 +23,6 @@ class Interface:
     tags: TagMap
     starts: Mapping[str, float]  # values of writable tags at start-up
     unit: int  # Modbus unit identifier
-    modbus_port: int
-    opcua_port: int
 
 
 def read_interface(path: Path = PLANT_FILE) -> Interface:
@@ -34,8 +32,10 @@ def read_interface(path: Path = PLANT_FILE) -> Interface:
         raise ConfigError(str(path), f"cannot be read: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("tags"), dict):
         raise ConfigError(str(path), "has no section `tags`")
-    modbus, opcua = document.get("modbus") or {}, document.get("opcua") or {}
-    unit = int(modbus.get("unit", 1))
+    try:
+        unit = int((document.get("modbus") or {}).get("unit", 1))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: modbus", "its unit is not a number") from error
     tags, starts = [], {}
     for name, entry in document["tags"].items():
         try:
@@ -48,9 +48,7 @@ def read_interface(path: Path = PLANT_FILE) -> Interface:
         tag_map = TagMap(tuple(tags))
     except ValueError as error:
         raise ConfigError(f"{path}: tags", str(error)) from error
-    return Interface(
-        tags=tag_map, starts=starts, unit=unit, modbus_port=int(modbus.get("port", 502)), opcua_port=int(opcua.get("port", 4840))
-    )
+    return Interface(tags=tag_map, starts=starts, unit=unit)
 
 
 def _tag(name: str, entry: Mapping[str, Any], unit: int) -> Tag:

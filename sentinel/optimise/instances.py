@@ -85,7 +85,7 @@ def _operation(number: int, document: Any, where: str) -> Operation:
 
 def _mapping(value: Any, where: str, keys: tuple[str, ...] | None) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
-        raise InputError(f"{where}: a mapping is needed here, not {type(value).__name__}")
+        raise InputError(f"{where}: a mapping is needed here, not {_kind(value)}")
     for key in value:
         if keys is not None and key not in keys:
             raise InputError(f"{where}: unknown key {key!r}; known are {', '.join(keys)}")
@@ -94,8 +94,12 @@ def _mapping(value: Any, where: str, keys: tuple[str, ...] | None) -> Mapping[An
 
 def _list(value: Any, where: str) -> list[Any] | tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise InputError(f"{where}: a list is needed here, not {type(value).__name__}")
+        raise InputError(f"{where}: a list is needed here, not {_kind(value)}")
     return value
+
+
+def _kind(value: Any) -> str:
+    return {dict: "a mapping", list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}.get(type(value), "a number")
 
 
 class _Loader(yaml.SafeLoader):

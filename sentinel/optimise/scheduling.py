@@ -22,6 +22,9 @@ from sentinel.optimise.setpoints import Setpoints
 from sentinel.ports import Spec, Stability
 
 TIME_LIMIT_S = 30.0
+MAX_TIME_LIMIT_S = 24 * 3600.0
+MAX_WORKERS = 64
+MAX_SEED = (1 << 31) - 1  # the solver's seed is an int32
 DIAGNOSIS_S = 10.0  # at most, to say why a shop is infeasible
 _LARGEST = 1 << 60  # the solver's sums are 64-bit
 
@@ -36,10 +39,12 @@ class Search:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.time_limit_s <= 86400:
-            raise InputError(f"time limit: more than 0 and at most 86400 s, not {self.time_limit_s:g}")
-        if not 1 <= self.workers <= 64 or not 0 <= self.seed < 1 << 31:
-            raise InputError("workers: 1 to 64; seed: 0 to 2147483647")
+        if not 0 < self.time_limit_s <= MAX_TIME_LIMIT_S:
+            raise InputError(f"time limit: more than 0 and at most {MAX_TIME_LIMIT_S:.0f} s, not {self.time_limit_s:g}")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise InputError(f"workers: 1 to {MAX_WORKERS}, not {self.workers}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"seed: 0 to {MAX_SEED}, not {self.seed}")
 
 
 class SchedulingPlanner:
@@ -241,8 +246,9 @@ def _unit(shop: Shop) -> str:
 
 def _remarks(shop: Shop, schedule: Schedule, foreman: Schedule, setpoints: Setpoints | None) -> str:
     ends = [schedule[index, len(job.operations) - 1].end for index, job in enumerate(shop.jobs)]
-    late = sum(job.due is not None and end > job.due for job, end in zip(shop.jobs, ends, strict=True))
-    said = f"makespan {max(ends)}, {late} of {len(ends)} jobs late; the dispatch rule alone gives {cost(shop, foreman)}"
+    late = [end > job.due for job, end in zip(shop.jobs, ends, strict=True) if job.due is not None]
+    lateness = f", {sum(late)} of {len(late)} due dates missed" if late else ""
+    said = f"makespan {max(ends)}{lateness}; the dispatch rule alone gives objective {cost(shop, foreman)}"
     if setpoints is None and any(operation.writes for job in shop.jobs for operation in job.operations):
         said += "; its setpoints are not judged: no plant was named"
     return said

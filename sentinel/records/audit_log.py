@@ -28,7 +28,7 @@ from sentinel.records.writer import Writer
 
 GENESIS = Digest("0" * 64)
 CLOCK_STEPPED_BACK = "clock.stepped_back"
-MAX_TEXT = 512  # characters of one field: a longer one is cut, so that nobody fills the disk by his name
+MAX_TEXT = 512  # characters of one field: a longer one is cut, so that nobody fills the disk with a name
 _audit: Any = AuditRow  # its columns, as SQLAlchemy sees them
 _FIELDS = frozenset({"sequence", "at", "actor", "action", "target", "outcome", "details"})
 

@@ -26,12 +26,6 @@ def newest_version() -> str:
     return head
 
 
-def version_of(engine: Engine) -> str | None:
-    """None = an empty database."""
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
 def upgrade(engine: Engine, where: str, to: str = "head") -> None:
     """Raises ConfigError when the database is of a version that this code does not know."""
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}

@@ -213,9 +213,9 @@ class Records:
     def keep_excerpt(self, octets: bytes, kind: str = "pcap", of: Digest | None = None) -> Excerpt:
         """File and row; the oldest files go when the directory would grow beyond its limit.  Raises InputError when one is too large."""
         now = self._clock.now()
-        digest = self._files.write(octets)
-        excerpt = Excerpt(digest=digest, kind=kind, octets=len(octets), at=now, of=of)
-        with self._evidence_lock:
+        with self._evidence_lock:  # the file, too: what is written here must not be what is dropped there
+            digest = self._files.write(octets)
+            excerpt = Excerpt(digest=digest, kind=kind, octets=len(octets), at=now, of=of)
             known = self.find(Excerpt, digest)
             if known is not None and known.dropped is None:
                 return known

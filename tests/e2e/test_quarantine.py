@@ -16,10 +16,11 @@ from sentinel.model.framing import Frame, FrameKind, FrameReader
 from sentinel.model.ids import ActionId, AssetId
 from sentinel.model.time import after
 from sentinel.respond.enforcers import journal
-from sentinel.respond.enforcers.nftables import NftablesEnforcer, sample_config
+from sentinel.respond.enforcers.nftables import NftablesEnforcer
 from sentinel.respond.enforcers.ruleset import TABLE
 from tests.e2e.bed import Bed, Running, need, wait_until
 from tests.e2e.programs.stubborn_client import DEAFEN
+from tests.unit.respond.values import enforcer_config
 
 pytestmark = pytest.mark.netns
 
@@ -78,7 +79,7 @@ class Site:
 def start_enforcer(bed: Bed, directory: Path, **changes: object) -> Running:
     config = directory / "enforcer.json"
     paths = {"socket": str(directory / "e.sock"), "journal": str(directory / "enforcer.jsonl")}
-    config.write_text(json.dumps(sample_config(**{"never_cut": [bed.address("plc")], **paths, **changes})))
+    config.write_text(json.dumps(enforcer_config(**{"never_cut": [bed.address("plc")], **paths, **changes})))
     enforcer = bed.python("router", "-m", "sentinel.respond.enforcers", str(config))
     enforcer.wait_for("ready")
     return enforcer

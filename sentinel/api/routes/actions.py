@@ -1,9 +1,11 @@
 """Actions: one person asks, another agrees."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 
 from sentinel.access import Party, Permission
 from sentinel.api.ports import ApiState
@@ -25,12 +27,14 @@ class Reason(Body):
 
 
 def _approval(state: ApiState, path: Mapping[str, str]) -> About:
-    """Whom the approver is compared with: the name that the action carries, and the key that asked."""
+    """Whom the approver is compared with: the name that the action carries, and the key that asked (empty = unknown, which is denied)."""
     action = found(state.records.find(Action, path["action"]), f"action {path['action']}")
     if action.requested_by is None:
         return About(kind=action.kind)
-    asked = state.records.page(Signature, limit=100, where={"action": action.id, "step": "request"}).items
-    key = next((signature.key for signature in asked if signature.by == action.requested_by), Digest(""))
+    key = Digest("")
+    for signature in state.records.each(Signature, where={"action": action.id, "step": "request"}):  # oldest first
+        if signature.by == action.requested_by and signature.at <= action.changed:
+            key = signature.key
     return About(kind=action.kind, requested_by=Party(name=action.requested_by, key=key))
 
 
@@ -38,7 +42,7 @@ def _approval(state: ApiState, path: Mapping[str, str]) -> About:
 @needs(Permission.ACTIONS_READ)
 def list_actions(
     state: State,
-    status: ActionState | None = None,
+    status: Annotated[ActionState | None, Query(alias="state")] = None,
     target: Filter = None,
     finding: Filter = None,
     limit: Limit = 100,
@@ -96,6 +100,7 @@ async def release_action(state: State, who: Who, action: Key) -> Action:
 
 
 async def _sign(state: ApiState, who: Who, action: str, step: str, reason: str | None) -> None:
-    """Kept before the step is tried: who asked with which key must be known when the second person comes."""
+    """Kept before the step is tried: who asked with which key must be known when the second person comes.  Of an action that exists."""
+    found(await run_in_threadpool(state.records.find, Action, action), f"action {action}")
     signature = Signature(action=ActionId(action), step=step, by=who.name, key=who.key, at=state.clock.now(), reason=reason)
     await state.records.kept(signature)

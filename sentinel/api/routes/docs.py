@@ -1,7 +1,6 @@
 """The API's own documentation, from files of this installation: it works without any network, and for identified people only."""
 
 from pathlib import Path
-from typing import Any
 
 import fastapi_offline
 from fastapi import APIRouter, Request
@@ -9,6 +8,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from sentinel.access import Permission
+from sentinel.api.description import describe
 from sentinel.api.shape import needs
 
 router = APIRouter(include_in_schema=False)
@@ -41,5 +41,4 @@ async def file(name: str) -> FileResponse:
 @router.get("/openapi.json")
 @needs(Permission.DOCS_READ)
 async def description(request: Request) -> JSONResponse:
-    schema: dict[str, Any] = request.app.openapi()
-    return JSONResponse(schema)
+    return JSONResponse(describe(request.app))

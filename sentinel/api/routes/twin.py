@@ -16,7 +16,6 @@ router = APIRouter(tags=["twin"])
 
 class WhatIf(Body):
     writes: dict[str, float] = Field(min_length=1, max_length=64, description="tag to engineering value")
-    horizon_s: float | None = Field(default=None, gt=0, le=86_400)
 
 
 @router.get("/twin")
@@ -35,7 +34,7 @@ def twin_health(state: State) -> dict[str, Any]:
 @needs(Permission.TWIN_WHAT_IF)
 async def what_if(state: State, who: Who, question: WhatIf) -> Verdict:
     """Judged as a command would be; nothing is written to the plant."""
-    return await _twin(state).what_if(question.writes, who.name, question.horizon_s)
+    return await _twin(state).what_if(question.writes, who.name)
 
 
 def _twin(state: ApiState) -> Twin:

@@ -12,6 +12,7 @@ from sentinel.clock import Clock
 from sentinel.errors import SentinelError
 from sentinel.model.action import Action, Receipt
 from sentinel.model.exchange import QuarantineOrder, ReleaseOrder
+from sentinel.model.ids import ActionId
 from sentinel.model.time import after
 from sentinel.ports import Spec, Stability
 
@@ -52,13 +53,13 @@ class GateEnforcer:
         problems = [f"{name}: {answer.message}" for name, answer in zip(self._names, answers, strict=True) if not answer.applied]
         if not problems:
             message = "; ".join(f"{name}: {answer.message}" for name, answer in zip(self._names, answers, strict=True))
-            return self._receipt(action, True, all(answer.verified for answer in answers), message, began)
+            return self._receipt(action.id, True, all(answer.verified for answer in answers), message, began)
         undo = [name for name, answer in zip(self._names, answers, strict=True) if answer.applied]
         let_go = await asyncio.gather(*(self._let_go(name, action) for name in undo))
         problems += [
             f"{name} could not let go again: {answer.message}" for name, answer in zip(undo, let_go, strict=True) if not answer.applied
         ]
-        return self._receipt(action, False, False, f"not enforced: {'; '.join(problems)}", began)
+        return self._receipt(action.id, False, False, f"not enforced: {'; '.join(problems)}", began)
 
     async def release(self, action: Action) -> Receipt:
         began = self._clock.monotonic_s()
@@ -66,7 +67,7 @@ class GateEnforcer:
         released = all(answer.applied for answer in answers)
         told = "; ".join(f"{name}: {answer.message}" for name, answer in zip(self._names, answers, strict=True))
         verified = released and all(answer.verified for answer in answers)
-        return self._receipt(action, released, verified, told if released else f"not released: {told}", began)
+        return self._receipt(action.id, released, verified, told if released else f"not released: {told}", began)
 
     async def _cut(self, name: str, order: QuarantineOrder) -> Receipt:
         began = self._clock.monotonic_s()
@@ -87,13 +88,15 @@ class GateEnforcer:
 
     def _failed(self, order: QuarantineOrder | ReleaseOrder, error: Exception, began: float) -> Receipt:
         problem = f"no answer within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else str(error)
-        took_ms = (self._clock.monotonic_s() - began) * 1000
-        return Receipt(
-            action=order.action, enforcer="gate", applied=False, verified=False, at=self._clock.now(), message=problem, took_ms=took_ms
-        )
+        return self._receipt(order.action, False, False, problem, began)
 
-    def _receipt(self, action: Action, applied: bool, verified: bool, message: str, began: float) -> Receipt:
-        took_ms = (self._clock.monotonic_s() - began) * 1000
+    def _receipt(self, action: ActionId, applied: bool, verified: bool, message: str, began: float) -> Receipt:
         return Receipt(
-            action=action.id, enforcer="gate", applied=applied, verified=verified, at=self._clock.now(), message=message, took_ms=took_ms
+            action=action,
+            enforcer=self.spec.name,
+            applied=applied,
+            verified=verified,
+            at=self._clock.now(),
+            message=message,
+            took_ms=(self._clock.monotonic_s() - began) * 1000,
         )

@@ -1,11 +1,11 @@
 """Quarantine at a routed choke point: hands approved actions to the enforcing process and gives back its receipts.
 
-A process that is dead, slow or answers nonsense gives a receipt that says: not enforced, and why.  Nothing is raised.
+A process that is dead, slow or answers nonsense gives a receipt that says: not enforced (or not released), and why.  Nothing is raised.
 """
 
 import asyncio
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sentinel.clock import Clock
 from sentinel.errors import PermanentError, SentinelError, TransientError
@@ -55,7 +55,7 @@ class NftablesEnforcer:
                 raise PermanentError("its receipt is of another action")
         except SentinelError as error:
             took_ms = (self._clock.monotonic_s() - began) * 1000
-            message = f"not enforced: the enforcing process {error}"
+            message = f"{'not enforced' if kind is FrameKind.QUARANTINE else 'not released'}: the enforcing process {error}"
             return Receipt(
                 action=action.id,
                 enforcer=self.spec.name,
@@ -100,8 +100,3 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
                 case unexpected:
                     raise FramingError(f"unexpected {unexpected.name}")
     raise TransientError("ended the connection")
-
-
-def sample_config(**changes: Any) -> dict[str, Any]:
-    """What the enforcing process reads; ``changes`` replace the defaults."""
-    return {"socket": "enforcer.sock", "journal": "enforcer.jsonl", "never_cut": [], "safety_pairs": [], **changes}

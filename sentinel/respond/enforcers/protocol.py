@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sentinel.respond.enforcers.ruleset import Held
 
-MAX_FRAME_OCTETS = 256 * 1024  # HELLO with every cut that fits the kernel's sets
+MAX_FRAME_OCTETS = 512 * 1024  # HELLO with every cut that fits the kernel's sets: 2 * 1024, none above 210 octets
 MAX_ORDER_OCTETS = 1024
 
 

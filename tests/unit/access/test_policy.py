@@ -102,6 +102,7 @@ def test_the_answer_is_the_same_for_the_same_request(request: Request) -> None:
         (ALICE, ALICE, {Role.APPROVER, Role.RESPONDER}, "alice requested this action: another person must approve it"),
         (Party(name="ALICE", key=BOB.key), ALICE, {Role.APPROVER}, "another person"),
         (Party(name="bob", key=ALICE.key), ALICE, {Role.APPROVER}, "the key that bob uses"),
+        (BOB, Party(name="alice", key=Digest("")), {Role.APPROVER}, "not known with which key"),
         (BOB, None, {Role.APPROVER}, "only an action that somebody has requested"),
         (BOB, ALICE, {Role.APPROVER, Role.ADMIN}, "an admin cannot approve a quarantine"),
         (BOB, ALICE, set(), "needs the role approver; bob holds no role"),

@@ -99,7 +99,7 @@ class OneTagTwin:
     def health(self) -> Mapping[str, Any]:
         return {"in_step": True}
 
-    async def what_if(self, writes: Mapping[str, float], by: str, horizon_s: float | None = None) -> Verdict:
+    async def what_if(self, writes: Mapping[str, float], by: str) -> Verdict:
         unknown = sorted(set(writes) - {"LIC101.SP"})
         if unknown:
             raise InputError(f"there is no tag {unknown[0]!r}")
@@ -110,7 +110,7 @@ class OneTagTwin:
             judgement=judgement,
             reason=f"asked by {by}",
             judged=Instant(1),
-            horizon_s=horizon_s or 600,
+            horizon_s=600,
         )
 
 

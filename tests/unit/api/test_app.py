@@ -20,7 +20,7 @@ from sentinel.model.detection import Severity
 from sentinel.model.finding import Finding
 from sentinel.model.ids import ActionId, AssetId, CommandId, Digest, VerdictId
 from sentinel.model.observation import Outage
-from sentinel.model.record import AuditEntry, Tally
+from sentinel.model.record import AuditEntry, Signature, Tally
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Judgement, Verdict
 from tests.unit.api.appliance import Appliance, a_finding, an_action
@@ -200,6 +200,27 @@ async def test_the_same_person_with_a_second_certificate_is_the_same_person(serv
         is_problem(await again.post("/actions/a1/approve"), 403, "another person must approve it")
 
 
+async def test_without_the_key_that_asked_nobody_is_the_second_person(served: Appliance) -> None:
+    served.requested(served.person("rita", "responder"))  # no signature of hers is kept
+    async with served.client(served.person("max", "approver")) as client:
+        is_problem(await client.post("/actions/a1/approve"), 403, "not known with which key")
+
+
+async def test_a_request_that_was_refused_does_not_change_which_key_asked(served: Appliance) -> None:
+    served.records.keep(an_action())
+    max_ = served.person("max", "approver")
+    async with served.client(served.person("rita", "responder")) as asking:
+        assert (await asking.post("/actions/a1/request")).status_code == 200
+    first = served.records.find(Action, "a1")
+    async with served.client(served.person("rita", "responder")) as again:
+        is_problem(await again.post("/actions/a1/request"), 409, "cannot take the step")
+        is_problem(await again.post("/actions/nobody/request"), 404, "nobody")
+    assert served.records.find(Action, "a1") == first
+    assert served.records.count(Signature, where={"action": "nobody"}) == 0
+    async with served.client(max_) as client:
+        assert (await client.post("/actions/a1/approve")).status_code == 200
+
+
 async def test_an_admin_cannot_approve_a_quarantine(served: Appliance) -> None:
     served.requested(served.person("rita", "responder"))
     async with served.client(served.person("root", "admin", "approver")) as client:
@@ -220,8 +241,8 @@ async def test_the_twin_is_asked(served: Appliance) -> None:
     async with served.client(served.person("eve", "engineer")) as client:
         assert (await client.get("/twin")).json()["tags"]["LT101"]["value"] == 1.2
         assert (await client.get("/twin/health")).json() == {"in_step": True}
-        answer = (await client.post("/twin/what-if", json={"writes": {"LIC101.SP": 1.9}, "horizon_s": 60})).json()
-        assert (answer["judgement"], answer["reason"], answer["horizon_s"]) == ("unsafe", "asked by eve", 60)
+        answer = (await client.post("/twin/what-if", json={"writes": {"LIC101.SP": 1.9}})).json()
+        assert (answer["judgement"], answer["reason"]) == ("unsafe", "asked by eve")
         is_problem(await client.post("/twin/what-if", json={"writes": {"X": 1}}), 422, "there is no tag 'X'")
         is_problem(await client.post("/twin/what-if", json={"writes": {}}), 422)
         headers = {"content-type": "application/json"}
@@ -291,8 +312,11 @@ async def test_documentation_needs_nobody_outside(served: Appliance) -> None:
             assert loaded.startswith("/docs/files/"), loaded
             assert (await client.get(loaded)).status_code == 200
         assert "url: '/openapi.json'" in page.text or '"/openapi.json"' in page.text
-        paths = (await client.get("/openapi.json")).json()["paths"]
-        assert "/findings/{finding}/labels" in paths
+        described = (await client.get("/openapi.json")).json()
+        labelling = described["paths"]["/findings/{finding}/labels"]["post"]
+        assert labelling["description"].endswith("Needs `findings.label`: analyst.")
+        assert set(labelling["responses"]) == {"201", "default"}
+        assert "ValidationError" not in json.dumps(described)
         is_problem(await client.get("/docs/files/redoc.standalone.js"), 404)
         is_problem(await client.get("/docs/files/..%2f..%2f__init__.py"), 404)
 

@@ -131,3 +131,18 @@ def test_check_names_a_table_that_cannot_be_read(site: Path, capsys: pytest.Capt
     path.write_bytes(octets)
     assert run(check, site) == 1
     assert "excerpts: cannot be read: database disk image is malformed" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_issued_to_nobody(site: Path) -> None:
+    (site / "taken").write_text("a file, not a directory")
+    with pytest.raises(InputError, match="cannot be written"):
+        run(enrol, site, "alice", "--role", "viewer", "--dir", str(site / "taken"))
+    with pytest.raises(InputError, match="at least one role"):
+        run(enrol, site, "alice", "--dir", str(site / "out"))
+    assert list((site / "out").iterdir()) == []
+    (site / "sentinel.toml").write_text('[appliance]\ndirectory = "box"\n[api]\nenrol_port = 0\n')
+    with pytest.raises(InputError, match="no door"):
+        run(enrol, site, "alice", "--role", "viewer", "--code")
+    records = Records(site / "box" / "records", SystemClock())
+    assert records.count(Credential) == 0
+    records.close()

@@ -87,3 +87,6 @@ def test_what_is_no_instance(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(b" " * (64 << 20)))
     with pytest.raises(InputError, match="more than"):
         call(str(tmp_path / "bomb.gz"))
+    (tmp_path / "damaged.gz").write_bytes(gzip.compress(b"2 2")[:10] + b"\x07")  # a block of a type that does not exist
+    with pytest.raises(InputError, match="cannot be read"):
+        call(str(tmp_path / "damaged.gz"))

@@ -30,15 +30,15 @@ def test_a_whole_file_and_an_empty_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "cannot be read"),
+        ("", "is not JSON"),
         ("[1]", "not a JSON object"),
         ('{"shar": 1}', "did you mean 'share'"),
         ('{"zzz": 1}', "known are"),
-        ('{"count": true}', "not a int"),
-        ('{"count": 1.5}', "not a int"),
-        ('{"loud": 1}', "not a bool"),
-        ('{"name": null}', "not a str"),
-        ('{"names": [1]}', "not a tuple"),
+        ('{"count": true}', "not a whole number"),
+        ('{"count": 1.5}', "not a whole number"),
+        ('{"loud": 1}', "not true or false"),
+        ('{"name": null}', "not a text"),
+        ('{"names": [1]}', "not a list of texts"),
     ],
 )
 def test_a_wrong_file_is_refused_and_says_why(tmp_path: Path, text: str, says: str) -> None:

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sentinel.demo.attacks import CASES, case_writes
@@ -175,6 +175,7 @@ _ANY_WRITE = st.tuples(
 
 
 @settings(max_examples=12, deadline=None)
+@example(drawn=[(0.0, "LIC101.HH", 0.25)], seed=0)
 @given(drawn=st.lists(_ANY_WRITE, max_size=8), seed=st.integers(0, 50))
 def test_whatever_is_written_values_stay_finite_and_damage_comes_after_the_envelope(
     drawn: list[tuple[float, str, float]], seed: int
@@ -184,8 +185,10 @@ def test_whatever_is_written_values_stay_finite_and_damage_comes_after_the_envel
     record = simulate(300, writes, seed=seed)
     assert all(np.isfinite(values).all() for values in record.values.values())
     assert all(np.isfinite(values).all() for values in record.truth.values())
-    if record.outcomes:
-        assert left_envelope_at(record) <= min(outcome.at_s for outcome in record.outcomes)
+    # a winding burns by restarts (an interlock that chatters is enough), which no process value shows and no invariant forbids
+    damage = [outcome.at_s for outcome in record.outcomes if outcome.name != "P101.burnt"]
+    if damage:
+        assert left_envelope_at(record) <= min(damage)
 
 
 def test_stepping_by_hand_is_the_same_plant() -> None:

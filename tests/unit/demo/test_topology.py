@@ -36,7 +36,7 @@ def test_on_loopback_everybody_has_an_address_of_their_own() -> None:
     assert len(set(addresses)) == 4
     assert all(address.startswith("127.") for address in addresses)
     assert setting.plant_modbus != setting.plant_opcua
-    assert not setting.is_routed
+    assert not setting.namespaces
     assert setting.attacker_target == setting.gate
     assert setting.argv("att", "true") == ("true",)
     assert setting.namespace("box") == ""

@@ -40,6 +40,8 @@ def test_a_small_file_is_read(tmp_path: Path) -> None:
     [
         ("tags: [", "cannot be read"),
         ("plant: x", "no section `tags`"),
+        (f"modbus: {{unit: one}}\n{_GOOD}", "modbus: its unit"),
+        (f"modbus: [1]\n{_GOOD}", "modbus: its unit"),
         (_GOOD.replace("input", "outlet"), "tags.LT1"),
         (_GOOD.replace("range: [0, 2]", "range: 2"), "tags.LT1"),
         (_GOOD.replace("address: 0", "adress: 0"), "tags.LT1"),

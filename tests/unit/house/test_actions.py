@@ -21,7 +21,7 @@ class Wire:
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock, self.cut, self.broken = clock, set[AssetId](), False
-        self.called = asyncio.Event()
+        self.asked, self.called = asyncio.Event(), asyncio.Event()
 
     async def apply(self, action: Action) -> Receipt:
         return self._receipt(action, self.cut.add)
@@ -30,6 +30,7 @@ class Wire:
         return self._receipt(action, self.cut.discard)
 
     def _receipt(self, action: Action, change: Callable[[AssetId], None]) -> Receipt:
+        self.asked.set()
         if self.broken:
             raise TransientError("nobody there")
         change(action.target)
@@ -156,3 +157,38 @@ async def test_what_is_over_lapses(desk: Desk) -> None:
     await desk.until(ActionId("a1"), ActionState.APPLIED)
     desk.clock.advance(61)
     await desk.until(ActionId("a1"), ActionState.EXPIRED)
+
+
+@pytest.mark.parametrize("state", [ActionState.APPLYING, ActionState.APPLIED, ActionState.RELEASING])
+async def test_an_enforcer_that_comes_back_after_us_does_not_make_an_action_fail(tmp_path: Path, state: ActionState) -> None:
+    desk = Desk(tmp_path)
+    desk.wire.broken = True
+    kept = dataclasses.replace(desk.proposal(), state=state, requested_by="rita", approved_by="anna", expires=desk.clock.now() + 10**12)
+    desk.records.keep(kept)
+    running = asyncio.create_task(desk.actions.run())
+    await asyncio.wait_for(desk.wire.asked.wait(), WAIT_S)
+    desk.wire.broken = False
+    await desk.until(kept.id, ActionState.RELEASED if state is ActionState.RELEASING else ActionState.APPLIED)
+    await asyncio.wait_for(desk.wire.called.wait(), WAIT_S)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    desk.records.close()
+
+
+async def test_after_an_enforcer_was_away_an_action_in_force_is_applied_again_or_says_that_it_is_lost(desk: Desk) -> None:
+    await desk.actions.propose([desk.proposal()])
+    await desk.actions.request(ActionId("a1"), "rita")
+    await desk.actions.approve(ActionId("a1"), "anna")
+    await desk.until(ActionId("a1"), ActionState.APPLIED)
+    desk.wire.cut.clear()  # it forgot
+    desk.wire.called.clear()
+    await desk.actions.reassert()
+    await asyncio.wait_for(desk.wire.called.wait(), WAIT_S)
+    assert desk.wire.cut == {"10.0.0.66"}
+    desk.wire.broken = True
+    desk.wire.asked.clear()
+    await desk.actions.reassert()
+    await asyncio.wait_for(desk.wire.asked.wait(), WAIT_S)
+    desk.clock.advance(21.0)  # nobody waits for ever
+    lost = await desk.until(ActionId("a1"), ActionState.FAILED)
+    assert lost.note == "not enforced: nobody there"

@@ -19,8 +19,8 @@ def test_a_bar_for_every_operation_and_every_break() -> None:
     picture = ET.fromstring(draw(problem, PLANNER.plan(problem)))
     titles = [title.text or "" for title in picture.iter(f"{SVG}title")]
     assert sum(" on A: " in title or " on B: " in title for title in titles) == 3
-    assert "A: unavailable" in titles
-    assert f"{evil} is due at 2" in titles
+    assert "A: unavailable from 4 to 6" in titles
+    assert sum(title.startswith(f"{evil} is due at 2 and ") for title in titles) == 1
     assert not list(picture.iter(f"{SVG}script"))
     width = float((picture.get("viewBox") or "").split()[2])
     for bar in picture.iter(f"{SVG}rect"):

@@ -69,7 +69,7 @@ def test_every_instance_at_hand_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "a mapping is needed here, not NoneType"),
+        ("", "a mapping is needed here, not nothing"),
         ("2 2\n0 3 1 2\n", "2 jobs are announced, 1 lines follow"),
         ("1 2\n0 3 1\n", "f:2: 3 numbers are no pairs"),
         ("1 2\n0 3 2 2\n", "machine 2 is not one of 0 to 1"),

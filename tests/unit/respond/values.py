@@ -1,5 +1,7 @@
 """Small plants for the tests of this room: values with everything that does not matter filled in."""
 
+from typing import Any
+
 from sentinel.model.action import Action, ActionKind, ActionState, Receipt
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.detection import Severity
@@ -12,6 +14,11 @@ START = Instant(1_700_000_000_000_000_000)
 LEARNT = after(START, 3600)
 NOW = after(START, 7200)
 PLC, HMI, SECOND_HMI, ATTACKER, BOX = (AssetId(f"10.0.0.{host}") for host in (10, 20, 21, 66, 5))
+
+
+def enforcer_config(**changes: Any) -> dict[str, Any]:
+    """What the enforcing process reads."""
+    return {"socket": "enforcer.sock", "journal": "enforcer.jsonl", "never_cut": [], "safety_pairs": [], **changes}
 
 
 def conduit(client: AssetId, server: AssetId, first: Instant = START, last: Instant = NOW, port: int = 502) -> Conduit:

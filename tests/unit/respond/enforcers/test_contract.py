@@ -145,10 +145,10 @@ class Impostor:
 async def test_a_process_that_misbehaves_enforces_nothing(tmp_path: Path, impostor: Impostor, says: str) -> None:
     async with await asyncio.start_unix_server(impostor, str(tmp_path / "s")):
         enforcer = NftablesEnforcer(tmp_path / "s", CLOCK, timeout_s=0.2)
-        for order in (enforcer.apply, enforcer.release):
+        for order, outcome in ((enforcer.apply, "not enforced"), (enforcer.release, "not released")):
             receipt = await order(due())
             assert not receipt.applied
-            assert receipt.message.startswith("not enforced: the enforcing process ")
+            assert receipt.message.startswith(f"{outcome}: the enforcing process ")
             assert says in receipt.message
             await asyncio.wait_for(impostor.served.get(), 10)
 

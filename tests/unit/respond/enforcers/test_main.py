@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from sentinel.respond.enforcers.__main__ import main
-from sentinel.respond.enforcers.nftables import sample_config
+from tests.unit.respond.values import enforcer_config
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         ("{", "Invalid JSON"),
-        (json.dumps(sample_config(tables=["site"])), "tables: Unexpected keyword argument"),
-        (json.dumps(sample_config(never_cut=["plc.example"])), "'plc.example' is not one IP address"),
-        (json.dumps(sample_config(max_lasts_s=1e9)), "max_lasts_s: more than 0 and at most 86400 s"),
-        (json.dumps(sample_config(max_lasts_s="long")), "max_lasts_s: Input should be a valid number"),
+        (json.dumps(enforcer_config(tables=["site"])), "tables: Unexpected keyword argument"),
+        (json.dumps(enforcer_config(never_cut=["plc.example"])), "'plc.example' is not one IP address"),
+        (json.dumps(enforcer_config(max_lasts_s=1e9)), "max_lasts_s: more than 0 and at most 86400 s"),
+        (json.dumps(enforcer_config(max_lasts_s="long")), "max_lasts_s: Input should be a valid number"),
         (json.dumps({"socket": "x"}), "journal"),
     ],
 )
@@ -38,7 +38,7 @@ def test_it_needs_its_configuration(capsys: pytest.CaptureFixture[str], tmp_path
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a capability away: needs root")
 def test_without_the_capability_it_does_not_start(tmp_path: Path) -> None:
     config = tmp_path / "enforcer.json"
-    config.write_text(json.dumps(sample_config(socket=str(tmp_path / "s"), journal=str(tmp_path / "j"))))
+    config.write_text(json.dumps(enforcer_config(socket=str(tmp_path / "s"), journal=str(tmp_path / "j"))))
     leash = ("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
     done = subprocess.run(
         [*leash, sys.executable, "-m", "sentinel.respond.enforcers", str(config)], capture_output=True, text=True, timeout=30, check=False
