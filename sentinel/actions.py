@@ -21,6 +21,7 @@ from sentinel.respond.lifecycle import FINAL, IN_FORCE, RefusedError
 
 _SWEEP_S = 1.0
 _ENFORCE_S = 30.0
+_RECONNECT_S = 20.0  # after a start of ours or of theirs enforcing processes may take so long to be reached: their absence proves nothing
 _BRAIN = "sentinel"
 
 log = logging.getLogger(__name__)
@@ -43,12 +44,14 @@ class Actions:
         self._clock = clock
         self._refusal = refusal
         self._rehearse = rehearse
+        self._cutting = {action.id: action.target for state in IN_FORCE for action in self._in_state(state)}
         self._turn = asyncio.Lock()
+        self._patience_s: dict[ActionId, float] = {}  # taken up after a start: not given up before
         self._work: asyncio.Queue[ActionId] = asyncio.Queue()
 
     def in_force(self) -> frozenset[AssetId]:
         """Targets that an action on its way or in force cuts already."""
-        return frozenset(action.target for state in IN_FORCE for action in self._in_state(state))
+        return frozenset(self._cutting.values())
 
     async def propose(self, proposals: Iterable[Action]) -> None:
         """An id that is known already stays as it is: people may have moved it on."""
@@ -82,11 +85,20 @@ class Actions:
         self._work.put_nowait(action)
         return releasing
 
+    async def reassert(self) -> None:
+        """An enforcing process was away: what is in force is applied again, and an action that is not in force any more says so."""
+        await self._take_up(*sorted(IN_FORCE))
+
+    async def _take_up(self, *states: ActionState) -> None:
+        until_s = self._clock.monotonic_s() + _RECONNECT_S
+        for state in states:
+            for action in await asyncio.to_thread(self._in_state, state):
+                self._patience_s[action.id] = until_s
+                self._work.put_nowait(action.id)
+
     async def run(self) -> None:
         """Until cancelled: take up what was left, enforce what is asked, let lapse what is over."""
-        for state in (ActionState.APPROVED, *sorted(IN_FORCE)):
-            for action in await asyncio.to_thread(self._in_state, state):
-                self._work.put_nowait(action.id)
+        await self._take_up(ActionState.APPROVED, *sorted(IN_FORCE))
         while True:
             try:
                 async with asyncio.timeout(_SWEEP_S):
@@ -120,6 +132,10 @@ class Actions:
             done = action if receipt.applied else lifecycle.lost(action, receipt.at, receipt.message)
         else:
             return
+        if not receipt.applied and self._clock.monotonic_s() < self._patience_s.get(action.id, 0.0):
+            asyncio.get_running_loop().call_later(_SWEEP_S, self._work.put_nowait, action.id)
+            return
+        self._patience_s.pop(action.id, None)
         await self._records.kept(receipt)
         await self._keep(done, action.enforcer, f"action.{done.state.value}", outcome="ok" if receipt.applied else "failed")
 
@@ -139,7 +155,7 @@ class Actions:
                 applied=False,
                 verified=False,
                 at=self._clock.now(),
-                message=f"not enforced: {problem}",
+                message=f"{'not released' if release else 'not enforced'}: {problem}",
                 took_ms=1000 * (self._clock.monotonic_s() - began),
             )
 
@@ -171,5 +187,9 @@ class Actions:
         if action.note:
             details["note"] = action.note
         await asyncio.wrap_future(self._records.audit.append(by, step, str(action.id), outcome, **details))
+        if action.state in IN_FORCE:
+            self._cutting[action.id] = action.target
+        else:
+            self._cutting.pop(action.id, None)
         await self._records.kept(action)  # after its audit entry: nobody sees a state that the log does not explain
         return action

@@ -22,17 +22,19 @@ from sentinel.baseline import store
 from sentinel.brain import Brain
 from sentinel.catalogue import capabilities
 from sentinel.clock import Clock, SystemClock
-from sentinel.errors import ConfigError, SentinelError
+from sentinel.detect.calibrate import Budget
+from sentinel.detect.catalogue import detectors
+from sentinel.errors import SentinelError, sole_error
 from sentinel.foresight import Foresight, Planning
 from sentinel.intake import Intake
 from sentinel.model.command import Command
-from sentinel.model.finding import Finding, FindingState
 from sentinel.model.ids import AssetId
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
 from sentinel.pipeline import Analysis
 from sentinel.places import Places
 from sentinel.ports import Enforcer
+from sentinel.recollection import Recollection
 from sentinel.records import Records
 from sentinel.respond.enforcers.dry_run import DryRunEnforcer
 from sentinel.respond.enforcers.gate import GateEnforcer
@@ -45,7 +47,6 @@ from sentinel.twin.plant import load_plant
 from sentinel.twin.sync import Sync
 
 _SWITCH_S = 0.0005  # how long the worker thread may keep the interpreter while a held write waits for the event loop
-_OPEN = (FindingState.OPEN, FindingState.ACKNOWLEDGED, FindingState.CONFIRMED)
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,13 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         records = Records(places.records, clock)
         lifetimes.callback(records.close)
         access = Access(places.authority, records, clock)
-        analysis = Analysis(tag_map=tags if tags.tags else None)
-        learnt_until = restore(analysis, settings, places, records)
+        tag_map = tags if tags.tags else None
+        analysis = Analysis(tag_map=tag_map, detectors=detectors(tag_map, Budget(alarms_per_week=settings.learning.false_alarms_per_week)))
+        recollection = Recollection.of(records, clock.now())
+        learnt_until = restore(analysis, places, recollection)
         sync = Sync(model, seed=plant.seed) if model is not None else None
         court = _court(settings, places, clock, lambda command: _familiarity(brain, command)) if model is not None else None
-        brain = Brain(settings, records, analysis, tags, court, sync, clock, places.baseline, _rules(settings))
+        brain = Brain(settings, records, analysis, tags, court, sync, clock, places.baseline, _rules(settings), recollection)
         brain.learnt_until = learnt_until
         lifetimes.callback(brain.close)
         intake = Intake(places.intake, brain.take, clock)
@@ -103,15 +106,13 @@ async def _work(brain: Brain, actions: Actions, court: CourtClient | None, stop:
             task.cancel()
 
 
-def restore(analysis: Analysis, settings: Settings, places: Places, records: Records) -> Instant | None:
+def restore(analysis: Analysis, places: Places, recollection: Recollection) -> Instant | None:
     """The baseline that the settings name, else the one that was learnt here, with the findings that were open; when it ended."""
-    file = Path(settings.learning.baseline) if settings.learning.baseline else places.baseline
-    if settings.learning.baseline and not file.exists():
-        raise ConfigError("learning.baseline", f"{file} does not exist")
+    file = places.given or places.baseline
     if not file.exists():
         return None
     baseline = store.load(file)
-    analysis.restore(baseline, [finding for state in _OPEN for finding in records.each(Finding, where={"state": state.value})])
+    analysis.restore(baseline, recollection.findings)
     return Instant(baseline.learnt_until)
 
 
@@ -177,6 +178,12 @@ def main(arguments: list[str]) -> int:
         asyncio.run(_until_signalled(settings, Places.of(settings, path)))
     except SentinelError as error:
         print(f"sentinel: {error}", file=sys.stderr)
+        return 2
+    except BaseExceptionGroup as group:
+        blamed = sole_error(group)
+        if blamed is None:
+            raise
+        print(f"sentinel: {blamed}", file=sys.stderr)
         return 2
     return 0
 

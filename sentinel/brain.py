@@ -6,6 +6,7 @@ it is kept: keeping costs a disk's time, and the collector holds it in its outbo
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections import OrderedDict, deque
@@ -26,17 +27,19 @@ from sentinel.model.codec import to_jsonable
 from sentinel.model.command import Command, Origin
 from sentinel.model.exchange import ExcerptOrder, Polled, Presence
 from sentinel.model.finding import Finding
-from sentinel.model.ids import AssetId, CommandId, Digest, FindingId
+from sentinel.model.ids import AssetId, CommandId, Digest, FindingId, VerdictId
 from sentinel.model.observation import NO_FRAME, Heard, Outage, Readings
 from sentinel.model.record import SnapshotMark, Tally
 from sentinel.model.tags import OnDeadline, TagMap
 from sentinel.model.time import NS_PER_S, Instant, iso, seconds_between
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.pipeline import Analysis
+from sentinel.places import ENFORCER
 from sentinel.ports import Outcome, Ruling
-from sentinel.records import Records
+from sentinel.recollection import SCANS, Recollection
+from sentinel.records import Change, Records
 from sentinel.respond.interlock import Rules
-from sentinel.respond.playbook import Policy, propose
+from sentinel.respond.playbook import Policy, advise, propose
 from sentinel.settings import Settings
 from sentinel.twin.snapshot import Snapshot
 from sentinel.twin.sync import Sync
@@ -44,10 +47,11 @@ from sentinel.twin.sync import Sync
 _TICK_S = 1.0
 _INVENTORY_S = 5.0
 _SWEEP_S = 3600.0
+_BACK_S = 20.0  # after a start the court and a twin in step are waited for so long, where nothing is held meanwhile
 _JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the rest queue behind them
-_SCANS = {"T0840", "T0846", "T0846.001", "T0846.002", "T0846.003", "T0888"}
 _SELF = "brain"  # the name that the supervisor gives to this process
 _HELD = 4096
+_VERDICTS = 4096
 _RECENT, _ECHO_S = 64, 2.0
 _GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
@@ -56,6 +60,8 @@ T = TypeVar("T")
 
 
 class Court(Protocol):
+    connected: asyncio.Event
+
     def keep(self, snapshot: Snapshot) -> None: ...
 
     def settle(self, outcome: Outcome) -> None: ...
@@ -102,6 +108,11 @@ def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bo
     return Ruling(command=command.id, forward=forward, reason=f"undecided, by declared choice: {verdict.reason}")
 
 
+def unfinished(baseline_file: Path) -> Path:
+    """Lies beside the baseline while it is being learnt, as old as the learning."""
+    return baseline_file.with_suffix(".unfinished")
+
+
 class Brain:
     """`take` is the intake's sink; `run` keeps the clocks: ticks, learning, inventory, retention."""
 
@@ -116,6 +127,7 @@ class Brain:
         clock: Clock,
         baseline_file: Path,
         rules: Rules,
+        recollection: Recollection | None = None,
     ) -> None:
         self._settings = settings
         self._records = records
@@ -128,18 +140,22 @@ class Brain:
         self._rules = rules
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spine")
         self._started = clock.now()
+        self._enforcing = {ENFORCER, *(gate.name for gate in settings.gate)}
         self._counts: dict[str, Count] = {}
-        self._evidence: dict[FindingId, Digest] = {}
+        self._before = recollection or Recollection()
+        self._evidence: dict[FindingId, Digest] = self._before.evidence
         self._excerpting: set[FindingId] = set()
-        self._recent: deque[Command] = deque(maxlen=_RECENT)  # from the gate
+        self._verdicts: OrderedDict[VerdictId, Verdict] = OrderedDict()  # the newest ones: findings are weighed by them again and again
+        self._recent: deque[Command] = deque(self._before.held, maxlen=_RECENT)  # from the gate
         self._held: OrderedDict[CommandId, Command] = OrderedDict()  # until their outcome comes
-        self._scanners: set[AssetId] = set()
+        self._scanners: set[AssetId] = self._before.scanners
         self._judging: asyncio.Queue[Command] = asyncio.Queue()
+        self._in_step = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshot: Snapshot | None = None
         self._progress = analysis.progress()
-        self.assets: Collection[Asset] = ()
-        self.conduits: Collection[Conduit] = ()
+        self.assets: Collection[Asset] = tuple(self._before.assets.values())
+        self.conduits: Collection[Conduit] = tuple(self._before.conduits.values())
         self.learnt_until: Instant | None = None  # None while learning
         self.presences = Presences()
         self.failure: asyncio.Future[None] | None = None
@@ -164,6 +180,8 @@ class Brain:
                 await self._records.kept(value)
                 await self._audit(value.process, "process.outage", outcome="failed", reason=value.reason, since=iso(value.since))
                 await self._found(await self._think(self._analysis.outage, value))
+                if self.actions is not None and value.process in self._enforcing:
+                    await self.actions.reassert()
             case Receipt():
                 await self._records.kept(value)
                 await self._audit(value.enforcer, "enforcer.receipt", str(value.action), message=value.message)
@@ -233,6 +251,7 @@ class Brain:
             await self.intake.rule(ruling_for(command, verdict, self._tags, learning=self._analysis.learning))
         if known is not None:
             await known.wait()
+        self._remember(verdict)
         await self._records.kept(verdict)
         await self._audit("court", "command.judge", str(command.id), outcome=verdict.judgement.value, reason=verdict.reason)
         await self._found(await self._think(self._analysis.verdict, verdict))
@@ -241,6 +260,10 @@ class Brain:
         if self._court is not None:
             self._court.settle(outcome)
         command = self._held.pop(outcome.command, None)
+        if command is None:  # held before a restart: the spine has forgotten it too
+            command = await asyncio.to_thread(self._records.find, Command, outcome.command)
+            if command is not None:
+                await self._found(await self._think(self._analysis.command, command))
         if outcome.forwarded and command is not None:
             await self._think(self._replicate, command, outcome.at)
         step = "command.forward" if outcome.forwarded else "command.refuse"
@@ -267,7 +290,7 @@ class Brain:
 
     async def _found(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            if _SCANS & set(finding.techniques) and finding.assets:
+            if SCANS & set(finding.techniques) and finding.assets:
                 self._scanners.add(finding.assets[0])
             kept = dataclasses.replace(finding, evidence=self._evidence.get(finding.id, finding.evidence))
             await self._records.kept(kept)
@@ -279,17 +302,29 @@ class Brain:
     async def _propose(self, finding: Finding) -> None:
         if self.actions is None or self._analysis.learning:
             return
-        verdict = await asyncio.to_thread(self._gravest, finding)
-        in_force = await asyncio.to_thread(self.actions.in_force)
-        self.assets, self.conduits = await self._think(lambda: (self._analysis.assets, self._analysis.conduits))
+        is_known = all(key in self._verdicts for key in finding.verdicts)
+        verdict = self._gravest(finding) if is_known else await asyncio.to_thread(self._gravest, finding)
+        in_force = self.actions.in_force()
+        await self._think(self._take_stock)
         policy = Policy(
             enforcer=self._settings.enforce.enforcer, lasts_s=self._settings.enforce.lasts_s, rules=self.rules(), in_force=in_force
         )
         await self.actions.propose(propose(finding, verdict, self.assets, self.conduits, self._clock.now(), policy))
+        advice = advise(finding, verdict, self.conduits, policy.rules)
+        if advice is not None:
+            await self._records.kept(dataclasses.replace(finding, advice=advice))
 
     def _gravest(self, finding: Finding) -> Verdict | None:
-        verdicts = [verdict for key in finding.verdicts if (verdict := self._records.find(Verdict, key)) is not None]
+        for key in finding.verdicts:
+            if key not in self._verdicts and (kept := self._records.find(Verdict, key)) is not None:  # of before a restart
+                self._remember(kept)
+        verdicts = [self._verdicts[key] for key in finding.verdicts if key in self._verdicts]
         return max(verdicts, key=lambda verdict: _GRAVITY[verdict.judgement], default=None)
+
+    def _remember(self, verdict: Verdict) -> None:
+        self._verdicts[verdict.id] = verdict
+        while len(self._verdicts) > _VERDICTS:
+            self._verdicts.popitem(last=False)
 
     async def _excerpt(self, finding: Finding) -> None:
         """The frames that a finding rests on, from the sensor that heard them: the first that still has them answers."""
@@ -316,22 +351,54 @@ class Brain:
         """Until cancelled, or until a task of ours failed for a reason that is our bug."""
         self.failure = asyncio.get_running_loop().create_future()
         await self._think(self._warm)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._ticks())
-            group.create_task(self._inventory())
-            group.create_task(self._fail())
-            for _ in range(_JUDGING_AT_ONCE):
-                group.create_task(self._judge_seen())
+        if self._analysis.learning:
+            await self._begin_learning()
+        else:
+            unfinished(self._baseline_file).unlink(missing_ok=True)
+        unsubscribe = self._records.subscribe(self._labelled)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ticks())
+                group.create_task(self._inventory())
+                group.create_task(self._fail())
+                group.create_task(self._take_up())
+                for _ in range(_JUDGING_AT_ONCE):
+                    group.create_task(self._judge_seen())
+        finally:
+            unsubscribe()
+
+    def _labelled(self, change: Change) -> None:
+        """In the writer's thread.  What a person said of a finding reaches the fold: its table decides whether news may open it again."""
+        if isinstance(change.value, Finding):
+            self._thread.submit(self._analysis.set_finding_state, change.value.id, change.value.state)
 
     async def _fail(self) -> None:
         assert self.failure is not None
         await self.failure
 
+    async def _begin_learning(self) -> None:
+        """What a brain had learnt that was killed before the end is lost: that is said, and learning begins anew."""
+        mark, now = unfinished(self._baseline_file), self._clock.now()
+        if mark.exists():
+            since = Instant(mark.stat().st_mtime_ns)
+            await self.take(Outage(process="baseline", since=since, until=now, reason="learning was interrupted and begins anew"))
+        mark.touch()
+        await self._audit("sentinel", "baseline.learn", lasts_s=self._settings.learning.lasts_s)
+
     def _warm(self) -> None:
         """What takes seconds the first time happens before the plant waits for it."""
         import sentinel.detect.pyod_models  # noqa: F401
 
+    async def _take_up(self) -> None:
+        """Commands that were kept, but not judged any more before a restart."""
+        if self._court is not None:
+            for command in self._before.unjudged:
+                await self._found(await self._think(self._analysis.command, command))
+                self._judging.put_nowait(command)
+
     async def _judge_seen(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._in_step.wait(), _BACK_S)
         while True:
             await self._judge(await self._judging.get())
 
@@ -343,6 +410,8 @@ class Brain:
             if snapshot is not None and self._court is not None:
                 self._snapshot = snapshot
                 self._court.keep(snapshot)
+                if snapshot.health.is_in_step and self._court.connected.is_set():
+                    self._in_step.set()
             if activated:
                 self.learnt_until = now
                 known = self._progress
@@ -361,14 +430,19 @@ class Brain:
         if due:
             self._analysis.activate()
             store.save(self._analysis.baseline(), self._baseline_file)
+            unfinished(self._baseline_file).unlink(missing_ok=True)
         return findings, snapshot, due
+
+    def _take_stock(self) -> None:
+        self.assets = self._before.with_assets(self._analysis.assets)
+        self.conduits = self._before.with_conduits(self._analysis.conduits)
 
     async def _inventory(self) -> None:
         """Assets and conduits as they are known by now; retention once an hour."""
         swept = self._clock.monotonic_s()
         while True:
             await asyncio.sleep(_INVENTORY_S)
-            self.assets, self.conduits = await self._think(lambda: (self._analysis.assets, self._analysis.conduits))
+            await self._think(self._take_stock)
             if self.assets or self.conduits:
                 await self._records.kept(*self.assets, *self.conduits)
             if self._snapshot is not None:

@@ -31,3 +31,15 @@ class PermanentError(SentinelError):
 
 class IsolationError(SentinelError):
     """The sandbox cannot isolate itself on this machine: it refuses untrusted bytes."""
+
+
+def sole_error(group: BaseExceptionGroup) -> SentinelError | None:
+    """What a task group wrapped, where it is nothing but one of these; of several the first."""
+    ours, others = group.split(SentinelError)
+    if ours is None or others is not None:
+        return None
+    first: BaseException = ours
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, SentinelError)
+    return first

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from collectors.outbox import Outbox
+from sentinel.baseline import store
 from sentinel.clock import Clock
 from sentinel.model.codec import to_jsonable
 from sentinel.model.observation import Outage
-from sentinel.places import Places
+from sentinel.model.time import Instant
+from sentinel.places import ENFORCER, Places
 from sentinel.settings import Settings
 from sentinel.supervisor import Process, Report, python
 from sentinel.twin.plant import load_plant
@@ -24,7 +26,12 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # small arr
 
 
 def processes(settings: Settings, places: Places) -> list[Process]:
-    """The brain first; the order matters to nobody else, for all of them connect again and again."""
+    """The brain first; the order matters to nobody else, for all of them connect again and again.
+
+    Raises ConfigError or InputError for files that the settings name and that are wrong: here, where somebody reads it.
+    """
+    if places.given is not None:
+        store.load(places.given)
     tags = [to_jsonable(tag) for tag in load_plant(places.plant).tags.tags] if settings.appliance.plant else []
     found = [_process("brain", "sentinel.app", places.settings)]
     if settings.appliance.plant:
@@ -42,7 +49,7 @@ def processes(settings: Settings, places: Places) -> list[Process]:
             "never_cut": sorted({*settings.enforce.never_cut, *settings.controllers(), *settings.own_addresses()}),
             "brain_uid": os.getuid(),
         }
-        child = _process("enforcer", "sentinel.respond.enforcers", _write(places, "enforcer", told), settings.enforce.namespace)
+        child = _process(ENFORCER, "sentinel.respond.enforcers", _write(places, ENFORCER, told), settings.enforce.namespace)
         found.append(child)
     for capture in settings.capture:
         told = {"name": capture.name, "intake": str(places.intake), "interfaces": list(capture.interfaces)}
@@ -80,18 +87,25 @@ def _process(name: str, module: str, file: Path, namespace: str = "", *arguments
 def _write(places: Places, name: str, told: dict[str, Any]) -> Path:
     file = places.run / f"{name}.json"
     file.touch(mode=0o600)
+    file.chmod(0o600)  # also one that was there already
     file.write_text(json.dumps(told, indent=1), encoding="utf-8")
     return file
 
 
 @contextlib.asynccontextmanager
-async def reporting(places: Places, clock: Clock) -> AsyncIterator[Report]:
-    """How the supervisor tells the brain of outages: as any collector does, so that a brain that is away hears of them when it is back."""
+async def reporting(places: Places, clock: Clock, killed: Instant | None = None) -> AsyncIterator[Report]:
+    """How the supervisor tells the brain of outages: as any collector does, so that a brain that is away hears of them when it is back.
+
+    ``killed``: when the supervisor before this one was last alive, if nobody asked it to end.
+    """
     outbox = Outbox(places.intake, "supervisor", lambda _: None, clock=clock)
 
     async def report(outage: Outage) -> None:
         await outbox.outage(outage)
 
+    if killed is not None:
+        reason = "it ended without being asked to, and all processes with it"
+        await report(Outage(process="supervisor", since=killed, until=clock.now(), reason=reason))
     sending = asyncio.create_task(outbox.run(), name="supervisor's outbox")
     try:
         yield report

@@ -38,7 +38,7 @@ class Learning:
     """The baseline."""
 
     lasts_s: float = option(3600.0, "how long the baseline learns before it becomes active")
-    baseline: str = option("", "a baseline file made by `sentinel learn`; with it the baseline is active at once")
+    baseline: str = option("", "a baseline file made by `sentinel learn`, relative to this file; with it the baseline is active at once")
     false_alarms_per_week: float = option(1.0, "the false-alarm budget of the whole plant that thresholds are calibrated to")
 
 
@@ -139,6 +139,12 @@ class Settings:
                 )
             if names.count(name) > 1:
                 raise ConfigError("name", f"two processes are called {name!r}; give each its own name")
+        for gate in self.gate:
+            if self.court.hold_timeout_ms >= gate.deadline_ms:
+                raise ConfigError(
+                    "court.hold_timeout_ms",
+                    f"{self.court.hold_timeout_ms:g} ms is not below the deadline_ms of gate {gate.name!r}: rulings would come too late",
+                )
         if self.enforce.enforcer == "gate" and not self.gate:
             raise ConfigError("enforce.enforcer", "'gate' needs a [[gate]] section")
         for address in self.enforce.never_cut:

@@ -25,6 +25,7 @@ from sentinel.demo import topology
 from sentinel.demo.topology import Setting
 from sentinel.demo.wiring import PLANT_FILE
 from sentinel.errors import TransientError
+from sentinel.model.detection import Severity
 from sentinel.model.time import NS_PER_MS
 from sentinel.places import Places
 from sentinel.processes import processes, reporting
@@ -41,6 +42,7 @@ _READING_S = 2.0  # rita reads the finding before she asks for anything
 _HEARD = ("plc", "hmi")  # of the box: what reaches the plant, and what the operator says to the gate; each frame once
 
 Tell = Callable[[str], None]
+Changes = AsyncIterator[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(slots=True)
@@ -120,7 +122,7 @@ class Person:
         answer.raise_for_status()
         return answer.json()
 
-    async def changes(self, after: int) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+    async def changes(self, after: int) -> Changes:
         """New and changed findings and actions, as the server sends them."""
         headers = {"Last-Event-ID": str(after)}
         async with self.client.stream("GET", "/events", headers=headers, timeout=httpx.Timeout(10.0, read=60.0)) as stream:
@@ -144,32 +146,40 @@ class Story:
         self.people = places.settings.parent / "people"
         self.url = f"https://{settings.api.host}:{settings.api.port}"
         self.result = Result(enforced_by=settings.enforce.enforcer)
-        self.supervisor: Supervisor | None = None
         self.waits = False  # the story is told; the stage stays up
         self._revision = 0
+        self._first_ns = 0  # of the attacker's first request
+        self._writes: dict[tuple[str, float], int] = {}  # what it wrote, and when first
 
     async def run(self, until: asyncio.Event | None) -> Result:
         """The whole story; then, with ``until``, stays up until it is set."""
         self.enrol()
-        async with contextlib.AsyncExitStack() as stage:
-            plant = await self._enter(stage, "plant", "plc", modbus=self.setting.plant_modbus, opcua=self.setting.plant_opcua)
-            await plant.until("ready", within_s=READY_S)
-            self.tell(f"The plant is up: two tanks, a heater loop, a spindle; Modbus on {self.setting.plant_modbus}, OPC UA beside it.")
-            async with reporting(self.places, self.clock) as report:
-                self.supervisor = Supervisor(processes(self.settings, self.places), self.places.logs, self.clock, report)
-                running = asyncio.create_task(self.supervisor.run(), name="appliance")
-                try:
-                    operator = await self._beginning(stage)
-                    await self._opening(operator)
-                    await self._attack(stage)
-                    await self._end(operator, until)
-                except (TransientError, httpx.HTTPError) as error:
-                    self.result.problem = str(error)
-                    self.tell(f"The story broke off: {error}.  The processes' logs are in {self.places.logs}.")
-                finally:
-                    self.supervisor.stop()
-                    await running
+        async with contextlib.AsyncExitStack() as stage, self.appliance(stage):
+            try:
+                operator = await self.begin(stage)
+                await self._opening(operator)
+                await self._attack(stage)
+                await self._end(operator, until)
+            except (TransientError, TimeoutError, httpx.HTTPError) as error:
+                self.result.problem = str(error)
+                self.tell(f"The story broke off: {error}.  The processes' logs are in {self.places.logs}.")
         return self.result
+
+    @contextlib.asynccontextmanager
+    async def appliance(self, stage: contextlib.AsyncExitStack) -> AsyncIterator[Supervisor]:
+        """The plant, and beside it the appliance; both end with the context."""
+        plant = await self.enter(stage, "plant", "plc", modbus=self.setting.plant_modbus, opcua=self.setting.plant_opcua)
+        await plant.until("ready", within_s=READY_S)
+        self.tell(f"The plant is up: two tanks, a heater loop, a spindle; Modbus on {self.setting.plant_modbus}, OPC UA beside it.")
+        killed = stage.enter_context(self.places.claimed())
+        async with reporting(self.places, self.clock, killed) as report:
+            supervisor = Supervisor(processes(self.settings, self.places), self.places.logs, self.clock, report)
+            running = asyncio.create_task(supervisor.run(), name="appliance")
+            try:
+                yield supervisor
+            finally:
+                supervisor.stop()
+                await running
 
     def enrol(self) -> None:
         """The demo's people, straight from the box's authority, as an administrator would with `sentinel enrol`."""
@@ -189,21 +199,21 @@ class Story:
 
     # the acts
 
-    async def _beginning(self, stage: contextlib.AsyncExitStack) -> Actor:
+    async def begin(self, stage: contextlib.AsyncExitStack) -> Actor:
         """Up, twin in step, operator at work, baseline learnt."""
         began_s = self.clock.monotonic_s()
         self.rita, self.anna, self.ada = (Person(name, self.url, self.people) for name in ("rita", "anna", "ada"))
         for person in (self.rita, self.anna, self.ada):
             stage.push_async_callback(person.client.aclose)
-        await self._until(READY_S, "the API answers", self._api_is_up)
+        await self.until(READY_S, "the API answers", self.api_is_up)
         by = self.settings.enforce.enforcer
         self.tell(f"The appliance is up.  It enforces by {by}{'; it captures passively too' if self.settings.capture else ''}.")
-        operator = await self._enter(stage, "operator", "hmi", server=self.setting.gate, source=self.setting.operator)
+        operator = await self.enter(stage, "operator", "hmi", server=self.setting.gate, source=self.setting.operator)
         await operator.until("started", within_s=READY_S)
         self.tell("The operator works: polls four times a second, moves setpoints by routine.")
-        await self._until(READY_S, "the twin is in step", self._twin_is_in_step)
+        await self.until(READY_S, "the twin is in step", self.twin_is_in_step)
         self.tell("The twin is in step with the plant.  The baseline learns:")
-        await self._until(LEARNT_S + self.settings.learning.lasts_s, "the baseline is active", self._is_active)
+        await self.until(LEARNT_S + self.settings.learning.lasts_s, "the baseline is active", self._is_active)
         self.result.seconds_to_active = round(self.clock.monotonic_s() - began_s, 2)
         health = await self.rita.get("/health")
         learnt = health["learning"]
@@ -223,7 +233,7 @@ class Story:
     async def _attack(self, stage: contextlib.AsyncExitStack) -> None:
         changes = self.rita.changes(self._revision)
         stage.push_async_callback(changes.aclose)  # type: ignore[attr-defined]
-        attacker = await self._enter(
+        attacker = await self.enter(
             stage,
             "attacker",
             "att",
@@ -236,40 +246,63 @@ class Story:
         )
         await attacker.until("started", within_s=READY_S)
         self.tell(f"An attacker at {self.setting.attacker} comes in: case {self.case!r}.")
-        shot = await self._first_write(attacker)
-        finding = await self._finding(changes)
-        self.result.frame_to_finding_ms = round((self.clock.now() - shot["at_ns"]) / NS_PER_MS, 1)
+        shots = asyncio.create_task(self._watch(attacker), name="watch the attacker")
+        stage.callback(shots.cancel)
+        finding, verdict = await self._finding(changes)
+        heard_ns = self.clock.now()
         self.result.finding, self.result.title = finding["id"], finding["title"]
-        verdict = await self.rita.get(f"/verdicts/{finding['verdicts'][-1]}")
-        self.result.verdict = verdict["judgement"]
+        began_ns = await self._deed_ns(verdict)
+        self.result.frame_to_finding_ms = round((heard_ns - began_ns) / NS_PER_MS, 1)
         self.tell(f"Finding after {self.result.frame_to_finding_ms:.0f} ms: {finding['title']} [{', '.join(finding['techniques'])}].")
-        self.tell(f"The twin's verdict: {verdict['judgement']}, {verdict['intent']}: {verdict['reason']}.")
-        await self._answer(finding["id"], changes, attacker)
+        if verdict is not None:
+            self.result.verdict = verdict["judgement"]
+            self.tell(f"The twin's verdict: {verdict['judgement']}, {verdict['intent']}: {verdict['reason']}.")
+        await self._answer(finding["id"], changes, shots)
 
-    async def _first_write(self, attacker: Actor) -> Mapping[str, Any]:
+    async def _watch(self, attacker: Actor) -> Mapping[str, Any]:
+        """Tells what the attacker does, as it says it itself, until it is cut or has ended."""
+        told = ""
         while True:
-            shot = await attacker.until("request", within_s=FOUND_S)
-            if shot.get("tag"):
-                refused = str(shot["answer"]).startswith("exception")
+            line = await attacker.until("request", "cut", "summary", within_s=LEARNT_S)
+            if line["event"] != "request":
+                return line
+            self._first_ns = self._first_ns or line["at_ns"]
+            if line.get("tag"):
+                refused = str(line["answer"]).startswith("exception")
+                self._writes.setdefault((line["tag"], line["value"]), line["at_ns"])
                 self.result.held = refused
-                fate = "held by the gate and refused" if refused else "it reaches the plant; what is heard of it is judged"
-                self.tell(f"The attacker {shot['says']}: {fate} ({shot['answer']}, {shot['ms']:.0f} ms).")
-                return shot
+                if line["says"] != told:
+                    fate = "held by the gate and refused" if refused else "it reaches the plant" if line["answer"] == "ok" else "it is lost"
+                    self.tell(f"The attacker {line['says']}: {fate} ({line['answer']}, {line['ms']:.0f} ms).")
+                told = line["says"]
 
-    async def _finding(self, changes: AsyncIterator[tuple[str, Mapping[str, Any]]]) -> Mapping[str, Any]:
-        """The first one about the attacker that carries a verdict of unsafe."""
+    async def _deed_ns(self, verdict: Mapping[str, Any] | None) -> int:
+        """When the attacker sent what was judged; without a verdict, its first request."""
+        if verdict is None:
+            return self._first_ns
+        command = await self.rita.get(f"/commands/{verdict['command']}")
+        write = command["writes"][0]
+        return int(self._writes.get((write["tag"], write["value"]), command["seen"]))
+
+    async def _finding(self, changes: Changes) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+        """The first one about the attacker that carries a verdict of unsafe; of a case that writes nothing, the first grave one."""
+        patience_s = FOUND_S * (4 if self.case == "drift" else 1)  # harmless steps, until together they are not
         try:
-            async with asyncio.timeout(FOUND_S):
+            async with asyncio.timeout(patience_s):
                 async for kind, value in changes:
-                    if kind == "finding" and value["verdicts"] and self.setting.attacker in value["assets"]:
-                        verdict = await self.rita.get(f"/verdicts/{value['verdicts'][-1]}")
+                    if kind != "finding" or self.setting.attacker not in value["assets"]:
+                        continue
+                    if self.case == "scan" and value["severity"] >= Severity.HIGH:
+                        return value, None
+                    for key in reversed(value["verdicts"]):
+                        verdict = await self.rita.get(f"/verdicts/{key}")
                         if verdict["judgement"] == "unsafe":
-                            return value
+                            return value, verdict
         except TimeoutError as error:
-            raise TransientError(f"no finding with an unsafe verdict within {FOUND_S:.0f} s") from error
+            raise TransientError(f"no such finding as was expected within {patience_s:.0f} s") from error
         raise TransientError("the event stream ended")
 
-    async def _answer(self, finding: str, changes: AsyncIterator[tuple[str, Mapping[str, Any]]], attacker: Actor) -> None:
+    async def _answer(self, finding: str, changes: Changes, shots: "asyncio.Task[Mapping[str, Any]]") -> None:
         """One person asks, another approves, the attacker falls silent."""
         action = await self._proposal(finding, changes)
         self.tell(f"Proposed: quarantine of {action['target']} by {action['enforcer']}, for {action['lasts_s']:.0f} s.")
@@ -281,13 +314,13 @@ class Story:
         approved_ns = self.clock.now()
         await self.anna.post(f"/actions/{action['id']}/approve")
         self.tell("anna approves it.")
-        cut = await attacker.until("cut", "summary", within_s=CUT_S)
+        cut = await asyncio.wait_for(shots, CUT_S)
         if cut["event"] != "cut":
             raise TransientError("the attacker ended without being cut")
         self.result.approval_to_cut_ms = round((cut["at_ns"] - approved_ns) / NS_PER_MS, 1)
         self.tell(f"The attacker is cut off {self.result.approval_to_cut_ms:.0f} ms after the approval ({cut['answer']}).")
 
-    async def _proposal(self, finding: str, changes: AsyncIterator[tuple[str, Mapping[str, Any]]]) -> Mapping[str, Any]:
+    async def _proposal(self, finding: str, changes: Changes) -> Mapping[str, Any]:
         for known in (await self.rita.get("/actions", finding=finding, status="proposed"))["items"]:
             return dict(known)
         try:
@@ -321,7 +354,7 @@ class Story:
 
     # what is waited for
 
-    async def _until(self, within_s: float, what: str, is_so: Callable[[], Any]) -> None:
+    async def until(self, within_s: float, what: str, is_so: Callable[[], Any]) -> None:
         try:
             async with asyncio.timeout(within_s):
                 while not await is_so():  # noqa: ASYNC110  what is waited for is another process's state
@@ -329,14 +362,14 @@ class Story:
         except TimeoutError as error:
             raise TransientError(f"not within {within_s:.0f} s: {what}") from error
 
-    async def _api_is_up(self) -> bool:
+    async def api_is_up(self) -> bool:
         try:
             await self.rita.get("/health")
         except httpx.TransportError:
             return False
         return True
 
-    async def _twin_is_in_step(self) -> bool:
+    async def twin_is_in_step(self) -> bool:
         answer = await self.rita.client.get("/twin/health")
         return answer.status_code == httpx.codes.OK and answer.json()["grade"] == "in_step"
 
@@ -348,7 +381,7 @@ class Story:
 
     # the cast
 
-    async def _enter(self, stage: contextlib.AsyncExitStack, name: str, role: str, **config: Any) -> Actor:
+    async def enter(self, stage: contextlib.AsyncExitStack, name: str, role: str, **config: Any) -> Actor:
         """Start one of the cast where its role lives; it ends with the stage."""
         file = self.places.run / f"demo-{name}.json"
         file.write_text(json.dumps({"plant": str(PLANT_FILE), **config}), encoding="utf-8")

@@ -7,15 +7,17 @@ The supervisor holds no data and listens nowhere.  It dies with its terminal or 
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentinel.clock import Clock
-from sentinel.errors import ConfigError
+from sentinel.errors import ConfigError, SentinelError
 from sentinel.model.observation import Outage
 
 _PR_SET_PDEATHSIG = 1
@@ -23,6 +25,9 @@ _CLONE_NEWNET = 0x40000000
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 5.0
 _STEADY_S = 30.0  # a child that lived this long starts again with the first delay
 _TERMINATE_S = 5.0
+_LAST_WORDS_OCTETS = 500
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,9 @@ class Supervisor:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Until `stop`; children are asked to end, then killed."""
+        """Until `stop`; children are asked to end, then killed.  Raises ConfigError for an unknown namespace, before it starts anything."""
+        for name in {process.namespace for process in self._processes if process.namespace}:
+            os.close(_open_namespace(name))
         self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
         async with asyncio.TaskGroup() as group:
             for process in self._processes:
@@ -64,7 +71,14 @@ class Supervisor:
         delay, outage_since, reason = _FIRST_DELAY_S, None, ""
         while not self._stopping.is_set():
             started = self._clock.monotonic_s()
-            child = await self._start(process)
+            try:
+                child = await self._start(process)
+            except (SentinelError, OSError, subprocess.SubprocessError) as error:  # what is missing now may come back
+                outage_since, reason = outage_since or self._clock.now(), f"cannot be started: {error}"
+                log.warning("sentinel: %s %s", process.name, reason)
+                await self._pause(delay)
+                delay = min(delay * 2, _LONGEST_DELAY_S)
+                continue
             self._children[process.name] = child
             if outage_since is not None:
                 await self._report(Outage(process=process.name, since=outage_since, until=self._clock.now(), reason=reason))
@@ -75,7 +89,8 @@ class Supervisor:
                 await _end(child)
                 await ended
                 return
-            outage_since, reason = self._clock.now(), _why(child.returncode or 0)
+            outage_since, reason = self._clock.now(), _why(child.returncode or 0, self._log_of(process))
+            log.warning("sentinel: %s %s; it is started again", process.name, reason)
             if self._clock.monotonic_s() - started > _STEADY_S:
                 delay = _FIRST_DELAY_S
             await self._pause(delay)
@@ -87,13 +102,16 @@ class Supervisor:
         except TimeoutError:
             return
 
+    def _log_of(self, process: Process) -> Path:
+        return self._logs / f"{process.name}.log"
+
     async def _start(self, process: Process) -> asyncio.subprocess.Process:
-        log = self._logs / f"{process.name}.log"
-        if log.exists() and log.stat().st_size:
-            log.replace(log.with_suffix(".log.1"))
-        namespace = _open_namespace(process.namespace)
+        file = self._log_of(process)
+        if file.exists() and file.stat().st_size:
+            file.replace(file.with_suffix(".log.1"))
+        namespace = _open_namespace(process.namespace) if process.namespace else None
         try:
-            with log.open("wb") as sink:
+            with file.open("wb") as sink:
                 return await asyncio.create_subprocess_exec(
                     *process.argv,
                     stdin=asyncio.subprocess.DEVNULL,
@@ -108,9 +126,7 @@ class Supervisor:
                 os.close(namespace)
 
 
-def _open_namespace(name: str) -> int | None:
-    if not name:
-        return None
+def _open_namespace(name: str) -> int:
     try:
         return os.open(f"/run/netns/{name}", os.O_RDONLY)
     except OSError as error:
@@ -136,10 +152,15 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         child.kill()
 
 
-def _why(status: int) -> str:
+def _why(status: int, log_file: Path) -> str:
+    """With its last words, where it ended by itself."""
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
-    return f"ended with status {status}"
+    with log_file.open("rb") as said:
+        said.seek(max(0, log_file.stat().st_size - _LAST_WORDS_OCTETS))
+        lines = said.read().decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return f"ended with status {status}: {last}"
 
 
 def python(*arguments: str) -> tuple[str, ...]:

@@ -38,3 +38,4 @@ class Finding:
     commands: tuple[CommandId, ...] = ()
     verdicts: tuple[VerdictId, ...] = ()
     evidence: Digest | None = None  # of the capture excerpt
+    advice: str | None = None  # what to do where a cut is the wrong answer

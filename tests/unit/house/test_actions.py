@@ -10,6 +10,7 @@ from sentinel.clock import ManualClock
 from sentinel.errors import TransientError
 from sentinel.model.action import Action, ActionKind, ActionState, Receipt
 from sentinel.model.ids import ActionId, AssetId
+from sentinel.model.time import after
 from sentinel.records import Records
 from sentinel.respond.lifecycle import RefusedError
 
@@ -163,7 +164,9 @@ async def test_what_is_over_lapses(desk: Desk) -> None:
 async def test_an_enforcer_that_comes_back_after_us_does_not_make_an_action_fail(tmp_path: Path, state: ActionState) -> None:
     desk = Desk(tmp_path)
     desk.wire.broken = True
-    kept = dataclasses.replace(desk.proposal(), state=state, requested_by="rita", approved_by="anna", expires=desk.clock.now() + 10**12)
+    kept = dataclasses.replace(
+        desk.proposal(), state=state, requested_by="rita", approved_by="anna", expires=after(desk.clock.now(), 1000.0)
+    )
     desk.records.keep(kept)
     running = asyncio.create_task(desk.actions.run())
     await asyncio.wait_for(desk.wire.asked.wait(), WAIT_S)
