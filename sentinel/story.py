@@ -270,7 +270,7 @@ class Story:
             if line.get("tag"):
                 refused = str(line["answer"]).startswith("exception")
                 self._writes.setdefault((line["tag"], line["value"]), line["at_ns"])
-                self.result.held = refused
+                self.result.held = refused if self.result.held is None else self.result.held
                 if line["says"] != told:
                     fate = "held by the gate and refused" if refused else "it reaches the plant" if line["answer"] == "ok" else "it is lost"
                     self.tell(f"The attacker {line['says']}: {fate} ({line['answer']}, {line['ms']:.0f} ms).")
