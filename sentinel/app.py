@@ -135,7 +135,7 @@ def _rules(settings: Settings) -> Rules:
 
 def _refusal(brain: Brain, target: AssetId, now: Instant) -> str | None:
     in_force = brain.actions.in_force() if brain.actions is not None else ()
-    return refusal(target, brain.rules(), brain.assets, brain.conduits, now, in_force)
+    return refusal(target, brain.rules(), brain.assets.values(), brain.conduits, now, in_force)
 
 
 def _enforcers(settings: Settings, places: Places, intake: Intake, clock: Clock) -> Mapping[str, Enforcer]:

@@ -12,7 +12,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, assert_never
 
@@ -73,25 +73,14 @@ class Court(Protocol):
 
 @dataclass(slots=True)
 class Count:
-    """What one source has delivered in the current slot."""
+    """What one source has delivered since the last tally."""
 
-    start: Instant
     messages: int = 0
     packets: int = 0
     octets: int = 0
     readings: int = 0
     commands: int = 0
     defects: int = 0
-
-
-@dataclass(slots=True)
-class Presences:
-    """Which collectors are connected, and since when; a name that was never there is not listed."""
-
-    at: dict[str, tuple[bool, Instant]] = field(default_factory=dict)
-
-    def note(self, presence: Presence) -> None:
-        self.at[presence.process] = (presence.present, presence.at)
 
 
 def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bool) -> Ruling:
@@ -154,10 +143,10 @@ class Brain:
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshot: Snapshot | None = None
         self._progress = analysis.progress()
-        self.assets: Collection[Asset] = tuple(self._before.assets.values())
+        self.assets: Mapping[AssetId, Asset] = self._before.assets
         self.conduits: Collection[Conduit] = tuple(self._before.conduits.values())
         self.learnt_until: Instant | None = None  # None while learning
-        self.presences = Presences()
+        self.presences: dict[str, Presence] = {}  # the newest of each collector; one that was never there is not listed
         self.failure: asyncio.Future[None] | None = None
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
@@ -186,7 +175,7 @@ class Brain:
                 await self._records.kept(value)
                 await self._audit(value.enforcer, "enforcer.receipt", str(value.action), message=value.message)
             case Presence():
-                self.presences.note(value)
+                self.presences[value.process] = value
             case _:
                 assert_never(value)
 
@@ -202,7 +191,7 @@ class Brain:
             return findings, commands
 
         findings, commands = await self._think(think)
-        count = self._count(heard.source, heard.until)
+        count = self._count(heard.source)
         count.messages += len(heard.messages)
         count.packets += int(heard.flows.packets.sum())
         count.octets += int(heard.flows.octets.sum())
@@ -223,7 +212,7 @@ class Brain:
             return self._analysis.readings(polled.source, polled.readings, polled.until, residuals)
 
         findings = await self._think(think)
-        self._count(polled.source, polled.until).readings += len(polled.readings)
+        self._count(polled.source).readings += len(polled.readings)
         await self._found(findings)
 
     async def _commanded(self, command: Command) -> None:
@@ -236,7 +225,7 @@ class Brain:
             self._spawn(self._judge(command, known), f"judge {command.id}")
         else:
             self._judging.put_nowait(command)
-        self._count(command.origin, command.seen).commands += 1
+        self._count(command.origin).commands += 1
         try:
             await self._records.kept(command)
             await self._found(await self._think(self._analysis.command, command))
@@ -292,32 +281,32 @@ class Brain:
         for finding in findings:
             if SCANS & set(finding.techniques) and finding.assets:
                 self._scanners.add(finding.assets[0])
-            kept = dataclasses.replace(finding, evidence=self._evidence.get(finding.id, finding.evidence))
+            evidence = self._evidence.get(finding.id, finding.evidence)
+            verdict = await self._gravest(finding)
+            advice = None if self._analysis.learning else advise(finding, verdict, self.conduits, self.rules())
+            kept = dataclasses.replace(finding, evidence=evidence, advice=advice)
             await self._records.kept(kept)
             if kept.evidence is None and kept.first_frame != NO_FRAME and kept.id not in self._excerpting:
                 self._excerpting.add(kept.id)
                 self._spawn(self._excerpt(kept), f"excerpt {kept.id}")
-            await self._propose(kept)
+            await self._propose(kept, verdict)
 
-    async def _propose(self, finding: Finding) -> None:
+    async def _propose(self, finding: Finding, verdict: Verdict | None) -> None:
         if self.actions is None or self._analysis.learning:
             return
-        is_known = all(key in self._verdicts for key in finding.verdicts)
-        verdict = self._gravest(finding) if is_known else await asyncio.to_thread(self._gravest, finding)
         in_force = self.actions.in_force()
         await self._think(self._take_stock)
         policy = Policy(
             enforcer=self._settings.enforce.enforcer, lasts_s=self._settings.enforce.lasts_s, rules=self.rules(), in_force=in_force
         )
-        await self.actions.propose(propose(finding, verdict, self.assets, self.conduits, self._clock.now(), policy))
-        advice = advise(finding, verdict, self.conduits, policy.rules)
-        if advice is not None:
-            await self._records.kept(dataclasses.replace(finding, advice=advice))
+        await self.actions.propose(propose(finding, verdict, self.assets.values(), self.conduits, self._clock.now(), policy))
 
-    def _gravest(self, finding: Finding) -> Verdict | None:
+    async def _gravest(self, finding: Finding) -> Verdict | None:
         for key in finding.verdicts:
-            if key not in self._verdicts and (kept := self._records.find(Verdict, key)) is not None:  # of before a restart
-                self._remember(kept)
+            if key not in self._verdicts:  # of before a restart
+                kept = await asyncio.to_thread(self._records.find, Verdict, key)
+                if kept is not None:
+                    self._remember(kept)
         verdicts = [self._verdicts[key] for key in finding.verdicts if key in self._verdicts]
         return max(verdicts, key=lambda verdict: _GRAVITY[verdict.judgement], default=None)
 
@@ -406,7 +395,6 @@ class Brain:
         while True:
             now = self._clock.now()
             findings, snapshot, activated = await self._think(self._tick, now)
-            self._progress = await self._think(self._analysis.progress)
             if snapshot is not None and self._court is not None:
                 self._snapshot = snapshot
                 self._court.keep(snapshot)
@@ -431,20 +419,24 @@ class Brain:
             self._analysis.activate()
             store.save(self._analysis.baseline(), self._baseline_file)
             unfinished(self._baseline_file).unlink(missing_ok=True)
+        self._progress = self._analysis.progress()
         return findings, snapshot, due
 
     def _take_stock(self) -> None:
-        self.assets = self._before.with_assets(self._analysis.assets)
+        self.assets = {asset.id: asset for asset in self._before.with_assets(self._analysis.assets)}
         self.conduits = self._before.with_conduits(self._analysis.conduits)
 
     async def _inventory(self) -> None:
         """Assets and conduits as they are known by now; retention once an hour."""
         swept = self._clock.monotonic_s()
+        kept: set[Asset | Conduit] = set()
         while True:
             await asyncio.sleep(_INVENTORY_S)
             await self._think(self._take_stock)
-            if self.assets or self.conduits:
-                await self._records.kept(*self.assets, *self.conduits)
+            stock: set[Asset | Conduit] = {*self.assets.values(), *self.conduits}
+            if changed := stock - kept:
+                await self._records.kept(*changed)
+            kept = stock
             if self._snapshot is not None:
                 snapshot = self._snapshot
                 mark = SnapshotMark(
@@ -469,7 +461,7 @@ class Brain:
         """Not heard of before learning ended."""
         if self.learnt_until is None:
             return False
-        known = next((asset for asset in self.assets if asset.id == source), None)
+        known = self.assets.get(source)
         return known is None or known.first_seen >= self.learnt_until
 
     def has_scanned(self, source: AssetId) -> bool:
@@ -478,7 +470,7 @@ class Brain:
     def health(self) -> Mapping[str, Any]:
         learning = {**to_jsonable(self._progress), "lasts_s": self._settings.learning.lasts_s}
         learning["since_s"] = round(seconds_between(self._started, self._clock.now()), 1)
-        processes = {name: {"present": present, "since": iso(at)} for name, (present, at) in sorted(self.presences.at.items())}
+        processes = {name: {"present": one.present, "since": iso(one.at)} for name, one in sorted(self.presences.items())}
         intake = to_jsonable(self.intake.counters) if self.intake is not None else {}
         waiting = {
             "records": self._records.waiting(),
@@ -506,25 +498,13 @@ class Brain:
         elif self.failure is not None and not self.failure.done():
             self.failure.set_exception(error)  # our bug is loud: the brain ends, the supervisor starts it again
 
-    def _count(self, source: str, at: Instant) -> Count:
-        return self._counts.setdefault(source, Count(start=Instant(at - at % NS_PER_S)))
+    def _count(self, source: str) -> Count:
+        return self._counts.setdefault(source, Count())
 
     def _flush_counts(self, now: Instant) -> None:
         done, self._counts = self._counts, {}
         start = Instant(now - now % NS_PER_S)
-        tallies = [
-            Tally(
-                source=source,
-                start=start,
-                messages=count.messages,
-                packets=count.packets,
-                octets=count.octets,
-                readings=count.readings,
-                commands=count.commands,
-                defects=count.defects,
-            )
-            for source, count in sorted(done.items())
-        ]
+        tallies = [Tally(source=source, start=start, **dataclasses.asdict(count)) for source, count in sorted(done.items())]
         if tallies:
             self._records.submit(*tallies)
 

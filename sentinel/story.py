@@ -19,11 +19,11 @@ import httpx
 from sentinel import settings as configuration
 from sentinel.access import Access
 from sentinel.access import certificates as c
-from sentinel.access.authority import write_private
 from sentinel.clock import Clock
 from sentinel.demo import topology
 from sentinel.demo.topology import Setting
 from sentinel.demo.wiring import PLANT_FILE
+from sentinel.durable import write_whole
 from sentinel.errors import TransientError
 from sentinel.model.detection import Severity
 from sentinel.model.time import NS_PER_MS
@@ -191,9 +191,9 @@ class Story:
                 key = c.new_key()
                 issued = access.issue(name, roles, key.public_key(), by="demo")
                 records.audit.append("demo", "enrol", name, "allow", roles=list(roles)).result()
-                write_private(self.people / f"{name}.key", c.key_pem(key))
-                write_private(self.people / f"{name}.pem", issued.certificate)
-            write_private(self.people / "ca.pem", issued.authorities)
+                write_whole(self.people / f"{name}.key", c.key_pem(key))
+                write_whole(self.people / f"{name}.pem", issued.certificate)
+            write_whole(self.people / "ca.pem", issued.authorities)
         finally:
             records.close()
 

@@ -4,12 +4,11 @@ Pure but for `read` and `write`.  An address is cut as long as one unexpired act
 so that it is either the old or the new one.
 """
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentinel.model.codec import from_json, to_jsonable
+from sentinel.durable import write_whole
+from sentinel.model.codec import from_json, to_json
 from sentinel.model.exchange import QuarantineOrder
 from sentinel.model.ids import ActionId, AssetId
 from sentinel.model.time import Instant
@@ -65,14 +64,4 @@ def read(path: Path) -> Quarantines:
 
 def write(path: Path, orders: tuple[QuarantineOrder, ...]) -> None:
     """On disk when it returns.  Raises OSError."""
-    fresh = path.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as sink:
-        json.dump(to_jsonable(_Kept(orders=orders)), sink)
-        sink.flush()
-        os.fsync(sink.fileno())
-    fresh.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_whole(path, to_json(_Kept(orders=orders)))

@@ -7,8 +7,10 @@ import asyncio
 import gc
 import logging
 from collections import Counter
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from collectors.endpoint import address_of, plain_address
 from collectors.gate import quarantine
@@ -26,7 +28,7 @@ from sentinel.model.codec import CodecError, from_json, to_json
 from sentinel.model.command import Command, Origin, command_id
 from sentinel.model.exchange import QuarantineOrder, ReceiptOf, ReleaseOrder
 from sentinel.model.framing import Frame, FrameKind
-from sentinel.model.ids import AssetId, CommandId, digest
+from sentinel.model.ids import ActionId, AssetId, CommandId, digest
 from sentinel.model.modbus import operation, writes_of
 from sentinel.model.observation import Counters, Outage
 from sentinel.model.tags import OnDeadline, TagMap
@@ -59,7 +61,7 @@ class Gate:
         self._per_address: Counter[AssetId] = Counter()
         self._flow = 0
         self._held: dict[CommandId, HeldWrite] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._saving = asyncio.Lock()
         self.accepted = self._refused = self._failed = 0
         self.address: tuple[str, int] = ("", 0)
@@ -299,9 +301,9 @@ class Gate:
         message += "; another action still cuts it" if still else ""
         self._receipt(request, order.action, since_s, True, not still, message + saved)
 
-    def _receipt(self, request: int | None, action: str, since_s: float, applied: bool, verified: bool, message: str) -> None:
+    def _receipt(self, request: int | None, action: ActionId, since_s: float, applied: bool, verified: bool, message: str) -> None:
         receipt = Receipt(
-            action=action,  # type: ignore[arg-type]
+            action=action,
             enforcer="gate",
             applied=applied,
             verified=verified,
@@ -328,11 +330,8 @@ class Gate:
             since_s = self._clock.monotonic_s()
             self._receipt(None, order.action, since_s, False, True, f"{order.target}: expired, new connections are admitted")
         if ended:
-            self._start(self._forget())
+            self._start(self._save())
         self._watch_expiry()
-
-    async def _forget(self) -> None:
-        await self._save()
 
     async def _save(self) -> str:
         """What to add to a receipt: nothing, or that a restart of the gate would forget."""
@@ -360,12 +359,12 @@ class Gate:
         self._quarantines.expire(now)
         self._watch_expiry()
 
-    def _start(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task of the gate failed", exc_info=error)

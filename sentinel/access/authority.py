@@ -6,8 +6,6 @@ needed only on the first start; it may be moved away afterwards.  Raises ConfigE
 
 import contextlib
 import fcntl
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sentinel.access import certificates as c
+from sentinel.durable import write_whole
 from sentinel.errors import ConfigError
 from sentinel.model.ids import Digest
 from sentinel.model.time import Instant
@@ -30,20 +29,6 @@ CRL_LASTS_S = 30 * DAY_S  # long: a list that ran out would lock everybody out, 
 ROOT, ISSUING, CHAIN, CRL, ROOT_CRL = "root.pem", "issuing.pem", "ca.pem", "crl.pem", "root-crl.pem"
 ROOT_KEY, ISSUING_KEY = "root.key", "issuing.key"
 SERVER, SERVER_KEY = "server.pem", "server.key"
-
-
-def write_private(path: Path, octets: bytes) -> None:
-    """Whole or not at all, with mode 0600 from its first octet on."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).rename(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 class Authority:
@@ -84,7 +69,7 @@ class Authority:
     def sign_crl(self, revoked: Sequence[tuple[int, Instant]], now: Instant) -> None:
         """Write the list anew: the issuing authority's, beside the root's own."""
         ours = c.revocation_list(self._issuing, revoked, now, CRL_LASTS_S)
-        write_private(self.crl_path, ours + (self.directory / ROOT_CRL).read_bytes())
+        write_whole(self.crl_path, ours + (self.directory / ROOT_CRL).read_bytes())
 
     def server_certificate(self, name: str, hosts: Sequence[str], now: Instant) -> tuple[Path, Path]:
         """(certificate and chain, key): the appliance's own, made anew when it ends soon, answers for other hosts or is not ours."""
@@ -94,8 +79,8 @@ class Authority:
             if not (path.exists() and key_path.exists() and self._is_current(path, wanted, now)):
                 key = c.new_key()
                 made = c.leaf(name, (c.uri("appliance", name),), wanted, key.public_key(), self._issuing, now, SERVER_LASTS_S, server=True)
-                write_private(key_path, c.key_pem(key))
-                write_private(path, c.pem(made) + c.pem(self._issuing.certificate))
+                write_whole(key_path, c.key_pem(key))
+                write_whole(path, c.pem(made) + c.pem(self._issuing.certificate))
         return path, key_path
 
     def _is_current(self, path: Path, hosts: list[str], now: Instant) -> bool:
@@ -122,13 +107,13 @@ class Authority:
         root_key, key = c.new_key(), c.new_key()
         root = c.Issuer(c.authority("Sentinel root", root_key, None, now, ROOT_LASTS_S), root_key)
         issuing = c.Issuer(c.authority("Sentinel issuing authority", key, root, now, ISSUING_LASTS_S), key)
-        write_private(self.directory / ROOT_KEY, c.key_pem(root_key))
-        write_private(self.directory / ROOT, c.pem(root.certificate))
-        write_private(self.directory / ROOT_CRL, c.revocation_list(root, (), now, ROOT_LASTS_S))
-        write_private(self.directory / ISSUING_KEY, c.key_pem(key))
-        write_private(self.chain_path, c.pem(issuing.certificate) + c.pem(root.certificate))
-        write_private(self.crl_path, c.revocation_list(issuing, (), now, CRL_LASTS_S) + (self.directory / ROOT_CRL).read_bytes())
-        write_private(self.directory / ISSUING, c.pem(issuing.certificate))  # last: it says that the authority is whole
+        write_whole(self.directory / ROOT_KEY, c.key_pem(root_key))
+        write_whole(self.directory / ROOT, c.pem(root.certificate))
+        write_whole(self.directory / ROOT_CRL, c.revocation_list(root, (), now, ROOT_LASTS_S))
+        write_whole(self.directory / ISSUING_KEY, c.key_pem(key))
+        write_whole(self.chain_path, c.pem(issuing.certificate) + c.pem(root.certificate))
+        write_whole(self.crl_path, c.revocation_list(issuing, (), now, CRL_LASTS_S) + (self.directory / ROOT_CRL).read_bytes())
+        write_whole(self.directory / ISSUING, c.pem(issuing.certificate))  # last: it says that the authority is whole
 
     def _certificate(self, name: str) -> x509.Certificate:
         try:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sentinel.durable import write_whole
 from sentinel.errors import InputError
 from sentinel.model.columns import Array
 from sentinel.model.ids import Digest, digest
@@ -23,6 +24,7 @@ FORMAT = "sentinel-baseline"
 VERSION = 1
 MAX_OCTETS = 1 << 30  # unpacked; a baseline of a large plant is some tens of megabytes
 _MANIFEST = "manifest"
+_READABLE = 0o644  # carried from site to site by hand
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's own zero, so that equal content gives equal files
 
 
@@ -124,10 +126,7 @@ def from_octets(octets: bytes, where: str = "baseline") -> Baseline:
 
 
 def save(baseline: Baseline, path: Path) -> None:
-    """Written beside the target first, then moved: a reader never sees half a file."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(to_octets(baseline))
-    partial.replace(path)
+    write_whole(path, to_octets(baseline), _READABLE)
 
 
 def load(path: Path) -> Baseline:

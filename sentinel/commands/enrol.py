@@ -12,8 +12,9 @@ from sentinel import settings as configuration
 from sentinel.access import Access, Role
 from sentinel.access import certificates as c
 from sentinel.access.access import CODE_LASTS_S, PERSON_LASTS_S
-from sentinel.access.authority import DAY_S, write_private
+from sentinel.access.authority import DAY_S
 from sentinel.clock import Clock, SystemClock
+from sentinel.durable import write_whole
 from sentinel.errors import InputError, SentinelError
 from sentinel.model.record import Credential
 from sentinel.model.time import iso
@@ -67,7 +68,7 @@ def _issue(records: Records, access: Access, args: argparse.Namespace, by: str, 
             raise InputError(f"{existing} exists already; it is not overwritten")
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(key_path, c.key_pem(key))  # before anything is issued: what cannot be written is issued to nobody
+        write_whole(key_path, c.key_pem(key))  # before anything is issued: what cannot be written is issued to nobody
     except OSError as error:
         raise InputError(f"{directory}: cannot be written: {error.strerror}") from error
     try:
@@ -76,8 +77,8 @@ def _issue(records: Records, access: Access, args: argparse.Namespace, by: str, 
         key_path.unlink()
         raise
     records.audit.append(by, "enrol", args.name, "allow", serial=issued.credential.serial, roles=list(issued.credential.roles)).result()
-    write_private(path, issued.certificate)
-    write_private(authorities, issued.authorities)
+    write_whole(path, issued.certificate)
+    write_whole(authorities, issued.authorities)
     print(f"{args.name} ({', '.join(issued.credential.roles)}) until {iso(issued.credential.expires)}: {path}, {key_path}, {authorities}")
     print(f"curl --cacert {authorities} --cert {path} --key {key_path} https://{_host(settings)}:{settings.api.port}/me")
 

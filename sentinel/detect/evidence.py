@@ -2,10 +2,12 @@
 
 import ipaddress
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from sentinel.model.columns import Array
+from sentinel.model.detection import Detection
 from sentinel.model.ids import AssetId
 from sentinel.model.modbus import operation
 from sentinel.model.protocol import FlowKind, Protocol
@@ -57,6 +59,11 @@ EPHEMERAL_PORT = 49152  # RFC 6335, 6: the dynamic range
 def frames_of(frames: Array) -> tuple[int, ...]:
     """Sorted, each once, without the zero of what was heard without a capture."""
     return tuple(int(frame) for frame in np.unique(frames) if frame)
+
+
+def counted_detection(detector: str, *, frames: tuple[int, ...], score: float, **given: Any) -> Detection:
+    """A detection that begins with its first frame, and whose score is what was counted."""
+    return Detection(detector=detector, frame=frames[0] if frames else 0, frames=frames, score=score, observed=f"{score:g}", **given)
 
 
 def is_local(asset: str) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sentinel.detect.evidence import asset, counted, frames_of, listed, protocol_words
+from sentinel.detect.evidence import asset, counted, counted_detection, frames_of, listed, protocol_words
+from sentinel.detect.usual import Usual
 from sentinel.model.columns import distinct
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
@@ -45,17 +46,16 @@ class ProtocolChecks:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], deque[tuple[int, int, int]]] = {}  # (client, server): (time, answers, exceptions)
-        self._usual: set[tuple[str, str]] = set()  # (feature, subject): normal here
+        self._usual = Usual()
 
     def learn(self, window: Window) -> None:
-        for detection in self._find(window):
-            self._usual.add((detection.feature, f"{detection.source}>{detection.target or ''}"))
+        self._usual.learn(self._find(window))
 
     def activate(self) -> None:
         self._answers.clear()
 
     def score(self, window: Window) -> Sequence[Detection]:
-        return [d for d in self._find(window) if (d.feature, f"{d.source}>{d.target or ''}") not in self._usual]
+        return self._usual.without(self._find(window))
 
     def _find(self, window: Window) -> list[Detection]:
         return [
@@ -63,11 +63,6 @@ class ProtocolChecks:
             *self._malformed_below(window.flows),
             *self._exceptions(window.messages, window.end),
         ]
-
-    def _found(self, **given: Any) -> Detection:
-        frames: tuple[int, ...] = given["frames"]
-        given.setdefault("observed", f"{given['score']:g}")
-        return Detection(detector=self.spec.name, frame=frames[0] if frames else 0, **given)
 
     # -- malformed --
 
@@ -85,7 +80,8 @@ class ProtocolChecks:
             spoken = protocol_words(int(messages.protocol[members[0]]))
             what = _DEFECT_WORDS.get(int(messages.defect[members[0]]), "a defect")
             found.append(
-                self._found(
+                counted_detection(
+                    self.spec.name,
                     title=f"{sender} sends malformed {spoken} to {receiver}: {what}",
                     seen=Instant(int(messages.time[members[0]])),
                     frames=frames_of(messages.frame[members]),
@@ -113,7 +109,8 @@ class ProtocolChecks:
             sender, receiver = flows.name_of(int(flows.source[rows[at]])), flows.name_of(int(flows.target[rows[at]]))
             what = _DEFECT_WORDS.get(int(flows.defect[members[0]]), "a defect")
             found.append(
-                self._found(
+                counted_detection(
+                    self.spec.name,
                     title=f"{sender} sends malformed packets to {receiver}: {what}",
                     seen=Instant(int(flows.time[members[0]])),
                     frames=frames_of(flows.frame[members]),
@@ -151,7 +148,8 @@ class ProtocolChecks:
                 continue
             codes = listed(str(code) for code in np.unique(messages.exception[refused]))
             found.append(
-                self._found(
+                counted_detection(
+                    self.spec.name,
                     title=f"{pair[1]} refuses most of what {pair[0]} asks: somebody tries out what it answers to",
                     seen=Instant(int(messages.time[refused[0]])),
                     frames=frames_of(messages.frame[refused]),
@@ -171,8 +169,8 @@ class ProtocolChecks:
         return found
 
     def state(self) -> Mapping[str, Any]:
-        return {"usual": sorted(map(list, self._usual))}
+        return self._usual.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._usual = {(feature, subject) for feature, subject in state["usual"]}
+        self._usual.restore(state)
         self.activate()

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sentinel.detect.evidence import TCP_SYN, asset, frames_of, listed, operation_words
+from sentinel.detect.evidence import TCP_SYN, asset, counted_detection, frames_of, listed, operation_words
 from sentinel.detect.operations import is_read
+from sentinel.detect.usual import Usual
 from sentinel.model.columns import distinct
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
@@ -65,18 +66,17 @@ class Scans:
     def __init__(self) -> None:
         self._targets, self._arp_targets, self._units = _Recent(), _Recent(), _Recent()
         self._steps: OrderedDict[tuple[str, str, int, int], tuple[int, int]] = OrderedDict()  # (last address, length of the run)
-        self._usual: set[tuple[str, str]] = set()  # (feature, subject): normal here
+        self._usual = Usual()
 
     def learn(self, window: Window) -> None:
-        for detection in self._find(window):
-            self._usual.add((detection.feature, f"{detection.source}>{detection.target or ''}"))
+        self._usual.learn(self._find(window))
 
     def activate(self) -> None:
         self._targets, self._arp_targets, self._units = _Recent(), _Recent(), _Recent()
         self._steps.clear()
 
     def score(self, window: Window) -> Sequence[Detection]:
-        return [d for d in self._find(window) if (d.feature, f"{d.source}>{d.target or ''}") not in self._usual]
+        return self._usual.without(self._find(window))
 
     def _find(self, window: Window) -> list[Detection]:
         return [
@@ -85,11 +85,6 @@ class Scans:
             *self._unit_scans(window.messages, window.end),
             *self._address_scans(window.messages),
         ]
-
-    def _found(self, **given: Any) -> Detection:
-        frames: tuple[int, ...] = given["frames"]
-        given.setdefault("observed", f"{given['score']:g}")
-        return Detection(detector=self.spec.name, frame=frames[0] if frames else 0, **given)
 
     def _port_scans(self, flows: Flows, now: int) -> list[Detection]:
         rows = np.flatnonzero(
@@ -110,7 +105,8 @@ class Scans:
             members = rows[flows.source[rows] == code]
             servers = sorted({server for server, _, _ in self._targets.of(client)})
             found.append(
-                self._found(
+                counted_detection(
+                    self.spec.name,
                     title=f"{client} scans {listed(servers, 2)}: {count} services tried in 10 s",
                     seen=Instant(int(flows.time[members[0]])),
                     frames=frames_of(flows.frame[members]),
@@ -143,7 +139,8 @@ class Scans:
                 continue
             members = rows[flows.source[rows] == code]
             found.append(
-                self._found(
+                counted_detection(
+                    self.spec.name,
                     title=f"{client} asks by ARP for {count} addresses in 10 s: it looks for whoever is there",
                     seen=Instant(int(flows.time[members[0]])),
                     frames=frames_of(flows.frame[members]),
@@ -178,7 +175,8 @@ class Scans:
                 continue
             members = rows[(messages.client[rows] == messages.client[row]) & (messages.server[rows] == messages.server[row])]
             found.append(
-                self._found(
+                counted_detection(
+                    self.spec.name,
                     title=f"{pair[0]} tries {count} unit identifiers on {pair[1]}: it looks for devices behind it",
                     seen=Instant(int(messages.time[row])),
                     frames=frames_of(messages.frame[members]),
@@ -225,7 +223,8 @@ class Scans:
             _, steps = self._steps[client, server, protocol, function]
             words = operation_words(protocol, function)
             found.append(
-                self._found(
+                counted_detection(
+                    self.spec.name,
                     title=f"{client} walks through the addresses of {server} one by one ({words})",
                     seen=Instant(int(messages.time[members[0]])),
                     frames=frames_of(messages.frame[members]),
@@ -245,8 +244,8 @@ class Scans:
         return found
 
     def state(self) -> Mapping[str, Any]:
-        return {"usual": sorted(map(list, self._usual))}
+        return self._usual.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._usual = {(feature, subject) for feature, subject in state["usual"]}
+        self._usual.restore(state)
         self.activate()

@@ -4,11 +4,10 @@ A file is on disk before its row is kept.  When the directory is full the oldest
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from sentinel.durable import write_whole
 from sentinel.errors import InputError
 from sentinel.model.ids import Digest
 from sentinel.model.record import Excerpt
@@ -40,21 +39,7 @@ class EvidenceFiles:
         if path.exists():
             return digest
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(octets)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).rename(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the name, too
-        finally:
-            os.close(folder)
+        write_whole(path, octets)
         return digest
 
     def read(self, digest: str) -> bytes | None:

@@ -1,0 +1,27 @@
+"""What is usual here: what a detector that needs no baseline would tell, and did tell already while the baseline was learnt."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sentinel.model.detection import Detection
+
+
+class Usual:
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()  # (feature, who to whom)
+
+    def learn(self, detections: Iterable[Detection]) -> None:
+        self._known.update(map(_habit, detections))
+
+    def without(self, detections: Iterable[Detection]) -> list[Detection]:
+        return [detection for detection in detections if _habit(detection) not in self._known]
+
+    def state(self) -> Mapping[str, Any]:
+        return {"usual": sorted(map(list, self._known))}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._known = {(feature, subject) for feature, subject in state["usual"]}
+
+
+def _habit(detection: Detection) -> tuple[str, str]:
+    return detection.feature, f"{detection.source}>{detection.target or ''}"
