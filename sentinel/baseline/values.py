@@ -7,7 +7,7 @@ registers big-endian).
 
 import numpy as np
 
-from sentinel.model.columns import Array, distinct
+from sentinel.model.columns import Array, distinct, grouped
 from sentinel.model.command import Command, Origin, command_id
 from sentinel.model.ids import AssetId, digest
 from sentinel.model.modbus import WRITES, operation, writes_of
@@ -38,13 +38,13 @@ def wire_readings(messages: Messages, tag_map: TagMap | None = None) -> Readings
     first, which = distinct(*keys)
     names: dict[str, int] = {}
     found: list[tuple[Array, Array, Array]] = []  # message rows, name codes, values
-    for group, at in enumerate(first):
+    for at, group in zip(first.tolist(), grouped(which), strict=True):
         server, unit, function, address, quantity, octets = (int(key[at]) for key in keys)
         table = TABLES[function]
         is_bit = table in (Table.COIL, Table.DISCRETE)
         if octets != ((quantity + 7) // 8 if is_bit else 2 * quantity):
             continue
-        members = rows[which == group]
+        members = rows[group]
         raw = messages.pool[messages.value_start[members][:, None] + np.arange(octets)]
         place = f"{messages.name_of(server)} unit {unit} {table}"
         for name, values in _decoded(raw, place, unit, table, address, quantity, tag_map):

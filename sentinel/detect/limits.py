@@ -8,7 +8,7 @@ slow drifts, a short learning) has no envelope.
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -298,24 +298,15 @@ def _joined(found: list[Detection], messages: Messages) -> list[Detection]:
         frames = tuple(sorted({int(frame) for frame in messages.frame[near] if frame}))
         more = f" and {len(tags) - 1} other tags" if len(tags) > 1 else ""
         joined.append(
-            Detection(
-                detector=worst.detector,
+            replace(
+                worst,
                 title=worst.title + (f" ({listed(tags[1:])} too)" if more else ""),
                 seen=min(detection.seen for detection in members),
                 frame=frames[0] if frames else 0,
                 frames=frames,
-                target=worst.target,
                 tags=tags[:64],
-                cause=worst.cause,
                 feature=limit,
                 observed=worst.observed + more,
-                expected=worst.expected,
-                score=worst.score,
-                threshold=worst.threshold,
-                why=worst.why,
-                techniques=worst.techniques,
-                severity=worst.severity,
-                confidence=worst.confidence,
             )
         )
     return joined

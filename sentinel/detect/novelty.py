@@ -28,7 +28,7 @@ from sentinel.detect.evidence import (
 )
 from sentinel.detect.operations import Conduit, Operation, OperationBook, is_read, is_write, span_of
 from sentinel.model.asset import is_group
-from sentinel.model.columns import Array, distinct
+from sentinel.model.columns import Array, distinct, grouped
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
 from sentinel.model.protocol import MessageKind
@@ -58,7 +58,7 @@ class Novelty:
         self._conduits: set[Conduit] = set()
         self._peers: dict[str, set[str]] = defaultdict(set)
         self._dynamic: set[tuple[str, str]] = set()
-        self._servers: set[tuple[str, str]] = set()  # server, service
+        self._clients: dict[str, set[str]] = defaultdict(set)  # of each server
         self._book = OperationBook()
         self._habits: dict[str, set[tuple[Operation, int]]] = defaultdict(set)
         self._active = False
@@ -83,7 +83,7 @@ class Novelty:
         if len(self._conduits) < MAX_LEARNT:
             self._conduits.add((client, server, service))
             self._peers[client].add(server)
-            self._servers.add((server, service))
+            self._clients[server].add(client)
 
     def activate(self) -> None:
         self._active = True
@@ -109,14 +109,15 @@ class Novelty:
 
     def _score_flows(self, flows: Flows) -> list[Detection]:
         keys, which = _conversations(flows)
+        parts = grouped(which)
         unknown: dict[str, list[int]] = defaultdict(list)
         for index, key in enumerate(keys):
-            if not self._is_known(*key[:3]) and not self._is_small_talk(flows, which, index, key):
+            if not self._is_known(*key[:3]) and not self._is_small_talk(flows, parts[index], key):
                 unknown[key[0]].append(index)
         found = []
         for client, indices in unknown.items():
             found += [
-                self._contact(flows, client, [keys[i] for i in group], np.isin(which, group), cause)
+                self._contact(flows, client, [keys[i] for i in group], _joined(parts, group), cause)
                 for cause, group in self._causes(client, indices, keys).items()
             ]
         return found
@@ -132,11 +133,11 @@ class Novelty:
             causes[f"actor:{client}" if industrial_port(service) else f"contact:{client}>{server}"].append(i)
         return causes
 
-    def _is_small_talk(self, flows: Flows, which: Array, index: int, key: tuple[str, str, str, bool]) -> bool:
+    def _is_small_talk(self, flows: Flows, rows: Array, key: tuple[str, str, str, bool]) -> bool:
         """Known assets that speak to a group or ask each other for names and addresses, and one that speaks to itself: no news anywhere."""
         client, server, service, group = key
         if group:  # a known hardware address may use another address of its own
-            mac = flows.name_of(int(flows.source_mac[np.flatnonzero(which == index)[0]]))
+            mac = flows.name_of(int(flows.source_mac[rows[0]]))
             return client in self._assets or mac in self._macs
         return client == server or ({client, server} <= self._assets and service in _SMALL_TALK)
 
@@ -193,6 +194,7 @@ class Novelty:
 
     def _score_messages(self, messages: Messages) -> list[Detection]:
         keys, rows, which = _requests(messages)
+        parts = grouped(which)
         strange: dict[tuple[str, str, bool], list[int]] = defaultdict(list)
         habits: dict[str, list[int]] = defaultdict(list)
         for index, (operation, span, _, port) in enumerate(keys):
@@ -202,11 +204,11 @@ class Novelty:
             elif not self._book.knows(operation, span) and not self._book.in_role(operation, span):
                 habits[client].append(index)
         found = [
-            self._foreign_operation(messages, pair, [keys[i] for i in indices], rows[np.isin(which, indices)])
+            self._foreign_operation(messages, pair, [keys[i] for i in indices], rows[_joined(parts, indices)])
             for pair, indices in strange.items()
         ]
         return found + [
-            self._habit(messages, client, [keys[i] for i in indices], rows[np.isin(which, indices)]) for client, indices in habits.items()
+            self._habit(messages, client, [keys[i] for i in indices], rows[_joined(parts, indices)]) for client, indices in habits.items()
         ]
 
     def _foreign_operation(self, messages: Messages, pair: tuple[str, str, bool], keys: list["Request"], rows: Array) -> Detection:
@@ -217,7 +219,7 @@ class Novelty:
         reads = all(is_read(o[2], o[4]) for o, *_ in keys)
         verb = "writes to" if writes else "reads" if reads else "sends commands to"
         frames = frames_of(messages.frame[rows])
-        masters = sorted({c for c, s, _ in self._conduits if s == server})
+        masters = sorted(self._clients[server]) if server in self._clients else []
         expected = f"only {listed(masters)} spoke to {server}" if masters else f"nobody spoke to {server}"
         return Detection(
             detector=self.spec.name,
@@ -295,6 +297,10 @@ class Novelty:
 
 
 Request = tuple[Operation, tuple[int, int] | None, int, int]  # operation, addresses, first row, port
+
+
+def _joined(parts: Sequence[Array], indices: Sequence[int]) -> Array:
+    return np.sort(np.concatenate([parts[index] for index in indices]))
 
 
 def _port(service: str) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sentinel.detect.evidence import asset, counted, counted_detection, frames_of, listed, protocol_words
 from sentinel.detect.usual import Usual
-from sentinel.model.columns import distinct
+from sentinel.model.columns import distinct, grouped
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
 from sentinel.model.protocol import Defect, MessageKind
@@ -74,8 +74,8 @@ class ProtocolChecks:
         )
         first, which = distinct(senders, receivers, messages.defect[rows], messages.protocol[rows])
         found = []
-        for group, at in enumerate(first.tolist()):
-            members = rows[which == group]
+        for at, group in zip(first.tolist(), grouped(which), strict=True):
+            members = rows[group]
             sender, receiver = messages.name_of(int(senders[at])), messages.name_of(int(receivers[at]))
             spoken = protocol_words(int(messages.protocol[members[0]]))
             what = _DEFECT_WORDS.get(int(messages.defect[members[0]]), "a defect")
@@ -104,8 +104,8 @@ class ProtocolChecks:
         rows = np.flatnonzero(~np.isin(flows.defect, _SENSORS_OWN))
         first, which = distinct(flows.source[rows], flows.target[rows], flows.defect[rows])
         found = []
-        for group, at in enumerate(first.tolist()):
-            members = rows[which == group]
+        for at, group in zip(first.tolist(), grouped(which), strict=True):
+            members = rows[group]
             sender, receiver = flows.name_of(int(flows.source[rows[at]])), flows.name_of(int(flows.target[rows[at]]))
             what = _DEFECT_WORDS.get(int(flows.defect[members[0]]), "a defect")
             found.append(
@@ -134,8 +134,8 @@ class ProtocolChecks:
         rows = np.flatnonzero(messages.kind != MessageKind.REQUEST)
         first, which = distinct(messages.client[rows], messages.server[rows])
         found = []
-        for group, at in enumerate(first.tolist()):
-            members = rows[which == group]
+        for at, group in zip(first.tolist(), grouped(which), strict=True):
+            members = rows[group]
             refused = members[messages.kind[members] == MessageKind.EXCEPTION]
             pair = (messages.name_of(int(messages.client[rows[at]])) or "?", messages.name_of(int(messages.server[rows[at]])) or "?")
             recent = self._answers.setdefault(pair, deque(maxlen=16))

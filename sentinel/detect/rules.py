@@ -22,7 +22,7 @@ from sentinel.detect.attack import checked
 from sentinel.detect.evidence import asset, frames_of, listed, operation_words
 from sentinel.detect.sigma_columns import Mask, compiled
 from sentinel.errors import ConfigError
-from sentinel.model.columns import Columns, distinct
+from sentinel.model.columns import Columns, distinct, grouped
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
 from sentinel.model.time import Instant
@@ -146,8 +146,8 @@ class Rules:
         clients, servers = (columns.client, columns.server) if rule.columns is Messages else (columns.source, columns.target)
         first, which = distinct(clients[rows], servers[rows])
         found = []
-        for group, at in enumerate(first.tolist()):
-            members = rows[which == group]
+        for at, group in zip(first.tolist(), grouped(which), strict=True):
+            members = rows[group]
             client, server = (columns.name_of(int(codes[rows[at]])) or "unknown" for codes in (clients, servers))
             operations = "packets"
             if rule.columns is Messages:

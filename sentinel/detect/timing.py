@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sentinel.detect.evidence import asset, frames_of, listed, operation_words, service_words
-from sentinel.model.columns import distinct
+from sentinel.detect.watched import watched
+from sentinel.model.columns import distinct, grouped
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Messages
 from sentinel.model.protocol import MessageKind
@@ -19,7 +20,6 @@ from sentinel.model.time import NS_PER_S, Instant
 from sentinel.model.window import Window
 from sentinel.ports import Spec, Stability
 
-MAX_WATCHED = 20_000  # conversations or requests; the one longest unheard gives way
 MIN_ACTIVE_SLOTS = 20  # a conversation must have been heard in so many seconds before its silence means anything
 SILENCE_FACTOR = 5.0
 MIN_SILENCE_S = 10.0
@@ -89,9 +89,9 @@ class Timing:
                 rhythm.times.clear()
         self._last_window[window.source] = window.start
         for key, _, _ in _conduits(window.messages):
-            _bounded(self._presence, key, _Presence).hear(window.start)
+            watched(self._presence, key, _Presence).hear(window.start)
         for symbol, times, _ in _symbols(window.messages):
-            rhythm = _bounded(self._rhythms, symbol, _Rhythm)
+            rhythm = watched(self._rhythms, symbol, _Rhythm)
             for time in times:
                 period = rhythm.hear(time)
                 if period is not None:
@@ -165,7 +165,7 @@ class Timing:
             learnt = self._periods.get(symbol)
             if learnt is None:
                 continue
-            rhythm = _bounded(self._rhythms, symbol, _Rhythm)
+            rhythm = watched(self._rhythms, symbol, _Rhythm)
             for time in times:
                 period = rhythm.hear(time)
             if period is not None and not learnt[0] / RHYTHM_FACTOR <= period <= learnt[1] * RHYTHM_FACTOR:
@@ -211,18 +211,6 @@ class Timing:
         self._begin()
 
 
-def _bounded(table: OrderedDict[Any, Any], key: Any, kind: Any) -> Any:
-    """The entry of a key, made where there is none; the one longest unheard gives way."""
-    entry = table.get(key)
-    if entry is None:
-        entry = table[key] = kind()
-        if len(table) > MAX_WATCHED:
-            table.popitem(last=False)
-    else:
-        table.move_to_end(key)
-    return entry
-
-
 def _conduits(messages: Messages) -> list[tuple[Key, int, int]]:
     """(conduit, first row, port) of what speaks an application protocol."""
     rows = np.flatnonzero((messages.client >= 0) & (messages.server >= 0))
@@ -245,10 +233,9 @@ def _symbols(messages: Messages) -> list[tuple[Symbol, list[int], int]]:
     names = ("client", "server", "protocol", "unit", "function", "address", "quantity")
     columns = [getattr(messages, name)[rows] for name in names]
     first, which = distinct(*columns)
-    order = np.argsort(which, kind="stable")
-    parts = np.split(rows[order], np.cumsum(np.bincount(which))[:-1]) if len(first) else []
     found = []
-    for at, part in zip(first.tolist(), parts, strict=True):
+    for at, group in zip(first.tolist(), grouped(which), strict=True):
+        part = rows[group]
         client, server, protocol, unit, function, address, quantity = (int(column[at]) for column in columns)
         symbol = (messages.names[client], messages.names[server], protocol, unit, function, address, quantity)
         found.append((symbol, messages.time[part].tolist(), int(part[-1])))

@@ -14,8 +14,9 @@ import numpy as np
 
 from sentinel.detect.calibrate import Budget, threshold
 from sentinel.detect.evidence import ARP, TCP_SYN, asset, frames_of, service_of, service_words
+from sentinel.detect.watched import watched
 from sentinel.model.asset import is_group
-from sentinel.model.columns import Array, distinct
+from sentinel.model.columns import Array, distinct, grouped
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows
 from sentinel.model.protocol import FlowKind
@@ -28,7 +29,6 @@ MIN_CONNECTIONS = 100.0  # in ten seconds; the floor below which opening connect
 MIN_PACKETS = 2000.0
 MARGIN = 2.0  # a limit lies at least this far above the largest learnt block
 MAX_BLOCKS_KEPT = 1024  # per conversation, about three hours
-MAX_CONVERSATIONS = 20_000
 
 Key = tuple[str, str, str]  # client, server, service
 
@@ -81,23 +81,13 @@ class Volume:
     def score(self, window: Window) -> Sequence[Detection]:
         return self._floods(window, self._count(window))
 
-    def _volume(self, key: Key) -> _Volume:
-        volume = self._volumes.get(key)
-        if volume is None:
-            volume = self._volumes[key] = _Volume()
-            if len(self._volumes) > MAX_CONVERSATIONS:
-                self._volumes.popitem(last=False)
-        else:
-            self._volumes.move_to_end(key)
-        return volume
-
     def _count(self, window: Window) -> dict[Key, Array]:
         """Adds the window to the block sums; the rows of each conversation."""
         flows, block = window.flows, window.start // BLOCK_NS
         rows_of = _conversations(flows)
         for key, rows in rows_of.items():
             opened = (flows.from_client[rows] == 1) & ((flows.tcp_flags[rows] & TCP_SYN) != 0)
-            self._volume(key).add(block, float(flows.packets[rows].sum()), float(opened.sum()))
+            watched(self._volumes, key, _Volume).add(block, float(flows.packets[rows].sum()), float(opened.sum()))
         return rows_of
 
     def _floods(self, window: Window, rows_of: Mapping[Key, Array]) -> list[Detection]:
@@ -164,12 +154,10 @@ def _conversations(flows: Flows) -> dict[Key, Array]:
         return {}
     first, which = distinct(flows.source[rows], flows.target[rows], flows.kind[rows], flows.port[rows], flows.from_client[rows])
     found: dict[Key, list[Array]] = defaultdict(list)
-    order = np.argsort(which, kind="stable")
-    parts = np.split(rows[order], np.cumsum(np.bincount(which))[:-1])
-    for at, part in zip(rows[first].tolist(), parts, strict=True):
+    for at, part in zip(rows[first].tolist(), grouped(which), strict=True):
         source, target = flows.names[flows.source[at]], flows.names[flows.target[at]]
         if is_group(target, flows.name_of(int(flows.target_mac[at]))):
             continue
         client, server = (source, target) if flows.from_client[at] else (target, source)
-        found[client, server, service_of(int(flows.kind[at]), int(flows.port[at]))].append(part)
+        found[client, server, service_of(int(flows.kind[at]), int(flows.port[at]))].append(rows[part])
     return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}

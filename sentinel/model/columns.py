@@ -140,3 +140,11 @@ def distinct(*keys: Array) -> tuple[Array, Array]:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     return first[order], rank[which]
+
+
+def grouped(which: Array) -> list[Array]:
+    """For each index of `distinct` the places that carry it, in order; -1 belongs to none.  One sort, however many groups there are: a
+    search per group would let whoever forges addresses choose our running time."""
+    places = np.argsort(which, kind="stable")
+    places = places[np.count_nonzero(which < 0) :]
+    return np.split(places, np.cumsum(np.bincount(which[places]))[:-1]) if len(places) else []

@@ -179,7 +179,8 @@ class Triage:
             case = self._open_case(f"actor:{source}", seen) or self._open(Case.opened(f"actor:{source}", title, severity, seen, frame))
         if command and self._case_of.get(command.id) != case.id:
             self._case_of[command.id] = case.id
-            case.commands.append(command.id)
+            if len(case.commands) < MAX_COMMANDS:
+                case.commands.append(command.id)
         if frame:
             case.add_frames([frame] if frame not in case.frames else [])
         case.involve((source, target), (w.tag for w in (command.writes if command else ()) if w.tag), verdict.techniques)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.model.codec import CodecError, from_arrow, to_arrow
+from sentinel.model.columns import grouped
 from sentinel.model.observation import Messages, Readings
 
 ROWS = st.lists(st.tuples(st.integers(0, 2**40), st.sampled_from(["a", "b", "c", None]), st.binary(max_size=5)), max_size=12)
@@ -63,3 +64,11 @@ def test_columns_of_another_kind_are_refused() -> None:
 def test_unequal_columns_are_refused() -> None:
     with pytest.raises(ValueError, match="unequal"):
         Readings.of(time=[1, 2], value=[1.0])
+
+
+@given(st.lists(st.integers(-1, 5), max_size=30))
+def test_groups_are_what_a_search_for_each_would_find(wanted: list[int]) -> None:
+    codes = {code: place for place, code in enumerate(dict.fromkeys(code for code in wanted if code >= 0))}
+    which = np.array([codes.get(code, -1) for code in wanted], np.int64)
+    groups = grouped(which)
+    assert [group.tolist() for group in groups] == [np.flatnonzero(which == index).tolist() for index in range(len(codes))]

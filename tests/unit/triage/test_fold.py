@@ -13,7 +13,7 @@ from sentinel.model.observation import Outage
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Intent, Judgement, Verdict
 from sentinel.ports import Outcome
-from sentinel.triage.case import MAX_FRAMES
+from sentinel.triage.case import MAX_COMMANDS, MAX_FRAMES
 from sentinel.triage.fold import QUIET_S, Triage
 from sentinel.triage.lifecycle import TRANSITIONS, FindingEvent, after_event
 from tests.observations import MASTER, PLC, STRANGER, at, detection
@@ -192,3 +192,14 @@ def test_the_life_of_a_finding_follows_its_table(state: FindingState, event: Fin
     else:
         with pytest.raises(ValueError, match="cannot"):
             after_event(state, event)
+
+
+def test_a_thousand_unsafe_commands_are_one_finding_of_bounded_size() -> None:
+    triage = Triage()
+    for turn in range(MAX_COMMANDS + 20):
+        command = write(2.0 + turn / 100, "LIC101.SP", 1.9)
+        triage.command(command)
+        verdict = replace(_verdict(command, Judgement.UNSAFE, 0.9), id=VerdictId(f"v{turn}"))
+        (found,) = triage.verdict(verdict)
+    assert len({finding.id for finding in triage.findings}) == 1
+    assert len(found.commands) == len(found.verdicts) == MAX_COMMANDS
