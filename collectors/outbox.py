@@ -10,7 +10,8 @@ a further one refused with `TransientError`.
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,20 @@ class Outbox:
     async def drained(self) -> None:
         """Returns once everything handed in has been acknowledged; wrap it in a timeout."""
         await self._emptied.wait()
+
+    @asynccontextmanager
+    async def open(self, farewell_s: float) -> AsyncIterator[None]:
+        """Sends while the body runs; what then still waits gets so long to be acknowledged, unless the body failed."""
+        sending = asyncio.create_task(self.run(), name="outbox")
+        try:
+            yield
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.drained(), farewell_s)
+        finally:
+            sending.cancel()
+            await asyncio.wait({sending})
+            if not sending.cancelled():
+                sending.result()  # it never returns: our bug, and loud
 
     async def run(self) -> None:
         """Connects, and connects again after 50 ms to 1 s, until cancelled."""

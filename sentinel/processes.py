@@ -3,7 +3,6 @@
 Each child reads one JSON file in the run directory, written anew at every start of the appliance.
 """
 
-import asyncio
 import contextlib
 import json
 import os
@@ -14,6 +13,7 @@ from typing import Any
 from collectors.outbox import Outbox
 from sentinel.baseline import store
 from sentinel.clock import Clock
+from sentinel.durable import write_whole
 from sentinel.model.codec import to_jsonable
 from sentinel.model.observation import Outage
 from sentinel.model.time import Instant
@@ -86,9 +86,7 @@ def _process(name: str, module: str, file: Path, namespace: str = "", *arguments
 
 def _write(places: Places, name: str, told: dict[str, Any]) -> Path:
     file = places.run / f"{name}.json"
-    file.touch(mode=0o600)
-    file.chmod(0o600)  # also one that was there already
-    file.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    write_whole(file, json.dumps(told, indent=1).encode())
     return file
 
 
@@ -106,10 +104,5 @@ async def reporting(places: Places, clock: Clock, killed: Instant | None = None)
     if killed is not None:
         reason = "it ended without being asked to, and all processes with it"
         await report(Outage(process="supervisor", since=killed, until=clock.now(), reason=reason))
-    sending = asyncio.create_task(outbox.run(), name="supervisor's outbox")
-    try:
+    async with outbox.open(farewell_s=0.0):
         yield report
-    finally:
-        sending.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sending

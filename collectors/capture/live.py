@@ -168,27 +168,21 @@ async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = 
     await asyncio.to_thread(warm)
     ear = Ear(config, clock or SystemClock())
     outbox = Outbox(Path(config.intake), config.name, lambda request: answer_excerpt(outbox, ear.recent, request), clock=clock)
-    sending = asyncio.create_task(outbox.run())
     log.info("%s hears %s", config.name, ", ".join(config.interfaces))
     if hearing is not None:
         hearing.set()
     until, dropped = Instant(0), 0
-    try:
-        while not stop.is_set():
-            for heard in await asyncio.to_thread(ear.hear):
-                if heard.until > until or len(heard.messages) or len(heard.flows):
-                    await _hand_over(outbox, heard)
-                until = heard.until
-                if heard.counters.dropped > dropped:
-                    log.warning("%s has lost %d packets so far", config.name, heard.counters.dropped)
-                    dropped = heard.counters.dropped
-        await _hand_over(outbox, ear.finish())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(outbox.drained(), config.farewell_s)
-    finally:
-        ear.close()
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+    with contextlib.closing(ear):
+        async with outbox.open(config.farewell_s):
+            while not stop.is_set():
+                for heard in await asyncio.to_thread(ear.hear):
+                    if heard.until > until or len(heard.messages) or len(heard.flows):
+                        await _hand_over(outbox, heard)
+                    until = heard.until
+                    if heard.counters.dropped > dropped:
+                        log.warning("%s has lost %d packets so far", config.name, heard.counters.dropped)
+                        dropped = heard.counters.dropped
+            await _hand_over(outbox, ear.finish())
 
 
 async def _hand_over(outbox: Outbox, heard: Heard) -> None:

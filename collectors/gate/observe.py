@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from collectors.gate.records import RECORD, ObserverConfig, Record, connection, pack
+from collectors.pause import pause
 from sentinel.clock import Clock
 from sentinel.model.codec import to_json
 from sentinel.model.ids import AssetId
@@ -76,7 +77,7 @@ class Tap:
                 outage_since, reason = outage_since or self._now(), await self._why(error)
                 log.warning("the observer is started again: %s", reason)
                 self._has_hole = True
-                await _pause(stop, delay_s)
+                await pause(stop, delay_s)
                 delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
         await self._end()
 
@@ -111,7 +112,7 @@ class Tap:
     async def _feed(self, sink: asyncio.StreamWriter, stop: asyncio.Event) -> None:
         last_told, stopping = Instant(0), False
         while not stopping:
-            await _pause(stop, self._period_s)
+            await pause(stop, self._period_s)
             stopping = stop.is_set()
             now = self._now()
             if sink.is_closing():
@@ -141,8 +142,3 @@ class Tap:
         """Never backwards, for a watermark must stay true when the machine's clock is set."""
         self._last = max(self._last, self._clock.now())
         return self._last
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -106,23 +105,19 @@ async def run(source: asyncio.StreamReader) -> None:
     config = from_json(ObserverConfig, await source.readline())
     observer, records = Observer(config), RecordReader()
     outbox = Outbox(Path(config.intake), config.name)
-    running = asyncio.create_task(outbox.run())
     told: list[Told] = []
-    while octets := await source.read(1 << 18):
-        for record in records.feed(octets):
-            if record.kind is not Record.MARK:
-                told.append(record)
-                continue
-            heard = observer.observe(told, record.time)
-            told = []
-            try:
-                outbox.put(heard_frames(heard))
-            except TransientError as error:
-                log.warning("observations are lost: %s", error)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(outbox.drained(), config.farewell_s)
-    running.cancel()
-    await asyncio.wait({running})
+    async with outbox.open(config.farewell_s):
+        while octets := await source.read(1 << 18):
+            for record in records.feed(octets):
+                if record.kind is not Record.MARK:
+                    told.append(record)
+                    continue
+                heard = observer.observe(told, record.time)
+                told = []
+                try:
+                    outbox.put(heard_frames(heard))
+                except TransientError as error:
+                    log.warning("observations are lost: %s", error)
 
 
 async def _main() -> None:

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from pymodbus.exceptions import ModbusException
 
 from collectors.endpoint import address_of
 from collectors.outbox import Outbox
+from collectors.pause import pause
 from collectors.poll.grouping import Read, reads_of
 from collectors.poll.rows import polled
 from sentinel.clock import Clock, SystemClock
@@ -123,7 +123,7 @@ class Poller:
                 late = int(max(0.0, self._clock.monotonic_s() - due_s) // self._config.period_s)
                 self._dropped += late
                 due_s += late * self._config.period_s
-                await _pause(stop, due_s - self._clock.monotonic_s())
+                await pause(stop, due_s - self._clock.monotonic_s())
         finally:
             self._device.close()
 
@@ -190,20 +190,9 @@ class Poller:
             self._reads = tuple(part for known in self._reads for part in (narrow if known is read else (known,)))
 
 
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), max(0.0, seconds))
-
-
 async def run(config: PollConfig, stop: asyncio.Event) -> None:
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it logs its last packets, the plant's values, at error level
     clock = SystemClock()
     outbox = Outbox(Path(config.intake), config.name, clock=clock)
-    sending = asyncio.create_task(outbox.run())
-    try:
+    async with outbox.open(FAREWELL_S):
         await Poller(config, outbox, clock).run(stop)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(outbox.drained(), FAREWELL_S)
-    finally:
-        sending.cancel()
-        await asyncio.wait({sending})

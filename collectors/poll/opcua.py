@@ -16,6 +16,7 @@ from typing import Any
 from asyncua import Client, ua
 
 from collectors.outbox import Outbox
+from collectors.pause import pause
 from collectors.poll.rows import Row, instant_of, polled, quality_of
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, TransientError
@@ -90,8 +91,7 @@ class Subscriber:
             self._lose_all()
             await self._tell()
             delay_s = FIRST_DELAY_S if self._accepted > accepted else min(2 * delay_s, LONGEST_DELAY_S)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), delay_s)
+            await pause(stop, delay_s)
         await self._tell()
 
     async def _subscribe(self, stop: asyncio.Event) -> None:
@@ -180,11 +180,5 @@ async def run(config: SubscribeConfig, stop: asyncio.Event) -> None:
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # one error with its traceback per second while a server is down
     clock = SystemClock()
     outbox = Outbox(Path(config.intake), config.name, clock=clock)
-    sending = asyncio.create_task(outbox.run())
-    try:
+    async with outbox.open(FAREWELL_S):
         await Subscriber(config, outbox, clock).run(stop)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(outbox.drained(), FAREWELL_S)
-    finally:
-        sending.cancel()
-        await asyncio.wait({sending})
