@@ -72,7 +72,11 @@ def test_opc_ua_between_two_foreign_ends(bed: Bed, tmp_path: Path) -> None:
             "hmi", "node", str(PROGRAMS / "opcua_client.js"), url, mode, str(tmp_path / "client"), *steps, environment=modules
         )
         assert client.process.wait(60) == 0, client.lines
-        assert [line for line in client.lines if "=" in line] == ["ns=2;s=LT101 = 1.2", "wrote ns=2;s=LIC101.SP", "ns=2;s=LIC101.SP = 1.25"]
+        assert [line for line in client.lines if "ns=2;" in line] == [
+            "ns=2;s=LT101 = 1.2",
+            "wrote ns=2;s=LIC101.SP",
+            "ns=2;s=LIC101.SP = 1.25",
+        ]
     plant.wait_for("LIC101.SP = 1.25")
 
 
