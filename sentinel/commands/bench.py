@@ -6,9 +6,9 @@ import importlib
 SUMMARY = "measure: gate, verdict, decode, or the whole road"
 BENCHES = {
     "gate": "collectors.gate.bench",
-    "verdict": "sandbox.bench",
+    "verdict": "sentinel.measure.verdict",
     "decode": "collectors.capture.bench",
-    "road": "sentinel.measure",
+    "road": "sentinel.measure.road",
 }
 
 

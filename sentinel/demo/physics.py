@@ -82,11 +82,15 @@ class _Doses:
 
 
 class Physics:
-    """``noise`` False leaves out turbulence, the slow load cycle and wear; parameters stay as drawn."""
+    """``noise`` False leaves out turbulence, the slow load cycle and wear; parameters stay as drawn.
+
+    ``breaks`` False: nothing is ever damaged, for whoever asks how far a value would have gone.
+    """
 
     def __init__(self, parameters: Parameters, *, chance: random.Random, noise: bool = True) -> None:
         self.parameters = parameters
         self.noise = noise
+        self.breaks = True
         self._steps = 0
         self.outcomes: list[Outcome] = []
         self.stem102 = self.stem301 = 0.0
@@ -224,6 +228,8 @@ class Physics:
         )
 
     def _suffer(self, a: Actuators) -> None:
+        if not self.breaks:
+            return
         s, d = self.state, self._doses
         running1, running2 = a.p101_on and "P101.burnt" not in self._broken, a.p102_on and s.p102 > 0.5
         slip = a.p101_speed - s.p101 if running1 else 0.0

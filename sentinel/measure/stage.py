@@ -1,0 +1,79 @@
+"""A plant and its twin without sockets, in the plant's own time, as fast as the machine allows.
+
+The plant is the reference plant: its own physics, controller, instruments and registers.  The twin hears of it what polls read: every tag,
+every half second, as the registers round it.  The same seed and the same writes give the same bits.
+"""
+
+from collections.abc import Sequence
+
+from sentinel.demo.physics import STEP_S
+from sentinel.demo.simulation import ReferencePlant
+from sentinel.demo.wiring import Interface
+from sentinel.model.observation import Readings
+from sentinel.model.time import Instant, after
+from sentinel.twin.compiled import Model
+from sentinel.twin.snapshot import Snapshot
+from sentinel.twin.sync import Sync
+
+POLL_S = 0.5
+BEGINNING = Instant(1_700_000_000_000_000_000)
+Write = tuple[float, str, float]  # seconds from the start, tag, value in its unit
+
+
+class LivePlant:
+    """The plant alone: `run` lets it live, `write` changes a register between two scans."""
+
+    def __init__(self, seed: int, interface: Interface, writes: Sequence[Write] = ()) -> None:
+        self.plant = ReferencePlant(seed=seed, interface=interface)
+        self._writes = sorted(writes)
+
+    def scan(self) -> None:
+        """Writes that are due, then 100 ms."""
+        while self._writes and self._writes[0][0] <= self.plant.time_s:
+            _, tag, value = self._writes.pop(0)
+            self.plant.registers.put(tag, value)
+        self.plant.step()
+
+    def run(self, until_s: float) -> None:
+        while self.plant.time_s < until_s:
+            self.scan()
+
+
+class Stage:
+    """A live plant and the twin that follows it."""
+
+    def __init__(self, model: Model, live: LivePlant, start: Instant = BEGINNING, members: int = 256) -> None:
+        self.live = live
+        self.sync = Sync(model, members=members)
+        self._start = start
+        self._tags = tuple(tag.name for tag in live.plant.interface.tags.tags)
+        self._polled_s = float("-inf")
+
+    @property
+    def now(self) -> Instant:
+        return after(self._start, self.live.plant.time_s)
+
+    def follow(self, until_s: float) -> None:
+        """Plant and twin together; the twin begins to listen with the first call."""
+        plant = self.live.plant
+        while plant.time_s < until_s:
+            self.live.scan()
+            if plant.time_s - self._polled_s >= POLL_S - STEP_S / 2:
+                self._polled_s = plant.time_s
+                self.sync.observe(self._readings(), self.now)
+            else:
+                self.sync.advance(self.now)
+
+    def write(self, tag: str, value: float) -> None:
+        """One write that reaches the plant, and that the twin hears of as the wire tells it."""
+        registers = self.live.plant.registers
+        registers.put(tag, value)
+        self.sync.write({tag: registers.value(tag)}, self.now)
+
+    def snapshot(self) -> Snapshot:
+        return self.sync.snapshot()
+
+    def _readings(self) -> Readings:
+        values = self.live.plant.values()
+        at = [int(self.now)] * len(self._tags)
+        return Readings.of(self._tags, time=at, seen=at, tag=range(len(self._tags)), value=[values[tag] for tag in self._tags])

@@ -1,0 +1,198 @@
+"""What really becomes of the plant: ground truth from the reference plant's own physics, which the twin does not know.
+
+A trial is harmful when, within the court's horizon after its last write,
+- an invariant of the plant file falls that holds without the trial; or, where a pump or loop was switched off, as soon as it runs again; or
+- it took a defence away (an interlock's limit moved, the bypass set, a loop out of automatic) and one more action that an operator's screen
+  allows then leads past the trip limit as it stood by more than `BREACH` of its range, where it would not with the defence in place, in a
+  plant in which nothing else breaks on the way.  Of a moved limit and the bypass, an invariant or damage counts as well; a loop in manual
+  may leave the envelope: that is what an operator who takes it to manual then watches.
+What is watched is the truth behind the transmitters.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sentinel.demo.controller import INTERLOCKS
+from sentinel.demo.simulation import ReferencePlant
+from sentinel.demo.wiring import Interface, read_interface
+from sentinel.measure.stage import LivePlant, Write
+from sentinel.measure.trials import LONGEST_S, SETTLE_S, Group, Trial
+from sentinel.model.tags import TagRole
+from sentinel.twin.plant import Invariant
+
+BREACH = 0.03  # of the range: what the court's thresholds call a lost defence
+_NEXT_S = 1.0  # between the last write of a trial and the action that follows it
+
+Action = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """An invariant, or a trip limit that a defence holds."""
+
+    name: str
+    tag: str
+    limit: float
+    is_upper: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """``why``: the invariant, damage or limit that falls; None = harmless.  ``time_s``: from the first write, of an invariant only."""
+
+    why: str | None = None
+    time_s: float | None = None
+
+    @property
+    def is_harmful(self) -> bool:
+        return self.why is not None
+
+
+def limits_of(invariants: Sequence[Invariant]) -> tuple[Limit, ...]:
+    return tuple(Limit(name=one.name, tag=one.tag.name, limit=one.limit, is_upper=one.is_upper) for one in invariants)
+
+
+def truths(group: Group, invariants: tuple[Limit, ...], horizon_s: float) -> tuple[Truth, ...]:
+    """One per trial.  Takes plain values, so that it can run in a process of its own."""
+    jury = _Jury(group, invariants, horizon_s)
+    return tuple(jury.truth(trial) for trial in group.trials)
+
+
+@dataclass(slots=True)
+class _Jury:
+    group: Group
+    invariants: tuple[Limit, ...]
+    horizon_s: float
+    interface: Interface = field(default_factory=read_interface)
+    _settled: ReferencePlant = field(init=False)
+    _anyway: dict[tuple[tuple[Write, ...], Action, tuple[Limit, ...], bool], dict[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        live = LivePlant(self.group.seed, self.interface, self.group.history)
+        live.run(SETTLE_S)
+        self._settled = live.plant
+
+    def truth(self, trial: Trial) -> Truth:
+        last_s = trial.steps[-1][0]
+        anyway = self._fallen_anyway((), (), self.invariants)
+        fallen = self._live(trial.steps, last_s + self.horizon_s, self.invariants, anyway)
+        if fallen:
+            name, time_s = next(iter(fallen.items()))
+            return Truth(why=name, time_s=time_s)
+        return Truth(why=self._asleep(trial) or self._defenceless(trial))
+
+    def _asleep(self, trial: Trial) -> str | None:
+        """What falls once everything that the trial switched off runs again."""
+        roles = self.interface.tags.by_name
+        modes = {tag: value for _, tag, value in trial.steps if roles[tag].role is TagRole.MODE}
+        wake: Action = tuple((tag, self.interface.starts[tag]) for tag, value in modes.items() if value != self.interface.starts[tag])
+        if not wake or len(modes) == len({tag for _, tag, _ in trial.steps}):
+            return None
+        found = self._followed(trial.steps, (), wake, self.invariants)
+        return f"{found}, once it runs again" if found else None
+
+    def _defenceless(self, trial: Trial) -> str | None:
+        standing = self._settled.values()
+        limits: dict[str, tuple[Limit, ...]] = {}
+        for _, tag, value in trial.steps:
+            guards = self._guards(tag, value, standing)
+            if guards:
+                limits[tag] = guards if tag.endswith(".AUTO") else (*guards, *self.invariants)
+        written = {tag for _, tag, _ in trial.steps}
+        for tag, watched in limits.items():
+            others = tuple(step for step in trial.steps if step[1] != tag)
+            for action in self._actions(_section(tag), standing, written):
+                found = self._followed(trial.steps, others, action, watched, breaks=False)
+                if not found and not tag.endswith(".AUTO"):
+                    found = self._followed(trial.steps, others, action, ())
+                if found:
+                    return f"{found}, after {' and '.join(f'{name} = {value:g}' for name, value in action)}"
+        return None
+
+    def _guards(self, tag: str, value: float, standing: Mapping[str, float]) -> tuple[Limit, ...]:
+        """The trip limits, as they stood and with what is allowed beyond, that a write leaves unguarded or guards alone from now on."""
+        found = []
+        for lock in INTERLOCKS:
+            moved = lock.limit == tag and (value > standing[tag]) == lock.above and value != standing[tag]
+            manual = tag.endswith(".AUTO") and value == 0 and _section(tag) == _section(lock.measured)
+            if moved or manual or (tag == "BYPASS" and value != 0):
+                measured = self.interface.tags.by_name[lock.measured]
+                allowed = BREACH * (measured.high - measured.low)
+                limit = standing[lock.limit] + (allowed if lock.above else -allowed)
+                found.append(Limit(name=lock.alarm, tag=lock.measured, limit=limit, is_upper=lock.above))
+        return tuple(found)
+
+    def _actions(self, section: str | None, standing: Mapping[str, float], written: set[str]) -> Iterator[Action]:
+        """What an operator can do next with one action, at its extremes; in one section of the plant, or in all."""
+        for tag in self.interface.tags.tags:
+            if not tag.writable or tag.name in written or (section and _section(tag.name) != section):
+                continue
+            if tag.role is TagRole.SETPOINT:
+                yield from (((tag.name, end),) for end in (tag.low, tag.high))
+            elif tag.role is TagRole.OUTPUT and (auto := tag.name.replace(".OP", ".AUTO")) not in written:
+                yield from (((auto, 0.0), (tag.name, end)) for end in (tag.low, tag.high))
+            elif tag.role is TagRole.MODE and not tag.name.endswith(".AUTO") and tag.name != "BYPASS":
+                yield ((tag.name, 1.0 - standing[tag.name]),)
+
+    def _followed(
+        self,
+        steps: tuple[Write, ...],
+        others: tuple[Write, ...],
+        action: Action,
+        limits: tuple[Limit, ...],
+        *,
+        breaks: bool = True,
+    ) -> str | None:
+        """The first thing that falls when an action follows the steps, and holds when it follows only the ``others`` among them."""
+        anyway = self._fallen_anyway(others, action, limits, breaks)
+        last_s = steps[-1][0]
+        return next(iter(self._live(_then(steps, action), last_s + self.horizon_s, limits, anyway, breaks)), None)
+
+    def _fallen_anyway(self, steps: tuple[Write, ...], action: Action, limits: tuple[Limit, ...], breaks: bool = True) -> dict[str, float]:
+        """Without steps or action: of the plant left alone for as long as any trial takes."""
+        key = (steps, action, limits, breaks)
+        if key not in self._anyway:
+            last_s = steps[-1][0] if steps else 0.0 if action else LONGEST_S
+            self._anyway[key] = self._live(_then(steps, action), last_s + self.horizon_s, limits, None, breaks)
+        return self._anyway[key]
+
+    def _live(
+        self,
+        writes: Sequence[Write],
+        until_s: float,
+        limits: tuple[Limit, ...],
+        anyway: Mapping[str, float] | None,
+        breaks: bool = True,
+    ) -> dict[str, float]:
+        """What falls, and when, in the order of falling; ends with the first that does not fall ``anyway``."""
+        plant = copy.deepcopy(self._settled)
+        plant.physics.breaks = breaks
+        begin_s, damaged = plant.time_s, len(plant.outcomes)
+        pending, fallen = list(writes), dict[str, float]()
+        while plant.time_s < begin_s + until_s:
+            while pending and pending[0][0] <= plant.time_s - begin_s:
+                _, tag, value = pending.pop(0)
+                plant.registers.put(tag, value)
+            plant.step()
+            real = plant.truth
+            for one in limits:
+                if (real[one.tag] > one.limit) if one.is_upper else (real[one.tag] < one.limit):
+                    fallen.setdefault(one.name, plant.time_s - begin_s)
+            for outcome in plant.outcomes[damaged:]:
+                fallen.setdefault(outcome.name, plant.time_s - begin_s)
+            new = {} if anyway is None else {name: at for name, at in fallen.items() if name not in anyway}
+            if new:
+                return new
+        return fallen if anyway is None else {}
+
+
+def _then(steps: tuple[Write, ...], action: Action) -> tuple[Write, ...]:
+    after_s = (steps[-1][0] if steps else 0.0) + _NEXT_S
+    return (*steps, *((after_s, tag, value) for tag, value in action))
+
+
+def _section(tag: str) -> str | None:
+    """T101 belongs to section 1; None for what concerns all."""
+    digits = [letter for letter in tag if letter.isdigit()]
+    return digits[0] if digits else None

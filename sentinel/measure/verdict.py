@@ -1,0 +1,215 @@
+"""``sentinel bench verdict``: how well and how fast the court judges, against what really happens in the reference plant's own physics.
+
+A court in a process of its own, locked in, judges random single writes and sequences over its socket, from snapshots of a twin that has
+followed a plant with parameters of its own (`trials`).  Then the same trials are lived through by the plant (`truth`).  A sequence counts
+as unsafe when one of its writes is; the court hears of the ones before.  Times are end to end over the socket.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sandbox.client import CourtClient, Familiarity
+from sentinel.clock import Clock, SystemClock
+from sentinel.demo.wiring import PLANT_FILE, Interface, read_interface
+from sentinel.measure.scores import score
+from sentinel.measure.stage import BEGINNING, LivePlant, Stage
+from sentinel.measure.trials import LISTEN_S, SETTLE_S, TRIALS_PER_PLANT, Group, Trial, draw
+from sentinel.measure.truth import Truth, limits_of, truths
+from sentinel.model.command import Command, Origin, TagWrite, command_id
+from sentinel.model.ids import AssetId, digest
+from sentinel.model.time import Instant, after
+from sentinel.model.verdict import Judgement, Verdict
+from sentinel.ports import Outcome
+from sentinel.twin.compiled import Model
+from sentinel.twin.engine import compile_model
+from sentinel.twin.plant import load_plant
+
+_START_S = 60.0
+_PATIENCE_S = 5.0
+_SOURCE, _PLC = AssetId("192.0.2.7"), AssetId("192.0.2.1")
+_APART_S = 7200.0  # between two plants: longer than the court remembers steps
+Tell = Callable[[str], None]
+_SEVERITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    kind: str
+    verdict: Verdict
+    took_ms: tuple[float, ...]  # of each decision
+
+
+@asynccontextmanager
+async def court(plant: Path, members: int, horizon_s: float, clock: Clock) -> AsyncIterator[CourtClient]:
+    """A court in session, in a process of its own, and a client that waits long enough to hear how long it takes."""
+    with tempfile.TemporaryDirectory(prefix="sentinel-court-") as directory:
+        socket, config = Path(directory, "court.sock"), Path(directory, "court.json")
+        config.write_text(json.dumps({"plant": str(plant), "socket": str(socket), "members": members, "horizon_s": horizon_s}))
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sandbox", str(config), stderr=asyncio.subprocess.DEVNULL)
+        client = CourtClient(socket, clock, lambda _: Familiarity(), held_patience_s=_PATIENCE_S)
+        connection = asyncio.create_task(client.run())
+        try:
+            async with asyncio.timeout(_START_S):
+                await client.connected.wait()
+            yield client
+        finally:
+            connection.cancel()
+            process.terminate()
+            await process.wait()
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """Judges trials.  Every plant lives in a time of its own, so that the court does not take one for the past of another."""
+
+    model: Model
+    interface: Interface
+    client: CourtClient
+    clock: Clock
+    plants: int = 0
+
+    async def try_group(self, group: Group) -> list[Tried]:
+        stage = self._stage(group)
+        self.client.keep(stage.snapshot())
+        tried = [await self._single(stage, trial) for trial in group.trials if len(trial.steps) == 1]
+        return tried + [await self._sequence(self._stage(group), trial) for trial in group.trials if len(trial.steps) > 1]
+
+    def _stage(self, group: Group) -> Stage:
+        live = LivePlant(group.seed, self.interface, group.history)
+        live.run(SETTLE_S - LISTEN_S)
+        stage = Stage(self.model, live, after(BEGINNING, self.plants * _APART_S))
+        self.plants += 1
+        stage.follow(SETTLE_S)
+        return stage
+
+    async def _single(self, stage: Stage, trial: Trial) -> Tried:
+        _, tag, value = trial.steps[0]
+        verdict, took_ms = await self._judge(self._command(Origin.API, stage.now, tag, value))
+        return Tried(kind=trial.kind, verdict=verdict, took_ms=(took_ms,))
+
+    async def _sequence(self, stage: Stage, trial: Trial) -> Tried:
+        """Until the court refuses one; what it does not refuse reaches the plant."""
+        times: list[float] = []
+        worst: Verdict | None = None
+        for at_s, tag, value in trial.steps:
+            stage.follow(SETTLE_S + at_s)
+            self.client.keep(stage.snapshot())
+            command = self._command(Origin.GATE, stage.now, tag, value)
+            verdict, took_ms = await self._judge(command)
+            times.append(took_ms)
+            if worst is None or _SEVERITY[verdict.judgement] >= _SEVERITY[worst.judgement]:
+                worst = verdict
+            if verdict.judgement is Judgement.UNSAFE:
+                break
+            self.client.settle(
+                Outcome(command=command.id, forwarded=True, ruled=True, held_ms=took_ms, reason=verdict.reason, at=stage.now)
+            )
+            stage.write(tag, value)
+        assert worst is not None
+        return Tried(kind=trial.kind, verdict=worst, took_ms=tuple(times))
+
+    async def _judge(self, command: Command) -> tuple[Verdict, float]:
+        began_s = self.clock.monotonic_s()
+        verdict = await self.client.judge(command)
+        return verdict, 1000.0 * (self.clock.monotonic_s() - began_s)
+
+    def _command(self, origin: Origin, seen: Instant, tag: str, value: float) -> Command:
+        declared = self.interface.tags.by_name[tag]
+        write = TagWrite(tag=tag, point=tag, raw=value, value=value, unit=declared.unit)
+        frame = digest(tag, repr(value))
+        return Command(
+            id=command_id(seen, _SOURCE, _PLC, frame),
+            origin=origin,
+            seen=seen,
+            source=_SOURCE,
+            target=_PLC,
+            protocol="modbus",
+            operation="write",
+            writes=(write,),
+            frame=frame,
+        )
+
+
+async def judged(groups: Sequence[Group], model: Model, plant: Path, members: int, horizon_s: float, tell: Tell) -> list[list[Tried]]:
+    clock = SystemClock()
+    async with court(plant, members, horizon_s, clock) as client:
+        hearing = _Hearing(model, read_interface(plant), client, clock)
+        tried = []
+        for group in groups:
+            tried.append(await hearing.try_group(group))
+            tell(f"judged {len(tried)} of {len(groups)} plants")
+        return tried
+
+
+def lived(groups: Sequence[Group], model: Model, horizon_s: float, workers: int, tell: Tell) -> list[tuple[Truth, ...]]:
+    limits = limits_of(model.plant.invariants)
+    found: list[tuple[Truth, ...]] = []
+    with ProcessPoolExecutor(workers) as pool:
+        for truth in pool.map(truths, groups, [limits] * len(groups), [horizon_s] * len(groups)):
+            found.append(truth)
+            tell(f"lived through {len(found)} of {len(groups)} plants")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="sentinel bench verdict", description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--trials", type=int, default=200, help="rounded up to whole plants of ten (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default: %(default)s)")
+    parser.add_argument("--members", type=int, default=256, help="futures per rollout (default: %(default)s)")
+    parser.add_argument("--horizon-s", type=float, default=600.0, help="how far ahead (default: %(default)g)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that live the plants (default: %(default)s)")
+    parser.add_argument("--wrong", action="store_true", help="list every verdict that was not right on standard error")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    given = parser.parse_args(arguments)
+    model, interface = compile_model(load_plant(PLANT_FILE)), read_interface()
+    groups = [draw(number, given.seed, interface) for number in range(-(-given.trials // TRIALS_PER_PLANT))]
+    tried = asyncio.run(judged(groups, model, PLANT_FILE, given.members, given.horizon_s, _tell))
+    real = lived(groups, model, given.horizon_s, given.workers, _tell)
+    rows = [row for group, some, truth in zip(groups, tried, real, strict=True) for row in zip(group.trials, some, truth, strict=True)]
+    if given.wrong:
+        print("\n".join(_wrong(*row) for row in rows if not _is_right(*row[1:])), file=sys.stderr)
+    result = _figures(rows)
+    if given.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{name:18} {'-' if value is None else format(value, '10.4f')}" for name, value in result.items()))
+    return os.EX_OK
+
+
+Row = tuple[Trial, Tried, Truth]
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, float | None]:
+    scores = score([row[1].verdict for row in rows], [row[2] for row in rows], [len(row[0].steps) == 1 for row in rows])
+    times = [took for row in rows for took in row[1].took_ms]
+    p50, p99 = np.percentile(times, (50, 99))
+    return {**asdict(scores), "decision_ms_p50": float(p50), "decision_ms_p99": float(p99), "trials": len(rows), "decisions": len(times)}
+
+
+def _is_right(tried: Tried, truth: Truth) -> bool:
+    return tried.verdict.judgement is (Judgement.UNSAFE if truth.is_harmful else Judgement.SAFE)
+
+
+def _wrong(trial: Trial, tried: Tried, truth: Truth) -> str:
+    steps = ", ".join(f"{tag} = {value:g} at {at_s:.0f} s" for at_s, tag, value in trial.steps)
+    return f"{trial.kind}: {steps}\n  really: {truth.why or 'harmless'}\n  {tried.verdict.judgement}: {tried.verdict.reason}"
+
+
+def _tell(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{text}    ", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
