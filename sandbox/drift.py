@@ -1,13 +1,16 @@
 """Slow drift: steps that are harmless one by one and lead out of the envelope together.
 
 In: the values that anybody wrote to a tag lately, and the one that is asked for now.  Out: where the tag will stand when as many steps
-again follow in the same direction.  The court judges that value as if it were written now.
+again follow in the same direction.  Of a source that is known to write it goes no further than the range that an operator's screen allows,
+until the drift itself has left it: a ramp from one grade to another is not to be refused for where a stranger might lead it.  The court
+judges that value as if it were written now.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox.protocol import Step
+from sentinel.model.tags import Tag
 from sentinel.model.time import Instant, seconds_between
 
 MIN_MOVES = 3  # two moves in one direction are a habit, three a trend
@@ -21,14 +24,14 @@ class Trend:
     first: float
     value: float  # now asked for
     moves: int  # in one direction, the last of them now
-    ahead: float  # the value after as many moves again
+    ahead: float  # the value after as many moves again, or the end of its range
 
 
-def trend_of(tag: str, value: float, steps: Sequence[Step], now: Instant) -> Trend | None:
+def trend_of(tag: Tag, value: float, steps: Sequence[Step], now: Instant, is_stranger: bool) -> Trend | None:
     """The run of moves in one direction that ends with ``value``; None when it is shorter than `MIN_MOVES`."""
     path = [value]
     for step in sorted(steps, key=lambda step: step.seen, reverse=True):
-        if step.tag != tag or not 0.0 <= seconds_between(step.seen, now) <= WINDOW_S:
+        if step.tag != tag.name or not 0.0 <= seconds_between(step.seen, now) <= WINDOW_S:
             continue
         move = path[-1] - step.value
         if abs(move) <= _SAME * max(1.0, abs(value)):
@@ -39,4 +42,7 @@ def trend_of(tag: str, value: float, steps: Sequence[Step], now: Instant) -> Tre
     moves = len(path) - 1
     if moves < MIN_MOVES:
         return None
-    return Trend(tag=tag, first=path[-1], value=value, moves=moves, ahead=value + (value - path[-1]))
+    ahead = value + (value - path[-1])
+    if tag.low <= value <= tag.high and not is_stranger:
+        ahead = min(max(ahead, tag.low), tag.high)
+    return Trend(tag=tag.name, first=path[-1], value=value, moves=moves, ahead=ahead)

@@ -120,11 +120,12 @@ class _Judge:
     def _trends(self, case: Case) -> tuple[Trend, ...]:
         """Of all sources together and of this one alone: neither may hide its steps among another's."""
         by_name, steps = self.replay.plant.tags.by_name, case.context.steps
+        is_stranger = case.context.source_is_new or case.context.source_scanned
         own = [step for step in steps if step.source == case.command.source]
         found: list[Trend] = []
         for tag, value in case.writes.items():
             if by_name[tag].role is not TagRole.MODE:
-                runs = [trend_of(tag, value, some, case.command.seen) for some in (steps, own)]
+                runs = [trend_of(by_name[tag], value, some, case.command.seen, is_stranger) for some in (steps, own)]
                 found += sorted((run for run in runs if run is not None), key=lambda run: run.moves)[-1:]
         return tuple(found)
 

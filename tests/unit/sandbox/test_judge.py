@@ -215,7 +215,7 @@ def test_a_slow_drift_is_unsafe_before_it_leaves_the_envelope(snapshot: Snapshot
     for number, value in enumerate((1.20, 1.25, 1.30, 1.35, 1.40, 1.45)):
         seen = after(NOW, 20.0 * number)
         asked = command({"LIC101.SP": value}, seen=seen, source="10.0.0.66")
-        judged.append((value, verdict_on(asked, replace(snapshot, at=seen), replay, Context(steps=tuple(steps)))))
+        judged.append((value, verdict_on(asked, replace(snapshot, at=seen), replay, Context(steps=tuple(steps), source_is_new=True))))
         steps.append(Step(seen=seen, source=AssetId("10.0.0.66"), tag="LIC101.SP", value=value, applied=True))
     first = next(value for value, verdict in judged if verdict.judgement is Judgement.UNSAFE)
     assert first == 1.40
@@ -225,13 +225,27 @@ def test_a_slow_drift_is_unsafe_before_it_leaves_the_envelope(snapshot: Snapshot
     assert verdict_on(command({"LIC101.SP": 1.40}), snapshot, replay).judgement is Judgement.SAFE  # alone it is
 
 
+def test_a_known_source_may_ramp_through_its_range_and_is_stopped_as_it_leaves_it(snapshot: Snapshot, replay: Replay) -> None:
+    """Long before the level comes to its limit of 1.60 m; a ramp to another grade is nobody's attack."""
+    steps: list[Step] = []
+    judged: dict[float, Verdict] = {}
+    for number, value in enumerate((1.20, 1.25, 1.30, 1.35, 1.40, 1.45, 1.50, 1.51)):
+        seen = after(NOW, 60.0 * number)
+        asked = command({"LIC101.SP": value}, seen=seen, source="10.0.0.20")
+        judged[value] = verdict_on(asked, replace(snapshot, at=seen), replay, Context(steps=tuple(steps)))
+        steps.append(Step(seen=seen, source=AssetId("10.0.0.20"), tag="LIC101.SP", value=value, applied=True))
+    assert [value for value, verdict in judged.items() if verdict.judgement is Judgement.UNSAFE] == [1.51]
+    assert "7 moves of LIC101.SP in one direction" in judged[1.51].reason
+    assert verdict_on(command({"LIC101.SP": 1.51}), snapshot, replay).judgement is not Judgement.UNSAFE  # alone it is none
+
+
 def test_a_drift_does_not_hide_among_another_s_writes(snapshot: Snapshot, replay: Replay) -> None:
     def step(number: int, source: str, value: float) -> Step:
         return Step(seen=after(NOW, number - 20.0), source=AssetId(source), tag="LIC101.SP", value=value, applied=True)
 
     drifting = [step(2 * number, "10.0.0.66", 1.2 + 0.05 * number) for number in range(4)]
     operating = [step(2 * number + 1, "10.0.0.20", 1.2) for number in range(4)]
-    context = Context(steps=tuple(drifting + operating))
+    context = Context(steps=tuple(drifting + operating), source_scanned=True)
     assert verdict_on(command({"LIC101.SP": 1.40}), snapshot, replay, context).judgement is Judgement.UNSAFE
     assert verdict_on(command({"LIC101.SP": 1.40}, source="10.0.0.20"), snapshot, replay, context).judgement is Judgement.SAFE
 
