@@ -48,7 +48,7 @@ class Familiarity:
 @dataclass(slots=True)
 class _Asked:
     request: Request
-    model: Digest
+    snapshot: Snapshot
     answer: "asyncio.Future[Verdict | str]"  # a text says why there is no verdict
 
 
@@ -70,6 +70,7 @@ class CourtClient:
         self._sent: deque[Digest] = deque(maxlen=MAX_SNAPSHOTS)
         self._writer: asyncio.StreamWriter | None = None
         self._asked: dict[int, _Asked] = {}
+        self._judged: OrderedDict[VerdictId, tuple[Request, Snapshot]] = OrderedDict()
         self._sequence = 0
         self._steps: OrderedDict[str, deque[tuple[CommandId, Step]]] = OrderedDict()
         self.connected = asyncio.Event()
@@ -103,28 +104,37 @@ class CourtClient:
 
     async def judge(self, command: Command) -> Verdict:
         began_s = self._clock.monotonic_s()
-        request, answer = self._ask(command)
+        sequence, asked = self._ask(command)
         self.remember(command)
-        if isinstance(answer, str):
-            return self._undecided(command, answer, began_s)
-        assert request is not None
-        sequence, asked = answer
+        if isinstance(asked, str):
+            return self._undecided(command, asked, began_s)
+        request, snapshot = asked.request, asked.snapshot
         try:
             async with asyncio.timeout(request.patience_s):
-                verdict = await asked
+                verdict = await asked.answer
         except TimeoutError:
             verdict = f"the court did not answer within {1000 * request.patience_s:.0f} ms"
         finally:
             self._asked.pop(sequence, None)
-        return self._undecided(command, verdict, began_s) if isinstance(verdict, str) else verdict
+        if isinstance(verdict, str):
+            return self._undecided(command, verdict, began_s)
+        self._judged[verdict.id] = (request, snapshot)
+        while len(self._judged) > MAX_IN_FLIGHT:
+            self._judged.popitem(last=False)
+        return verdict
 
-    def _ask(self, command: Command) -> tuple[Request | None, "tuple[int, asyncio.Future[Verdict | str]] | str"]:
+    def case(self, verdict: VerdictId) -> tuple[Request, Snapshot] | None:
+        """What one of the last verdicts rests on; None when the court did not give it, or too many came after it."""
+        return self._judged.get(verdict)
+
+    def _ask(self, command: Command) -> tuple[int, _Asked | str]:
+        """(sequence, what was asked, or why nothing could be)."""
         if not self._snapshots:
-            return None, "the twin has not given a snapshot yet"
+            return 0, "the twin has not given a snapshot yet"
         if self._writer is None:
-            return None, "the court is not in session"
+            return 0, "the court is not in session"
         if len(self._asked) >= MAX_IN_FLIGHT:
-            return None, f"{MAX_IN_FLIGHT} commands wait for the court already"
+            return 0, f"{MAX_IN_FLIGHT} commands wait for the court already"
         name, snapshot = self._meeting(command)
         urgent = command.origin is Origin.GATE
         known = self._familiarity(command)
@@ -137,9 +147,9 @@ class CourtClient:
         )
         self._send(name, snapshot)
         self._sequence += 1
-        self._asked[self._sequence] = _Asked(request, snapshot.digest, asyncio.get_running_loop().create_future())
+        asked = self._asked[self._sequence] = _Asked(request, snapshot, asyncio.get_running_loop().create_future())
         self._writer.write(Frame(FrameKind.JUDGE, self._sequence, to_json(request)).encode())
-        return request, (self._sequence, self._asked[self._sequence].answer)
+        return self._sequence, asked
 
     def _recall(self, command: Command) -> tuple[Step, ...]:
         """The tags of this command first to keep, then the latest of the others."""
@@ -232,7 +242,7 @@ class CourtClient:
             _resolve(asked, f"the court could not judge: {problem_of(frame)}")
             return
         try:
-            _resolve(asked, verdict_of(frame, asked.request, asked.model))
+            _resolve(asked, verdict_of(frame, asked.request, asked.snapshot.digest))
         except CodecError as error:
             self.nonsense += 1
             _resolve(asked, f"the court's answer is not one: {error}")

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
+from sandbox.casefile import Terms
 from sandbox.client import CourtClient, Familiarity
 from sentinel import settings as configuration
 from sentinel.access import Access
@@ -20,6 +21,7 @@ from sentinel.actions import Actions
 from sentinel.api import ApiState, Tls, build_app, build_enrolment_app, serve
 from sentinel.baseline import store
 from sentinel.brain import Brain
+from sentinel.cases import Cases
 from sentinel.catalogue import capabilities
 from sentinel.clock import Clock, SystemClock
 from sentinel.detect.calibrate import Budget
@@ -69,6 +71,9 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         court = _court(settings, places, clock, lambda command: _familiarity(brain, command)) if model is not None else None
         brain = Brain(settings, records, analysis, tags, court, sync, clock, places.baseline, _rules(settings), recollection)
         brain.learnt_until = learnt_until
+        if court is not None:
+            terms = Terms(members=settings.court.members, horizon_s=settings.court.horizon_s)
+            brain.cases = Cases(court, plant.text, terms, access.authority.seal, records, clock)
         lifetimes.callback(brain.close)
         intake = Intake(places.intake, brain.take, clock)
         brain.intake = intake

@@ -71,6 +71,11 @@ class Court(Protocol):
     async def run(self) -> None: ...
 
 
+class Cases(Protocol):
+    async def keep(self, verdict: Verdict) -> object:
+        """All that a verdict rests on, as evidence, where it is worth it."""
+
+
 @dataclass(slots=True)
 class Count:
     """What one source has delivered since the last tally."""
@@ -150,6 +155,7 @@ class Brain:
         self.failure: asyncio.Future[None] | None = None
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
+        self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
 
     # what comes in
 
@@ -242,6 +248,8 @@ class Brain:
             await known.wait()
         self._remember(verdict)
         await self._records.kept(verdict)
+        if self.cases is not None:
+            await self.cases.keep(verdict)
         await self._audit("court", "command.judge", str(command.id), outcome=verdict.judgement.value, reason=verdict.reason)
         await self._found(await self._think(self._analysis.verdict, verdict))
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sentinel.access import certificates as c
+from sentinel.access.seal import sign
 from sentinel.durable import write_whole
 from sentinel.errors import ConfigError
 from sentinel.model.ids import Digest
@@ -70,6 +71,14 @@ class Authority:
         """Write the list anew: the issuing authority's, beside the root's own."""
         ours = c.revocation_list(self._issuing, revoked, now, CRL_LASTS_S)
         write_whole(self.crl_path, ours + (self.directory / ROOT_CRL).read_bytes())
+
+    def seal(self, octets: bytes) -> tuple[bytes, bytes]:
+        """(signature, certificates down to the root): the appliance's own word, by the key that its server shows.
+
+        Raises ConfigError before `server_certificate` was called for the first time.
+        """
+        signer = self._certificate(SERVER)
+        return sign(octets, self._key(SERVER_KEY)), c.pem(signer) + self.chain()
 
     def server_certificate(self, name: str, hosts: Sequence[str], now: Instant) -> tuple[Path, Path]:
         """(certificate and chain, key): the appliance's own, made anew when it ends soon, answers for other hosts or is not ours."""

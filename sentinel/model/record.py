@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel.model.finding import FindingState
-from sentinel.model.ids import ActionId, Digest, FindingId
+from sentinel.model.ids import ActionId, Digest, FindingId, VerdictId
 from sentinel.model.observation import Counters
 from sentinel.model.plan import Plan
 from sentinel.model.time import Instant
@@ -53,10 +53,10 @@ class Excerpt:
     """A file of evidence.  ``digest`` is the plain SHA-256 of its octets, so that ``sha256sum`` names it."""
 
     digest: Digest
-    kind: str  # "pcap", "text"
+    kind: str  # "pcap", "text", "case"
     octets: int
     at: Instant
-    of: Digest | None = None  # a text: the capture that it dissects
+    of: Digest | VerdictId | None = None  # a text: the capture that it dissects; a case: its verdict
     dropped: Instant | None = None  # when the bounded store let go of it
 
 

@@ -21,7 +21,7 @@ from sentinel.clock import Clock
 from sentinel.model.action import Action
 from sentinel.model.codec import CodecError, from_json
 from sentinel.model.finding import Finding
-from sentinel.model.ids import Digest
+from sentinel.model.ids import Digest, VerdictId
 from sentinel.model.record import Excerpt, Invitation
 from sentinel.model.time import Instant
 from sentinel.records import retention
@@ -210,7 +210,7 @@ class Records:
 
     # evidence
 
-    def keep_excerpt(self, octets: bytes, kind: str = "pcap", of: Digest | None = None) -> Excerpt:
+    def keep_excerpt(self, octets: bytes, kind: str = "pcap", of: Digest | VerdictId | None = None) -> Excerpt:
         """File and row; the oldest files go when the directory would grow beyond its limit.  Raises InputError when one is too large."""
         now = self._clock.now()
         with self._evidence_lock:  # the file, too: what is written here must not be what is dropped there
