@@ -70,12 +70,12 @@ def gather(
 
 
 def harm(replay: Replay, run: Rollout, members: int) -> float:
-    """How deep the worst invariant falls, as a share of its tag's range, averaged over the first members.  Higher is worse."""
-    ranges = np.array([one.tag.high - one.tag.low for one in replay.plant.invariants])
+    """How deep the worst invariant falls, as a share of its span, averaged over the first members.  Higher is worse."""
+    spans = np.array([one.span for one in replay.plant.invariants])
     valid = run.valid[:members]
     if not valid.any():
         return float("inf")
-    return float((-run.robustness[:, :members][:, valid].mean(axis=1) / ranges).max())
+    return float((-run.robustness[:, :members][:, valid].mean(axis=1) / spans).max())
 
 
 def harm_percentile(replay: Replay, snapshot: Snapshot, before: Writes, writes: Writes, run: Rollout, seed: int) -> float | None:

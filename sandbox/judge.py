@@ -22,7 +22,7 @@ from sandbox.defences import Impairment, WorstCase, impairments, worst_case
 from sandbox.dormant import awakened
 from sandbox.drift import Trend, trend_of
 from sandbox.octets import contradiction
-from sandbox.opinion import LOSS_OF_PROTECTION, Author, falls, techniques_of
+from sandbox.opinion import LOSS_OF_PROTECTION, Author, falls, limit_of, techniques_of
 from sandbox.protocol import Context
 from sandbox.replay import Replay, current, merged
 from sandbox.risk import Pair, compare
@@ -251,8 +251,8 @@ class _Judge:
         case, health = heard.case, heard.case.snapshot.health
         deviating = set() if health.is_in_step else {deviation.tag for deviation in health.deviations}
         for invariant, pair in zip(self.replay.plant.invariants, heard.pairs, strict=True):
-            tag, limit = invariant.tag, amount(invariant.limit, invariant.tag.unit)
-            margin = self.terms.margin * (tag.high - tag.low)
+            tag, limit = invariant.tag, limit_of(invariant)
+            margin = self.terms.margin * invariant.span
             if pair.high > self.terms.safe_below and not pair.added:
                 return f"{pair.members} futures are too few to call anything safe"
             if pair.high > self.terms.safe_below:

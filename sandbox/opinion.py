@@ -73,10 +73,14 @@ def outcome(invariant: Invariant, pair: Pair) -> InvariantOutcome:
     )
 
 
+def limit_of(invariant: Invariant) -> str:
+    return f"{invariant.limit:g} starts" if invariant.counts else amount(invariant.limit, invariant.tag.unit)
+
+
 def falls(invariant: Invariant, pair: Pair) -> str:
     goes = "rise above" if invariant.is_upper else "fall below"
-    limit, when = amount(invariant.limit, invariant.tag.unit), duration(pair.time_s or 0.0)
-    return f"{named(invariant.tag)} would {goes} {limit} {when} in {futures(pair.broken_with, pair.members)}"
+    when = duration(pair.time_s or 0.0)
+    return f"{named(invariant.tag)} would {goes} {limit_of(invariant)} {when} in {futures(pair.broken_with, pair.members)}"
 
 
 def outside_range(case: Case, tags: TagMap) -> tuple[str, ...]:

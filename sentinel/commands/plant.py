@@ -88,12 +88,11 @@ def _envelope(model: Model, outcome: Rollout) -> Iterable[str]:
     yield f"invariants ({len(model.invariants)}), with the plant left alone"
     for row, one in enumerate(model.invariants):
         sign = "<=" if one.is_upper else ">="
-        rule = f"{one.tag} {sign} {one.limit:g} {one.unit}"
+        unit = "starts" if one.counts else one.unit
+        rule = f"{one.tag} {sign} {one.limit:g} {unit}"
         distances = outcome.robustness[row, outcome.valid]
         left = (
-            "no valid member"
-            if not len(distances)
-            else f"nominal {outcome.robustness[row, 0]:.4g}, worst {np.min(distances):.4g} {one.unit}"
+            "no valid member" if not len(distances) else f"nominal {outcome.robustness[row, 0]:.4g}, worst {np.min(distances):.4g} {unit}"
         )
         yield f"  {one.name:<18} {rule:<22} {one.severity:<9} distance: {left}"
     if not outcome.valid.all():

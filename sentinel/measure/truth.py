@@ -50,7 +50,9 @@ class Truth:
 
 
 def limits_of(invariants: Sequence[Invariant]) -> tuple[Limit, ...]:
-    return tuple(Limit(name=one.name, tag=one.tag.name, limit=one.limit, is_upper=one.is_upper) for one in invariants)
+    """Of values.  What a count of starts guards against is damage, and that the plant itself knows."""
+    held = [one for one in invariants if not one.counts]
+    return tuple(Limit(name=one.name, tag=one.tag.name, limit=one.limit, is_upper=one.is_upper) for one in held)
 
 
 def truths(group: Group, invariants: tuple[Limit, ...], horizon_s: float) -> tuple[Truth, ...]:

@@ -48,6 +48,7 @@ class Watched:
     severity: str
     impact: str | None  # ATT&CK technique id
     says: str
+    counts: bool = False  # starts of what the tag runs, not its value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -44,7 +44,7 @@ __all__ = [
 F8 = NDArray[np.float64]
 Schedule = Sequence[tuple[float, Writes]]  # (seconds after the snapshot, writes), in rising order
 
-ENGINE_VERSION = "1"  # part of every model's digest: raise it when the same plant file would give other bits
+ENGINE_VERSION = "2"  # part of every model's digest: raise it when the same plant file would give other bits
 _EPSILON_S = 1e-9
 
 
@@ -83,6 +83,7 @@ def compile_model(plant: Plant, portable: bool = False) -> Model:
                 severity=one.severity.name.lower(),
                 impact=one.impact,
                 says=one.says,
+                counts=one.counts,
             )
             for one in plant.invariants
         ),
@@ -122,7 +123,7 @@ def rollout(
         ensemble.advance(steps, step_s, begin, watch, recorder)
         times += [begin + step_s * (first + every * i) for i in range(recorder.taken - taken)]
     valid = watch.valid[0, : ensemble.members] > 0.5
-    scale = np.array([one.unit.scale for one in model.plant.invariants]).reshape(-1, 1)
+    scale = np.array([1.0 if one.counts else one.unit.scale for one in model.plant.invariants]).reshape(-1, 1)
     unusable = np.where(valid, 0.0, np.nan)
     return Rollout(
         invariants=tuple(one.name for one in model.invariants),

@@ -111,16 +111,20 @@ def check_writes(model: Model, writes: Writes) -> None:
 
 @dataclass(slots=True)
 class Watch:
-    """Per invariant (row) and lane; SI."""
+    """Per invariant (row) and lane; SI.  ``starts``: two rows per invariant that counts, how often it was started and whether it runs (-1 =
+    not looked at yet)."""
 
     robustness: F8
     violation: F8
     valid: F8
+    starts: F8
 
     @staticmethod
     def fresh(model: Model, stride: int) -> "Watch":
         shape = (len(model.invariants), stride)
-        return Watch(np.full(shape, np.inf), np.full(shape, np.inf), np.ones((1, stride)))
+        starts = np.zeros((2 * sum(one.counts for one in model.invariants), stride))
+        starts[1::2] = -1.0
+        return Watch(np.full(shape, np.inf), np.full(shape, np.inf), np.ones((1, stride)), starts)
 
 
 @dataclass(slots=True)
@@ -240,6 +244,7 @@ class Ensemble:
             watch.robustness.ctypes.data,
             watch.violation.ctypes.data,
             watch.valid.ctypes.data,
+            watch.starts.ctypes.data,
             recorder.every,
             recorder.first,
             recorder.slots.ctypes.data,

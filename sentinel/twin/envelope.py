@@ -49,6 +49,8 @@ def envelope(plant: Plant) -> Mapping[str, TagEnvelope]:
     """By tag name, every tag of the plant file."""
     bounds: dict[str, list[Bound]] = {}
     for one in plant.invariants:
+        if one.counts:
+            continue  # no reading says how often something was started
         bounds.setdefault(one.tag.name, []).append(
             Bound(
                 invariant=one.name,

@@ -29,9 +29,9 @@ Run = Callable[..., None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """`run(groups, stride, steps, dt, t0, states, controllers, parameters, inputs, robustness, violation, valid, every, first, slots, rows,
-    record)`: every `every` steps, for the first time after `first`, a sample is written.  Pointers are to float64 rows; `slots` (int64, one
-    per output) is the row of a sample that takes the output, or -1.
+    """`run(groups, stride, steps, dt, t0, states, controllers, parameters, inputs, robustness, violation, valid, starts, every, first,
+    slots, rows, record)`: every `every` steps, for the first time after `first`, a sample is written.  Pointers are to float64 rows;
+    `slots` (int64, one per output) is the row of a sample that takes the output, or -1.
     """
 
     run: Run
@@ -62,7 +62,7 @@ def _compile(text: str, cpu: str, features: str, processor: str) -> Kernel:
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
     pointer, whole, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-    signature = ctypes.CFUNCTYPE(None, whole, whole, whole, real, real, *(pointer,) * 7, whole, whole, pointer, whole, pointer)
+    signature = ctypes.CFUNCTYPE(None, whole, whole, whole, real, real, *(pointer,) * 8, whole, whole, pointer, whole, pointer)
     return Kernel(run=signature(engine.get_function_address("run")), keep=(engine,), processor=processor)
 
 
@@ -82,6 +82,7 @@ class _Program:
         self.parameter_rows = {parameter.name: i for i, parameter in enumerate(plant.parameters)}
         self.input_rows = {given.tag.name: i for i, given in enumerate(plant.inputs)}
         self.interlock_rows = {interlock.name: i for i, interlock in enumerate(plant.interlocks)}
+        self.counted = [row for row, one in enumerate(plant.invariants) if one.counts]
         self.inputs: list[str] = []
         self.parameters: list[str] = []
         self.dt = ""
@@ -178,6 +179,7 @@ class _Program:
         names = [f"s{i}" for i in range(n)]
         names += [f"i{i}" for i in range(len(plant.controllers))] + [f"o{i}" for i in range(len(plant.controllers))]
         names += [f"{kind}{i}" for kind in "rwp" for i in range(len(plant.invariants))] + ["ok"]
+        names += [f"{kind}{i}" for i in range(len(self.counted)) for kind in ("started", "runs")]
         first = self._group_start()
         self.raw("  br label %step")
         self.raw("step:")
@@ -198,7 +200,9 @@ class _Program:
         return "\n".join(self.lines) + "\n"
 
     def _open(self) -> None:
-        pointers = ", ".join(f"ptr noalias %{name}" for name in ("state", "control", "parameter", "input", "robust", "violation", "valid"))
+        pointers = ", ".join(
+            f"ptr noalias %{name}" for name in ("state", "control", "parameter", "input", "robust", "violation", "valid", "starts")
+        )
         self.raw(f"declare {VEC} @llvm.sqrt.v{LANES}f64({VEC})")
         self.raw(f"declare {VEC} @llvm.fabs.v{LANES}f64({VEC})")
         self.raw(
@@ -230,12 +234,14 @@ class _Program:
         robust = [self.load("%robust", row) for row in range(len(plant.invariants))]
         violation = [self.load("%violation", row) for row in range(len(plant.invariants))]
         valid = self.load("%valid", 0)
-        distances = self._distances(self.leaves(states, integrals, outputs, self._trips(states, integrals, outputs)))
+        leaf = self.leaves(states, integrals, outputs, self._trips(states, integrals, outputs))
+        starts = self._starts([self.load("%starts", row) for row in range(2 * len(self.counted))], leaf)
+        distances = self._distances(leaf, starts)
         now = self.splat("%t0")
         for row, distance in enumerate(distances):
             robust[row] = self._smaller(distance, robust[row])
             violation[row] = self._first(distance, violation[row], now)
-        return [*states, *integrals, *outputs, *robust, *violation, *distances, valid]
+        return [*states, *integrals, *outputs, *robust, *violation, *distances, valid, *starts]
 
     def _smaller(self, a: str, b: str) -> str:
         return self.select(self.compare("olt", a, b), a, b)
@@ -246,12 +252,23 @@ class _Program:
         never = self.compare("oeq", violation, self.constant(float("inf")))
         return self.select(self.put(f"and {_MASK} {broken}, {never}"), when, violation)
 
-    def _distances(self, leaf: Leaf) -> list[str]:
+    def _starts(self, before: Sequence[str], leaf: Leaf) -> list[str]:
+        """How often each counted component was started, and whether it runs; one that was never looked at is not started by being seen."""
+        running = self.expressions([self.plant.invariants[row].expression for row in self.counted], leaf)
+        result = []
+        for count, ran, runs in zip(before[0::2], before[1::2], running, strict=True):
+            began = self.put(f"and {_MASK} {self.compare('oeq', ran, 'zeroinitializer')}, {self.compare('ogt', runs, self.constant(0.5))}")
+            result += [self.select(began, self.binary("fadd", count, self.constant(1.0)), count), runs]
+        return result
+
+    def _distances(self, leaf: Leaf, starts: Sequence[str]) -> list[str]:
         """Signed distance to each invariant's limit in SI; negative = broken."""
         values = self.expressions([one.expression for one in self.plant.invariants], leaf)
+        for row, count in zip(self.counted, starts[0::2], strict=True):
+            values[row] = count
         result = []
         for one, value in zip(self.plant.invariants, values, strict=True):
-            limit = self.constant(one.unit.to_si(one.limit))
+            limit = self.constant(one.limit if one.counts else one.unit.to_si(one.limit))
             result.append(self.binary("fsub", limit, value) if one.is_upper else self.binary("fsub", value, limit))
         return result
 
@@ -267,6 +284,7 @@ class _Program:
         states, integrals, outputs = carried[:n], carried[n : n + c], carried[n + c : n + 2 * c]
         rest = carried[n + 2 * c :]
         robust, violation, before, valid = rest[:m], rest[m : 2 * m], rest[2 * m : 3 * m], rest[3 * m]
+        starts = rest[3 * m + 1 :]
 
         trips = self._trips(states, integrals, outputs)
         scans = [expression for controller in plant.controllers for expression in controller.scan()]
@@ -283,7 +301,8 @@ class _Program:
         states = self._stopped(moved)
 
         leaf = self.leaves(states, integrals, outputs, trips)
-        distances = self._distances(leaf)
+        starts = self._starts(starts, leaf)
+        distances = self._distances(leaf, starts)
         step = self.put("sitofp i64 %k to double")
         begun = self.splat(self.put(f"fadd double %t0, {self.put(f'fmul double {step}, %dt')}"))
         for row, distance in enumerate(distances):
@@ -292,7 +311,7 @@ class _Program:
             share = self.binary("fdiv", before[row], self.binary("fsub", before[row], distance))
             crossed = self.binary("fadd", begun, self.binary("fmul", share, self.dt))
             violation[row] = self._first(distance, violation[row], crossed)
-        return [*states, *integrals, *outputs, *robust, *violation, *distances, valid], leaf
+        return [*states, *integrals, *outputs, *robust, *violation, *distances, valid, *starts], leaf
 
     def _stopped(self, states: Sequence[str]) -> list[str]:
         """States held at their stops."""
@@ -371,6 +390,9 @@ class _Program:
             self.store(f"%r{row}", "%robust", row)
             self.store(f"%w{row}", "%violation", row)
         self.store("%ok", "%valid", 0)
+        for i in range(len(self.counted)):
+            self.store(f"%started{i}", "%starts", 2 * i)
+            self.store(f"%runs{i}", "%starts", 2 * i + 1)
         self.raw("  %g1 = add i64 %g, 1")
         self.raw("  br label %next")
         self.raw("}")

@@ -55,15 +55,27 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invariant:
+    """A value that stays on one side of a limit.
+
+    Or, where it ``counts``, a component that is started at most ``limit`` times within what is looked at: a motor's winding has to cool
+    between two starts (IEC 60034-1 rates motors by them).  ``expression`` is then 1 while it runs, and ``tag`` what runs it.
+    """
+
     name: str
     tag: Tag
     expression: Expression
-    limit: float  # in the tag's unit
+    limit: float  # in the tag's unit; starts
     is_upper: bool
     unit: Unit
     severity: Severity
     impact: str | None
     says: str
+    counts: bool = False
+
+    @property
+    def span(self) -> float:
+        """By which distances are made comparable, in the unit of the limit."""
+        return self.limit if self.counts else self.tag.high - self.tag.low
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

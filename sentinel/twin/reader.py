@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from sentinel.model.attack import is_technique_id
 from sentinel.model.detection import Severity
@@ -19,6 +20,7 @@ METHODS = ("heun", "rk4")
 DEFAULT_METHOD, DEFAULT_STEP_S = "rk4", 0.5
 MAX_STEP_S, MIN_STEP_S = 60.0, 1e-3
 _TOP = ("title", "seed", "engine", "controllers", "interlocks", "bypass", "invariants", "modbus", "opcua")
+_STARTS = re.compile(r"(?P<limit>[0-9]{1,4}) starts of (?P<part>\S+)")
 _COMPARISON = re.compile(r"(?P<tag>\S+)\s*(?P<sign><=|>=|<|>)\s*(?P<limit>.+)")
 
 
@@ -295,29 +297,46 @@ class Reader:
         return tuple(ordered)
 
     def _invariant(self, name: str, entry: Entry) -> Invariant:
-        keys = entry.map(("impact",), ("always", "severity", "says"))
-        match = _COMPARISON.fullmatch(keys["always"].text().strip())
-        if match is None or not re.match(r"[-+.0-9]", match["limit"]):
-            keys["always"].fail(f"expected 'TAG <= 1.6 m', found {keys['always'].value!r}")
-        read = self._tag(keys["always"], TagRole.PROCESS_VALUE, name=match["tag"])
-        try:
-            limit = quantity(match["limit"], read.unit.name)
-        except UnitError as error:
-            keys["always"].fail(str(error))
+        keys = entry.map(("impact", "always", "at_most"), ("severity", "says"))
+        if ("always" in keys) == ("at_most" in keys):
+            entry.fail("expected one of 'always' and 'at_most'")
         impact = keys["impact"].text() if "impact" in keys else None
         if impact is not None and not is_technique_id(impact):
             keys["impact"].fail(f"{impact!r} is not an ATT&CK technique id")
-        return Invariant(
-            name=name,
-            tag=read.tag,
-            expression=self._measured(read.tag.name),
-            limit=float(read.unit.from_si(limit.value)),
-            is_upper=match["sign"].startswith("<"),
-            unit=read.unit,
-            severity=Severity[keys["severity"].one_of([one.name.lower() for one in Severity], "severity").upper()],
-            impact=impact,
-            says=keys["says"].text(),
-        )
+        watched = self._value_held(keys["always"]) if "always" in keys else self._starts_counted(keys["at_most"])
+        severity = Severity[keys["severity"].one_of([one.name.lower() for one in Severity], "severity").upper()]
+        return Invariant(name=name, severity=severity, impact=impact, says=keys["says"].text(), **watched)
+
+    def _value_held(self, entry: Entry) -> dict[str, Any]:
+        match = _COMPARISON.fullmatch(entry.text().strip())
+        if match is None or not re.match(r"[-+.0-9]", match["limit"]):
+            entry.fail(f"expected 'TAG <= 1.6 m', found {entry.value!r}")
+        read = self._tag(entry, TagRole.PROCESS_VALUE, name=match["tag"])
+        try:
+            limit = quantity(match["limit"], read.unit.name)
+        except UnitError as error:
+            entry.fail(str(error))
+        return {
+            "tag": read.tag,
+            "expression": self._measured(read.tag.name),
+            "limit": float(read.unit.from_si(limit.value)),
+            "is_upper": match["sign"].startswith("<"),
+            "unit": read.unit,
+        }
+
+    def _starts_counted(self, entry: Entry) -> dict[str, Any]:
+        match = _STARTS.fullmatch(entry.text().strip())
+        if match is None or int(match["limit"]) == 0:
+            entry.fail(f"expected '6 starts of P101', found {entry.value!r}")
+        if match["part"] not in self.parts:
+            entry.fail(f"unknown component {match['part']!r}{nearest(match['part'], self.parts)}")
+        part = self.parts[match["part"]]
+        mode = next((name for name, signal in part.kind.signals.items() if signal.is_mode), None)
+        if mode is None:
+            entry.fail(f"{part.name} is a {part.kind.name}: it has no run signal that starts it")
+        read = self.tag_entries[part.signals[mode]]
+        running = self.wiring.part(part.name).signal(mode)
+        return {"tag": read.tag, "expression": running, "limit": float(match["limit"]), "is_upper": True, "unit": read.unit, "counts": True}
 
     def _inputs(self, controllers: tuple[Controller, ...], interlocks: tuple[Interlock, ...]) -> tuple[Input, ...]:
         """The writable tags that something reads, in the order of the plant file."""

@@ -250,6 +250,14 @@ def test_a_drift_does_not_hide_among_another_s_writes(snapshot: Snapshot, replay
     assert verdict_on(command({"LIC101.SP": 1.40}, source="10.0.0.20"), snapshot, replay, context).judgement is Judgement.SAFE
 
 
+def test_a_trip_limit_below_the_level_wears_out_what_it_stops(snapshot: Snapshot, replay: Replay) -> None:
+    verdict = verdict_on(command({"LIC101.HH": 1.15}), snapshot, replay)
+    assert (verdict.judgement, verdict.invariant) == (Judgement.UNSAFE, "P101-short-cycle")
+    assert "run P101 (P101.RUN) would rise above 6 starts after" in verdict.reason
+    changeover = verdict_on(command({"P101.RUN": 0.0}), snapshot, replay)
+    assert changeover.judgement is Judgement.SAFE, changeover.reason
+
+
 @pytest.mark.parametrize("writes", [{"BYPASS": 1.0}, {"LIC101.HH": 2.0}, {"P201.LL": 0.0}, {"SP301.HH": 120.0}])
 def test_taking_the_last_defence_away_is_unsafe(snapshot: Snapshot, replay: Replay, writes: dict[str, float]) -> None:
     verdict = verdict_on(command(writes), snapshot, replay)

@@ -125,6 +125,35 @@ def test_a_horizon_in_parts_gives_the_same_bits(model: Model) -> None:
     assert np.array_equal(whole.final.states, scheduled.final.states)
 
 
+def test_starts_are_counted_as_the_read_graph_counts_them(model: Model) -> None:
+    """A trip limit below the level: P101 stops, and starts again as often as the level comes to the limit."""
+    start, writes, horizon_s = initial(model, 16), {"LIC101.HH": 1.15}, 300.0
+    row = next(row for row, one in enumerate(model.plant.invariants) if one.name == "P101-short-cycle")
+    invariant = model.plant.invariants[row]
+    plain = NumpyTwin(model, start, writes)
+    count, ran = np.zeros(16), np.zeros(16)  # it is tripped before the first step
+    for _ in range(round(horizon_s / model.step_s)):
+        plain.step()
+        runs = np.broadcast_to(plain.evaluate([invariant.expression], plain.ensemble.states)[0], plain.ensemble.stride)[:16]
+        count += (ran == 0.0) & (runs > 0.5)
+        ran = runs
+    run = rollout(model, start, writes, horizon_s)
+    assert count.min() > invariant.limit, "the example must break what it is about"
+    assert np.array_equal(run.robustness[row], invariant.limit - count)
+    assert (run.time_to_violation_s[row] < horizon_s).all()
+    in_parts = rollout(model, start, [(0.0, writes), (50.0, {}), (120.5, {})], horizon_s)
+    assert np.array_equal(in_parts.robustness[row], run.robustness[row]), "a count goes on from one part of a schedule to the next"
+
+
+def test_what_runs_already_is_not_started_by_being_looked_at(model: Model) -> None:
+    row = [one.name for one in model.invariants].index("P101-short-cycle")
+    left_alone = rollout(model, initial(model, 8), {}, 60.0)
+    assert (left_alone.robustness[row] == 6.0).all()
+    again = rollout(model, initial(model, 8), [(0.0, {"P101.RUN": 0.0}), (5.0, {"P101.RUN": 1.0})], 60.0)
+    assert (again.robustness[row] == 5.0).all()
+    assert np.isinf(again.time_to_violation_s[row]).all()
+
+
 def test_fewer_members_are_the_same_members(model: Model) -> None:
     start = initial(model, 64)
     many, few = rollout(model, start, {}, 60.0), rollout(model, start, {}, 60.0, members=10)
