@@ -83,13 +83,15 @@ def _same(a: Expression, b: Expression) -> bool:
 
 
 def impairments(plant: Plant, now: Mapping[str, float], writes: Writes) -> tuple[Impairment, ...]:
+    """A limit that is put back to where the plant file has it was never a weaker one."""
     guards = guards_of(plant)
+    design = {one.tag.name: one.start for one in plant.inputs}
     found = []
     for tag, value in writes.items():
         was = now.get(tag)
         if was is None or value == was:
             continue
-        moved = tuple(guard for guard in guards if guard.limit == tag and (value > was) == guard.is_upper)
+        moved = tuple(guard for guard in guards if guard.limit == tag and _is_beyond(value, (was, design[tag]), guard))
         passed_by = tuple(guard for guard in guards if guard.bypass == tag) if value != 0 else ()
         left = [controller.name for controller in plant.controllers if controller.auto_tag == tag] if value == 0 else []
         names = ", ".join(guard.name for guard in moved + passed_by)
@@ -101,6 +103,10 @@ def impairments(plant: Plant, now: Mapping[str, float], writes: Writes) -> tuple
         if left:
             found.append(Impairment(tag=tag, guards=guards, takes_manual=True, says=f"{tag} takes {', '.join(left)} out of automatic"))
     return tuple(found)
+
+
+def _is_beyond(value: float, limits: Sequence[float], guard: Guard) -> bool:
+    return value > max(limits) if guard.is_upper else value < min(limits)
 
 
 def challenges(plant: Plant, now: Mapping[str, float], spared: frozenset[str]) -> Iterator[tuple[str, Writes]]:
@@ -151,6 +157,8 @@ def worst_case(
         for one in weakened:
             for bound in _bounds(replay, one, now, breach, impaired, intact):
                 lost = gone + int(((bound.past > 0.0) & (bound.past_otherwise <= 0.0))[both].sum())
+                if worst is not None and lost < worst.lost:
+                    continue
                 case = WorstCase(
                     impairment=one,
                     action=action,

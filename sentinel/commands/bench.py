@@ -3,10 +3,11 @@
 import argparse
 import importlib
 
-SUMMARY = "measure: gate, verdict, decode, or the whole road"
+SUMMARY = "measure: gate, verdict, week, decode, or the whole road"
 BENCHES = {
     "gate": "collectors.gate.bench",
     "verdict": "sentinel.measure.verdict",
+    "week": "sentinel.measure.week",
     "decode": "collectors.capture.bench",
     "road": "sentinel.measure.road",
 }

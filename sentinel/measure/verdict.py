@@ -10,34 +10,28 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sandbox.client import CourtClient, Familiarity
+from sandbox.client import CourtClient
 from sentinel.clock import Clock, SystemClock
 from sentinel.demo.wiring import PLANT_FILE, Interface, read_interface
+from sentinel.measure.courtroom import command, forward, in_session, timed
 from sentinel.measure.scores import score
 from sentinel.measure.stage import BEGINNING, LivePlant, Stage
 from sentinel.measure.trials import LISTEN_S, SETTLE_S, TRIALS_PER_PLANT, Group, Trial, draw
 from sentinel.measure.truth import Truth, limits_of, truths
-from sentinel.model.command import Command, Origin, TagWrite, command_id
-from sentinel.model.ids import AssetId, digest
-from sentinel.model.time import Instant, after
+from sentinel.model.command import Origin
+from sentinel.model.time import after
 from sentinel.model.verdict import Judgement, Verdict
-from sentinel.ports import Outcome
 from sentinel.twin.compiled import Model
 from sentinel.twin.engine import compile_model
 from sentinel.twin.plant import load_plant
 
-_START_S = 60.0
-_PATIENCE_S = 5.0
-_SOURCE, _PLC = AssetId("192.0.2.7"), AssetId("192.0.2.1")
 _APART_S = 7200.0  # between two plants: longer than the court remembers steps
 Tell = Callable[[str], None]
 _SEVERITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
@@ -48,25 +42,6 @@ class Tried:
     kind: str
     verdict: Verdict
     took_ms: tuple[float, ...]  # of each decision
-
-
-@asynccontextmanager
-async def court(plant: Path, members: int, horizon_s: float, clock: Clock) -> AsyncIterator[CourtClient]:
-    """A court in session, in a process of its own, and a client that waits long enough to hear how long it takes."""
-    with tempfile.TemporaryDirectory(prefix="sentinel-court-") as directory:
-        socket, config = Path(directory, "court.sock"), Path(directory, "court.json")
-        config.write_text(json.dumps({"plant": str(plant), "socket": str(socket), "members": members, "horizon_s": horizon_s}))
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sandbox", str(config), stderr=asyncio.subprocess.DEVNULL)
-        client = CourtClient(socket, clock, lambda _: Familiarity(), held_patience_s=_PATIENCE_S)
-        connection = asyncio.create_task(client.run())
-        try:
-            async with asyncio.timeout(_START_S):
-                await client.connected.wait()
-            yield client
-        finally:
-            connection.cancel()
-            process.terminate()
-            await process.wait()
 
 
 @dataclass(slots=True)
@@ -95,7 +70,7 @@ class _Hearing:
 
     async def _single(self, stage: Stage, trial: Trial) -> Tried:
         _, tag, value = trial.steps[0]
-        verdict, took_ms = await self._judge(self._command(Origin.API, stage.now, tag, value))
+        verdict, took_ms = await timed(self.client, self.clock, command(self.interface, Origin.API, stage.now, tag, value))
         return Tried(kind=trial.kind, verdict=verdict, took_ms=(took_ms,))
 
     async def _sequence(self, stage: Stage, trial: Trial) -> Tried:
@@ -105,45 +80,21 @@ class _Hearing:
         for at_s, tag, value in trial.steps:
             stage.follow(SETTLE_S + at_s)
             self.client.keep(stage.snapshot())
-            command = self._command(Origin.GATE, stage.now, tag, value)
-            verdict, took_ms = await self._judge(command)
+            asked = command(self.interface, Origin.GATE, stage.now, tag, value)
+            verdict, took_ms = await timed(self.client, self.clock, asked)
             times.append(took_ms)
             if worst is None or _SEVERITY[verdict.judgement] >= _SEVERITY[worst.judgement]:
                 worst = verdict
             if verdict.judgement is Judgement.UNSAFE:
                 break
-            self.client.settle(
-                Outcome(command=command.id, forwarded=True, ruled=True, held_ms=took_ms, reason=verdict.reason, at=stage.now)
-            )
-            stage.write(tag, value)
+            forward(self.client, stage, asked, verdict, took_ms)
         assert worst is not None
         return Tried(kind=trial.kind, verdict=worst, took_ms=tuple(times))
-
-    async def _judge(self, command: Command) -> tuple[Verdict, float]:
-        began_s = self.clock.monotonic_s()
-        verdict = await self.client.judge(command)
-        return verdict, 1000.0 * (self.clock.monotonic_s() - began_s)
-
-    def _command(self, origin: Origin, seen: Instant, tag: str, value: float) -> Command:
-        declared = self.interface.tags.by_name[tag]
-        write = TagWrite(tag=tag, point=tag, raw=value, value=value, unit=declared.unit)
-        frame = digest(tag, repr(value))
-        return Command(
-            id=command_id(seen, _SOURCE, _PLC, frame),
-            origin=origin,
-            seen=seen,
-            source=_SOURCE,
-            target=_PLC,
-            protocol="modbus",
-            operation="write",
-            writes=(write,),
-            frame=frame,
-        )
 
 
 async def judged(groups: Sequence[Group], model: Model, plant: Path, members: int, horizon_s: float, tell: Tell) -> list[list[Tried]]:
     clock = SystemClock()
-    async with court(plant, members, horizon_s, clock) as client:
+    async with in_session(plant, members, horizon_s, clock) as client:
         hearing = _Hearing(model, read_interface(plant), client, clock)
         tried = []
         for group in groups:

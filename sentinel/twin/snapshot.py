@@ -5,7 +5,7 @@ followed by raw little-endian arrays; what comes back is checked for shape, size
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -69,6 +69,7 @@ class Snapshot:
     inputs: F8
     trusted: bool
     health: Health
+    _fingerprint: Digest | None = field(default=None, init=False, repr=False)  # computed once: a case asks for it at every rollout
 
     def __post_init__(self) -> None:
         for name in _ARRAYS:
@@ -101,7 +102,10 @@ class Snapshot:
 
     def fingerprint(self) -> Digest:
         """SHA-256 of the octets: names the snapshot in a verdict."""
-        return digest(self.to_octets())
+        if self._fingerprint is None:
+            object.__setattr__(self, "_fingerprint", digest(self.to_octets()))
+        assert self._fingerprint is not None
+        return self._fingerprint
 
     def to_octets(self) -> bytes:
         health = self.health

@@ -44,6 +44,14 @@ def test_what_weakens(replay: Replay, standing: dict[str, float], writes: dict[s
     assert any(one.takes_manual for one in found) == manual
 
 
+def test_a_limit_that_is_put_back_to_its_design_is_no_weaker(replay: Replay, standing: dict[str, float]) -> None:
+    drawn_in = {**standing, "LIC101.HH": 1.65, "P102.LL": 0.2}
+    assert impairments(replay.plant, drawn_in, {"LIC101.HH": 1.8}) == ()
+    assert impairments(replay.plant, drawn_in, {"P102.LL": 0.1}) == ()
+    assert [one.tag for one in impairments(replay.plant, drawn_in, {"LIC101.HH": 1.81})] == ["LIC101.HH"]
+    assert [one.tag for one in impairments(replay.plant, drawn_in, {"P102.LL": 0.09})] == ["P102.LL"]
+
+
 def test_challenges_are_single_actions_within_the_operator_s_screen(replay: Replay, standing: dict[str, float]) -> None:
     tags = replay.plant.tags.by_name
     found = dict(challenges(replay.plant, standing, frozenset({"LIC102.OP"})))

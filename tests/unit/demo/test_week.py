@@ -1,0 +1,36 @@
+"""A week of routine: the same for a seed, one thing at a time, everything left as it was found."""
+
+import pytest
+
+from sentinel.demo.week import BANDS, DAY_S, week
+from sentinel.demo.wiring import read_interface
+from sentinel.model.tags import TagRole
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_week(seed: int) -> None:
+    doings = week(seed)
+    assert doings == week(seed)
+    assert doings != week(seed + 100)
+    assert 0.0 < doings[0].at_s
+    assert doings[-1].at_s < 7 * DAY_S
+    interface = read_interface()
+    free_from_s = 0.0
+    standing = dict(interface.starts)
+    for doing in doings:
+        assert doing.at_s > free_from_s, f"{doing.says} begins before what came before it has ended"
+        free_from_s = doing.at_s + doing.writes[-1][0]
+        times = [after_s for after_s, _, _ in doing.writes]
+        assert times == sorted(times)
+        for _, name, value in doing.writes:
+            tag = interface.tags.by_name[name]
+            assert tag.writable
+            assert name != "BYPASS"
+            standing[name] = value
+        for name, value in standing.items():
+            tag = interface.tags.by_name[name]
+            if tag.role in (TagRole.MODE, TagRole.LIMIT):
+                assert value == interface.starts[name], f"{doing.says} leaves {name} at {value:g}"
+            elif name in BANDS:
+                low, high, _ = BANDS[name]
+                assert low <= value <= high
