@@ -26,7 +26,9 @@ class GateConfig:
     connections: int = 256
     connections_per_address: int = 64
     held: int = 128  # writes that wait at once; a further one gets its tags' declared choice at once
+    held_per_address: int = 32  # of one client address; a further one is answered "busy", so that one client cannot take all the places
     waiting_octets: int = 16384  # behind a held write, per connection; then the client is not read from
+    patience_s: float = 10.0  # with a client that begins a request and does not end it, or takes no answers; its own time-out is 0.5 to 2 s
     farewell_s: float = 2.0  # for what the brain has not acknowledged when the gate is asked to end
     tags: tuple[Tag, ...] = ()
 
@@ -38,10 +40,13 @@ class GateConfig:
             ("connections", 1, 4096),
             ("connections_per_address", 1, 4096),
             ("held", 1, 4096),
+            ("held_per_address", 1, 4096),
             ("waiting_octets", 260, 1 << 20),
+            ("patience_s", 0.05, 3600.0),
             ("farewell_s", 0.0, 60.0),
         ):
             if not low <= getattr(self, key) <= high:
                 raise ConfigError(key, f"{getattr(self, key)!r} is not between {low:g} and {high:g}")
-        address_of("listen", self.listen)
-        address_of("upstream", self.upstream)
+        listen = address_of("listen", self.listen)
+        if listen == address_of("upstream", self.upstream) and listen[1]:
+            raise ConfigError("upstream", f"{self.upstream} is where the gate itself listens")

@@ -117,15 +117,17 @@ def exception_adu(request: bytes, code: int) -> bytes:
 class Boundary:
     """Follows the server's octets only so far as to know where one ADU ends, so that an answer of our own never lands inside another.
 
-    The server is believed in whatever it says of its lengths; ``lost`` when it says what cannot be.
+    The server is believed in whatever it says of its lengths; ``lost`` when it says what cannot be.  ``owed``: requests that it was asked
+    and has not answered; whoever asks counts them up.
     """
 
-    __slots__ = ("_header", "_left", "lost")
+    __slots__ = ("_header", "_left", "lost", "owed")
 
     def __init__(self) -> None:
         self._left = 0
         self._header = b""
         self.lost = False
+        self.owed = 0
 
     @property
     def is_between(self) -> bool:
@@ -134,6 +136,7 @@ class Boundary:
     def follow(self, octets: bytes) -> None:
         size = len(octets)
         if not (self._left or self._header) and size >= LENGTH_END and (octets[4] << 8 | octets[5]) == size - LENGTH_END:
+            self._paid()
             return  # one whole ADU: the usual case
         at = 0
         while at < size and not self.lost:
@@ -141,6 +144,8 @@ class Boundary:
                 step = min(self._left, size - at)
                 self._left -= step
                 at += step
+                if not self._left:
+                    self._paid()
                 continue
             need = LENGTH_END - len(self._header)
             self._header += octets[at : at + need]
@@ -149,3 +154,7 @@ class Boundary:
                 self._left = self._header[4] << 8 | self._header[5]
                 self._header = b""
                 self.lost = self._left == 0
+
+    def _paid(self) -> None:
+        if self.owed:  # else: nobody asked
+            self.owed -= 1

@@ -3,6 +3,8 @@
 In: octets from both sides.  Out: the same octets, unchanged and in order, but for requests that were refused.
 A read that comes whole and alone takes the shortest way: one receive, one look, one send.  Everything else goes through `_advance`, which
 stops at a held write and goes on when it is settled.  Memory per connection is bounded: while octets wait, the sender is not read from.
+Answers of the gate's own keep the order of the requests, as a server's would: clients that number all requests alike tell them by nothing
+else.  Octets are stamped when they arrive, so that a write that stood behind others is known to be old when its turn comes.
 """
 
 import asyncio
@@ -19,6 +21,8 @@ from sentinel.model.tags import OnDeadline
 
 RECEIVE_OCTETS = 8192
 CLOSE_S = 5.0
+OWED_S = 0.25  # for answers that the server still owes before one of ours: slow controllers take 0.1 s, clients wait at least 0.5 s
+_STAMP_S = 0.05  # octets that arrive within it share a stamp, the earliest
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing resets
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # a peer that is gone is noticed in a minute
 
@@ -47,7 +51,7 @@ class Keeper(Protocol):
 
     def tap(self, flow: int, from_client: bool, octets: bytes) -> None: ...
 
-    def decide(self, client: "ClientSide", adu: bytes) -> "Decision | HeldWrite": ...
+    def decide(self, client: "ClientSide", adu: bytes, arrived_s: float) -> "Decision | HeldWrite": ...
 
     def abandon(self, held: HeldWrite, reason: str) -> None: ...
 
@@ -65,6 +69,11 @@ class ClientSide(asyncio.BufferedProtocol):
         self._pending = bytearray()
         self._held: HeldWrite | None = None
         self._answers: deque[bytes] = deque()
+        self._stamps: deque[tuple[int, float]] = deque()  # where in the stream octets end, and when the first of them came
+        self._taken = self._came = 0  # octets of the stream: decided, arrived; without those of the shortest way
+        self._resumed = 0
+        self._progress: tuple[int, int] | None = None  # at the last inspection, if something waited for the client then
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._transport: asyncio.Transport | None = None
         self.server: ServerSide | None = None
         self._read_at_once = False  # nothing waits: a whole read may go the short way
@@ -97,13 +106,21 @@ class ClientSide(asyncio.BufferedProtocol):
             and octets[10] == 0
             and 0 < octets[11] < 126
         ):
-            self.server.transport.write(octets)  # type: ignore[union-attr]
+            self.server.ask(octets)  # type: ignore[union-attr]
             gate.accepted += 1
             gate.tap(self.flow, True, octets)
             return
         gate.tap(self.flow, True, octets)
         self._pending += octets
+        self._stamp(size)
         self._advance()
+
+    def _stamp(self, size: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._came += size
+        if self._stamps and now_s - self._stamps[-1][1] < _STAMP_S:
+            now_s = self._stamps.pop()[1]
+        self._stamps.append((self._came, now_s))
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -113,6 +130,8 @@ class ClientSide(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._read_at_once = False
+        for timer in self._timers.values():
+            timer.cancel()  # it would keep the connection in memory
         if self._held is not None:
             held, self._held = self._held, None
             self._gate.abandon(held, "the client vanished while its write was held")
@@ -149,17 +168,22 @@ class ClientSide(asyncio.BufferedProtocol):
 
     # --- held writes ---
 
-    def settle(self, held: HeldWrite, forward: bool, code: int) -> bool:
-        """The gate has decided.  True: the write went to the server; it does not when either side is gone."""
-        if self._held is not held or self.server is None or self._transport is None:
-            return False
+    def can_forward(self, held: HeldWrite) -> bool:
+        """Not when either side is gone, or going."""
+        return self._held is held and self._is_standing()
+
+    def settle(self, held: HeldWrite, forward: bool, code: int) -> None:
+        """The gate has decided."""
+        if self._held is not held:
+            return
         self._held = None
+        if not self._is_standing():
+            return
         if forward:
             self._forward(held.adu)
         else:
             self._answer(exception_adu(held.adu, code))
         self._advance()
-        return forward
 
     def _advance(self) -> None:
         """Takes whole requests off what is pending, in order, as far as nothing is in their way."""
@@ -168,7 +192,7 @@ class ClientSide(asyncio.BufferedProtocol):
             while self._is_free() and (size := adu_octets(pending, at)) and len(pending) - at >= size:
                 adu = bytes(pending[at : at + size])
                 at += size
-                decision = self._gate.decide(self, adu)
+                decision = self._gate.decide(self, adu, self._arrival(size))
                 if not isinstance(decision, Decision):
                     self._held = decision
                 elif decision.exception:
@@ -181,6 +205,8 @@ class ClientSide(asyncio.BufferedProtocol):
             self.close()
             return
         del pending[:at]
+        if not pending:
+            self._stamps.clear()
         is_free = self._is_free()
         self._read_at_once = is_free and not pending
         if self._ended and is_free and not self._server_told and self.server is not None:
@@ -188,29 +214,54 @@ class ClientSide(asyncio.BufferedProtocol):
             self.server.end()
         self.regulate()
 
+    def _arrival(self, size: int) -> float:
+        """When the last octet came of the next request, which is of this size."""
+        self._taken += size
+        while self._stamps[0][0] < self._taken:
+            self._stamps.popleft()
+        return self._stamps[0][1]
+
+    def _is_standing(self) -> bool:
+        return (
+            self.server is not None
+            and not self.server.transport.is_closing()
+            and self._transport is not None
+            and not self._transport.is_closing()
+        )
+
     def _is_free(self) -> bool:
-        return self._held is None and self.server is not None and self._transport is not None and not self._answers and self._writable
+        return self._held is None and not self._answers and self._writable and self._is_standing()
 
     def _forward(self, adu: bytes) -> None:
         assert self.server is not None
-        self.server.transport.write(adu)
+        self.server.ask(adu)
         self._gate.accepted += 1
 
     def _answer(self, adu: bytes) -> None:
         self._answers.append(adu)
         self._say()
 
-    def _say(self) -> None:
-        """Sends our own answers as soon as the server is not in the middle of one of its own."""
+    def _say(self, *, insist: bool = False) -> None:
+        """Sends our own answers when the server has given those that it owes; never in the middle of one, and not later than OWED_S."""
         boundary = self.server.boundary if self.server else None
-        if boundary is None or boundary.lost:
+        if boundary is None or boundary.lost or (insist and not boundary.is_between):
             self._answers.clear()
             self.close()  # no place in the stream is safe: a closed connection is the clear answer that is left
             return
-        while self._answers and boundary.is_between and self._transport is not None:
+        if insist:
+            boundary.owed = 0  # it stays silent, as servers do for units that are not theirs
+        while self._answers and boundary.is_between and not boundary.owed and self._transport is not None:
             adu = self._answers.popleft()
             self._transport.write(adu)
             self._gate.tap(self.flow, False, adu)
+        if timer := self._timers.pop("owed", None):
+            timer.cancel()
+        if self._answers:
+            self._timers["owed"] = asyncio.get_running_loop().call_later(OWED_S, self._insist)
+
+    def _insist(self) -> None:
+        self._say(insist=True)
+        self._advance()
 
     # --- flow control and ends ---
 
@@ -233,6 +284,7 @@ class ClientSide(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._writable = True
+        self._resumed += 1
         if self.server is not None:
             self.server.transport.resume_reading()
         self._advance()
@@ -242,11 +294,19 @@ class ClientSide(asyncio.BufferedProtocol):
         self._read_at_once = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
-            asyncio.get_running_loop().call_later(CLOSE_S, self.reset)
+            self._timers["close"] = asyncio.get_running_loop().call_later(CLOSE_S, self.reset)
 
     def reset(self) -> None:
         if self._transport is not None:
             reset(self._transport)
+
+    def inspect(self) -> str | None:
+        """What nothing has come of since the last inspection: a request begun, answers not taken, an end that the server does not share."""
+        waits = "its answers are not taken" if not self._writable else ""
+        waits = waits or ("a request is begun and never ended" if self._pending and self._is_free() else "")
+        waits = waits or ("it has ended and the server has not" if self._server_told else "")
+        before, self._progress = self._progress, (self._taken, self._resumed) if waits else None
+        return waits if waits and before == self._progress else None
 
     def expel(self, reason: str) -> None:
         if self._held is not None:
@@ -275,6 +335,10 @@ class ServerSide(asyncio.BufferedProtocol):
         octets = self._buffer[:size].tobytes()
         self.boundary.follow(octets)
         self._client.answered(octets)
+
+    def ask(self, adu: bytes) -> None:
+        self.boundary.owed += 1
+        self.transport.write(adu)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._client.server_lost()

@@ -6,6 +6,7 @@ In: a `GateConfig`; RULING, QUARANTINE and RELEASE from the brain.  Out: `Comman
 import asyncio
 import gc
 import logging
+import resource
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -21,6 +22,7 @@ from collectors.gate.quarantine import Quarantines
 from collectors.gate.records import ObserverConfig
 from collectors.gate.relay import ClientSide, HeldWrite, ServerSide
 from collectors.outbox import Outbox
+from collectors.pause import pause
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, TransientError
 from sentinel.model.action import Receipt
@@ -29,13 +31,14 @@ from sentinel.model.command import Command, Origin, command_id
 from sentinel.model.exchange import QuarantineOrder, ReceiptOf, ReleaseOrder
 from sentinel.model.framing import Frame, FrameKind
 from sentinel.model.ids import ActionId, AssetId, CommandId, digest
-from sentinel.model.modbus import operation, writes_of
+from sentinel.model.modbus import SERVER_DEVICE_BUSY, operation, writes_of
 from sentinel.model.observation import Counters, Outage
 from sentinel.model.tags import OnDeadline, TagMap
 from sentinel.model.time import NS_PER_S, Instant
 from sentinel.ports import Outcome, Ruling
 
 CONNECT_S = 3.0
+_OWN_DESCRIPTORS = 64  # files, pipes, the brain
 _NO_SERVER = "the connection to the server, or to the client, was lost"
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ class Gate:
         self._per_address: Counter[AssetId] = Counter()
         self._flow = 0
         self._held: dict[CommandId, HeldWrite] = {}
+        self._held_of: Counter[AssetId] = Counter()
         self._tasks: set[asyncio.Task[object]] = set()
         self._saving = asyncio.Lock()
         self.accepted = self._refused = self._failed = 0
@@ -74,6 +78,7 @@ class Gate:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises ConfigError when it cannot listen or cannot use its directory."""
+        _allow_descriptors(self._config.connections)
         await self._recall()
         loop = asyncio.get_running_loop()
         host, port = address_of("listen", self._config.listen)
@@ -84,6 +89,7 @@ class Gate:
         self.address = server.sockets[0].getsockname()[:2]
         log.info("%s listens on %s:%d before %s:%d", self._config.name, *self.address, self._host, self._port)
         self._start(self.outbox.run())
+        self._start(self._inspect(stop))
         quiet = asyncio.Event()
         observing = asyncio.create_task(self._observed.run(quiet)) if self._observed else None
         self.listening.set()
@@ -155,6 +161,16 @@ class Gate:
         self._refused += 1
         log.warning("connection of %s is closed: %s", client.address, problem)
 
+    async def _inspect(self, stop: asyncio.Event) -> None:
+        """Cuts what makes no progress, within one to two times the patience."""
+        while not stop.is_set():
+            await pause(stop, self._config.patience_s)
+            for client in list(self._clients.values()):
+                if problem := client.inspect():
+                    self._refused += 1
+                    log.warning("connection of %s is cut: %s", client.address, problem)
+                    client.reset()
+
     async def _connect(self, client: ClientSide) -> None:
         loop = asyncio.get_running_loop()
         try:
@@ -166,7 +182,7 @@ class Gate:
 
     # --- writes ---
 
-    def decide(self, client: ClientSide, adu: bytes) -> Decision | HeldWrite:
+    def decide(self, client: ClientSide, adu: bytes, arrived_s: float) -> Decision | HeldWrite:
         unit, pdu = adu[6], adu[7:]
         decision = decide(self._tags, unit, pdu)
         if decision.course is Course.PASS:
@@ -174,23 +190,32 @@ class Gate:
         if decision.course is Course.REFUSE:
             self._refused += 1
             return decision
+        if decision.course is Course.HOLD and self._held_of[client.address] >= self._config.held_per_address:
+            self._refused += 1
+            return Decision(Course.REFUSE, SERVER_DEVICE_BUSY)
         now_s = self._clock.monotonic_s()
         command = self._command(client, unit, pdu, adu)
         self._tell(FrameKind.COMMAND, to_json(command))
         if decision.course is Course.SAFETY:
             self._report(command, True, ruled=False, since_s=now_s, reason="safety-instrumented: never held")
             return decision
-        choice = at_deadline(self._tags, unit, pdu, self._config.unknown_tag)
+        loop, choice = asyncio.get_running_loop(), at_deadline(self._tags, unit, pdu, self._config.unknown_tag)
+        waited_s = loop.time() - arrived_s
+        left_s = self._config.deadline_ms / 1000 - waited_s
+        problem = ""
         if len(self._held) >= self._config.held:
+            problem = f"{len(self._held)} writes are held already"
+        elif left_s <= 0:
+            problem = f"waited behind other requests for {waited_s * 1000:.0f} ms"
+        if problem:
             forward = choice is OnDeadline.FORWARD
             self._refused += not forward
-            self._report(
-                command, forward, ruled=False, since_s=now_s, reason=f"{len(self._held)} writes are held already: {choice} is declared"
-            )
+            self._report(command, forward, ruled=False, since_s=now_s, reason=f"{problem}: {choice} is declared")
             return PASS if forward else Decision(Course.REFUSE, self._config.refusal)
         held = HeldWrite(adu, command, client, now_s, choice)
-        held.timer = asyncio.get_running_loop().call_later(self._config.deadline_ms / 1000, self._overdue, held)
+        held.timer = loop.call_later(left_s, self._overdue, held)
         self._held[command.id] = held
+        self._held_of[client.address] += 1
         return held
 
     def abandon(self, held: HeldWrite, reason: str) -> None:
@@ -226,18 +251,25 @@ class Gate:
             self._resolve(held, ruling.forward, ruled=True, reason=ruling.reason)
 
     def _resolve(self, held: HeldWrite, forward: bool, *, ruled: bool, reason: str) -> None:
+        """Told before it is done: if the gate is killed between the two, the records claim too much and never too little."""
         if not self._take(held):
             return
-        forwarded = held.client.settle(held, forward, self._config.refusal)
+        forwarded = forward and held.client.can_forward(held)
         self._refused += not forwarded
         lost = forward and not forwarded
         self._report(held.command, forwarded, ruled=ruled, since_s=held.since_s, reason=f"{reason}; {_NO_SERVER}" if lost else reason)
+        held.client.settle(held, forwarded, self._config.refusal)
 
     def _take(self, held: HeldWrite) -> bool:
         """True once only."""
         if held.timer is not None:
             held.timer.cancel()
-        return self._held.pop(held.command.id, None) is not None
+        if self._held.pop(held.command.id, None) is None:
+            return False
+        self._held_of[held.client.address] -= 1
+        if not self._held_of[held.client.address]:
+            del self._held_of[held.client.address]
+        return True
 
     def _report(self, command: Command, forwarded: bool, *, ruled: bool, since_s: float, reason: str) -> None:
         held_ms = (self._clock.monotonic_s() - since_s) * 1000
@@ -368,6 +400,16 @@ class Gate:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task of the gate failed", exc_info=error)
+
+
+def _allow_descriptors(connections: int) -> None:
+    """Each client has a connection to the server beside its own; as many again may wait to be turned away.  Raises ConfigError."""
+    need = 3 * connections + _OWN_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and need > hard:
+        raise ConfigError("connections", f"{connections} need {need} file descriptors, the system allows {hard}")
+    if soft != resource.RLIM_INFINITY and need > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
 
 
 def _nothing(flow: int, from_client: bool, octets: bytes) -> None:
