@@ -9,7 +9,7 @@ never reaches the server.
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sentinel.model.modbus import ILLEGAL_DATA_VALUE, ILLEGAL_FUNCTION, MAX_PDU_OCTETS, WRITES, is_read, writes_of
+from sentinel.model.modbus import ILLEGAL_DATA_VALUE, ILLEGAL_FUNCTION, MAX_PDU_OCTETS, WRITES, is_read, is_sound_write
 from sentinel.model.protocol import Defect
 from sentinel.model.tags import OnDeadline, Table, Tag, TagMap
 
@@ -62,7 +62,7 @@ def decide(tag_map: TagMap, unit: int, pdu: bytes) -> Decision:
         return Decision(Course.REFUSE, ILLEGAL_FUNCTION)
     if is_read(function, pdu[1] if len(pdu) > 1 else -1):
         return PASS if _is_sound_read(function, pdu) else Decision(Course.REFUSE, ILLEGAL_DATA_VALUE)
-    if function in WRITES and not _is_sound_write(tag_map, unit, function, pdu):
+    if function in WRITES and not _is_sound_write(function, pdu):
         return Decision(Course.REFUSE, ILLEGAL_DATA_VALUE)
     tags = touched(tag_map, unit, pdu)
     return SAFETY if tags and all(tag is not None and tag.safety for tag in tags) else HOLD
@@ -81,14 +81,14 @@ def _is_sound_read(function: int, pdu: bytes) -> bool:
     return len(pdu) == 1  # 7, 11, 12, 17
 
 
-def _is_sound_write(tag_map: TagMap, unit: int, function: int, pdu: bytes) -> bool:
+def _is_sound_write(function: int, pdu: bytes) -> bool:
     if function == 21:
         return len(pdu) >= 10 and pdu[1] == len(pdu) - 2
     if function == 22:
         return len(pdu) == 7
     if function == 23 and not (len(pdu) > 10 and 1 <= (pdu[3] << 8 | pdu[4]) <= _MAX_READ_REGISTERS):
         return False
-    return writes_of(tag_map, unit, pdu) is not None
+    return is_sound_write(pdu)
 
 
 def touched(tag_map: TagMap, unit: int, pdu: bytes) -> tuple[Tag | None, ...]:

@@ -30,6 +30,7 @@ OPERATIONS: dict[int, str] = {
 }
 READS = frozenset({1, 2, 3, 4, 7, 11, 12, 17, 20, 24})
 WRITES = frozenset({5, 6, 15, 16, 21, 22, 23})
+_MOST_WRITTEN = {15: 0x7B0, 16: 0x7B, 23: 0x79}  # coils or registers in one request
 
 ILLEGAL_FUNCTION = 1
 ILLEGAL_DATA_ADDRESS = 2
@@ -52,27 +53,31 @@ def is_read(function: int, subfunction: int = -1) -> bool:
     return function in READS or (function == 43 and subfunction == 14)
 
 
+def is_sound_write(pdu: bytes) -> bool:
+    """Functions 5, 6, 15, 16 and 23 whose octets agree with each other (clauses 6.5, 6.6, 6.11, 6.12, 6.17)."""
+    function = pdu[0] if pdu else 0
+    if function == 5:
+        return len(pdu) == 5 and pdu[3:5] in (b"\xff\x00", b"\x00\x00")
+    if function == 6:
+        return len(pdu) == 5
+    at = 5 if function == 23 else 1
+    if function not in (15, 16, 23) or len(pdu) <= at + 5:
+        return False
+    address, count = int.from_bytes(pdu[at : at + 2], "big"), int.from_bytes(pdu[at + 2 : at + 4], "big")
+    octets = (count + 7) // 8 if function == 15 else 2 * count
+    return 1 <= count <= _MOST_WRITTEN[function] and pdu[at + 4] == octets == len(pdu) - at - 5 and address + count <= 0x10000
+
+
 def writes_of(tag_map: TagMap, unit: int, pdu: bytes) -> tuple[TagWrite, ...] | None:
     """What a request PDU would set; None when the bytes contradict the specification or the function writes nothing we can name."""
-    function = pdu[0] if pdu else 0
-    if function in (5, 6) and len(pdu) == 5:
-        address = int.from_bytes(pdu[1:3], "big")
-        if function == 6:
-            return tag_map.register_writes(unit, address, pdu[3:5])
-        return tag_map.bit_writes(unit, address, [pdu[3] == 0xFF]) if pdu[3:5] in (b"\xff\x00", b"\x00\x00") else None
-    if function in (15, 16) and len(pdu) > 6:
-        address, count = int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
-        payload = pdu[6:]
-        expected = (count + 7) // 8 if function == 15 else 2 * count
-        limit = 0x7B0 if function == 15 else 0x7B
-        if not (1 <= count <= limit and pdu[5] == expected == len(payload) and address + count <= 0x10000):
-            return None
-        if function == 16:
-            return tag_map.register_writes(unit, address, payload)
+    if not is_sound_write(pdu):
+        return None
+    function = pdu[0]
+    at = 5 if function == 23 else 1
+    address = int.from_bytes(pdu[at : at + 2], "big")
+    if function == 5:
+        return tag_map.bit_writes(unit, address, [pdu[3] == 0xFF])
+    if function == 15:
+        count, payload = int.from_bytes(pdu[3:5], "big"), pdu[6:]
         return tag_map.bit_writes(unit, address, [bool(payload[i // 8] >> (i % 8) & 1) for i in range(count)])
-    if function == 23 and len(pdu) > 10:
-        address, count = int.from_bytes(pdu[5:7], "big"), int.from_bytes(pdu[7:9], "big")
-        if not (1 <= count <= 0x79 and pdu[9] == 2 * count == len(pdu) - 10 and address + count <= 0x10000):
-            return None
-        return tag_map.register_writes(unit, address, pdu[10:])
-    return None
+    return tag_map.register_writes(unit, address, pdu[3:5] if function == 6 else pdu[at + 5 :])
