@@ -2,8 +2,9 @@
 
 Decoding in the relay's process would cost its readers milliseconds at the 99th percentile, even in a thread, for they share one
 interpreter.  In: octets and connection events, as they pass.  Out: `collectors.gate.records` on the observer's standard input, in batches,
-each closed by a mark.  Bounded: what the observer does not take is dropped and counted, but for openings and ends of connections.
-An observer that dies is started again and told which connections stand; its outage is reported.
+each closed by a mark.  Bounded: what the observer does not take is dropped and counted, openings and ends of connections last of all.
+An observer that dies, or stands still while connections come and go, is started again and told which connections stand; its outage is
+reported.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from sentinel.model.ids import AssetId
 from sentinel.model.observation import Outage
 from sentinel.model.time import NS_PER_S, Instant
 
-LIMIT_OCTETS = 32 * 1024 * 1024
+LIMIT_OCTETS = 8 * 1024 * 1024  # some 290,000 of the smallest requests: as rows they still fit into one frame
+LIMIT_EVENTS = 100_000  # openings, ends and refusals that wait
 QUIET_S = 0.5  # the watermark moves at least this often while nothing passes
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 5.0
 
@@ -34,7 +36,7 @@ class Tap:
         self._config, self._clock, self._period_s, self._report = config, clock, period_s, report
         self._flows: dict[int, AssetId] = {}
         self._last = Instant(0)
-        self._events: list[bytes] = []  # kept whatever happens
+        self._events: list[bytes] = []  # kept as long as may be
         self._written: list[bytes] = []  # everything, in order
         self._octets = self._records = 0  # what waits, without events
         self._has_hole = False
@@ -130,6 +132,11 @@ class Tap:
         await sink.drain()
 
     def _note(self, record: bytes) -> None:
+        if len(self._events) >= LIMIT_EVENTS:  # the next observer learns from the start which connections stand
+            self.dropped += self._records + len(self._events)
+            self._events, self._written, self._octets, self._records = [], [], 0, 0
+            if self.process is not None and self.process.returncode is None:
+                self.process.kill()
         self._events.append(record)
         self._written.append(record)
 

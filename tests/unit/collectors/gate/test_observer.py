@@ -1,6 +1,7 @@
 """Both ends of observation without the processes around them: what the tap writes is what the observer reads."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from collectors.gate import observe
 from collectors.gate.observe import Tap
 from collectors.gate.observer import Observer
 from collectors.gate.records import RECORD, ObserverConfig, Record, RecordReader, Told, pack
-from sentinel.clock import ManualClock
+from collectors.outbox import heard_frames
+from sentinel.clock import ManualClock, SystemClock
+from sentinel.model.framing import MAX_PAYLOAD_OCTETS
 from sentinel.model.ids import AssetId
 from sentinel.model.observation import Outage
 from sentinel.model.protocol import Defect
 from sentinel.model.time import Instant
-from tests.unit.collectors.gate.plant import answer_to, read
+from tests.unit.collectors.gate.plant import WAIT_S, answer_to, read
 
 CONFIG = ObserverConfig(
     name="gate-observer", source="gate", intake="/nowhere", server=AssetId("10.0.0.10"), port=502, connections=4, farewell_s=0.0
@@ -129,3 +132,49 @@ async def test_what_is_not_taken_is_dropped_but_for_openings_and_ends(tmp_path: 
         Record.OPENED,
         Record.MARK,
     ]
+
+
+def test_a_full_batch_of_the_smallest_requests_still_fits_into_a_frame() -> None:
+    share = 32  # of it, for time
+    count = observe.LIMIT_OCTETS // (RECORD.size + len(read(1))) // share
+    records = [told(Record.OPENED, 1, 0, HMI.encode()), *(told(Record.FROM_CLIENT, 1, at, read(at % 65536)) for at in range(count))]
+    frames = heard_frames(Observer(CONFIG).observe(records, Instant(count)))
+    assert share * max(len(payload) for _, payload in frames) <= MAX_PAYLOAD_OCTETS
+
+
+async def test_an_observer_that_stands_still_is_replaced_before_events_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "LIMIT_EVENTS", 50)
+    outages: list[Outage] = []
+    came, stop = asyncio.Event(), asyncio.Event()
+
+    def report(outage: Outage) -> None:
+        outages.append(outage)
+        came.set()
+
+    began = asyncio.Event()
+
+    class Watched(Tap):
+        async def _begin(self) -> asyncio.StreamWriter:
+            sink = await super()._begin()
+            began.set()
+            return sink
+
+    tap = Watched(CONFIG, SystemClock(), 0.001, report)
+    tap.opened(1, HMI)
+    running = asyncio.create_task(tap.run(stop))
+    async with asyncio.timeout(WAIT_S):
+        await began.wait()
+        first = tap.process
+        assert first is not None
+        first.send_signal(signal.SIGSTOP)
+        for _ in range(200):
+            tap.refused(AssetId("10.0.0.66"))
+        assert len(tap._events) <= 50
+        await came.wait()
+        assert tap.process is not first
+        stop.set()
+        await running
+    assert tap.dropped >= 150 - 50
+    assert "-9" in outages[0].reason
