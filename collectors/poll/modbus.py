@@ -133,7 +133,8 @@ class Poller:
             values = await self._values(read)
             now = self._clock.now()
             for tag, value in values:
-                rows.append((now, tag.name, value, Quality.BAD if math.isnan(value) else Quality.GOOD))
+                is_known = math.isfinite(value)  # a float32 register may hold infinity
+                rows.append((now, tag.name, value if is_known else math.nan, Quality.GOOD if is_known else Quality.BAD))
         try:
             await self._outbox.readings(polled(self._config.name, self._clock.now(), rows, self.counters))
         except TransientError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,7 +39,9 @@ TAGS = (
 
 
 @asynccontextmanager
-async def device(port: int = 0, refused: int | None = None) -> AsyncIterator[tuple[int, list[int]]]:
+async def device(
+    port: int = 0, refused: int | None = None, values: tuple[int, ...] | list[int] = (1500, 1, 2, 3, 250, 5, 6, 7)
+) -> AsyncIterator[tuple[int, list[int]]]:
     """(port, the function codes that arrive)."""
     functions: list[int] = []
 
@@ -47,7 +50,7 @@ async def device(port: int = 0, refused: int | None = None) -> AsyncIterator[tup
         return ExcCodes.ILLEGAL_ADDRESS if refused is not None and address <= refused < address + count else None
 
     bits = SimData(0, values=[False, True] * 8, datatype=DataType.BITS)
-    registers = SimData(0, values=[1500, 1, 2, 3, 250, 5, 6, 7], datatype=DataType.REGISTERS)
+    registers = SimData(0, values=list(values), datatype=DataType.REGISTERS)
     simulated = SimDevice(1, simdata=([bits], [bits], [registers], [registers]), action=action)
     server = ModbusTcpServer(simulated, address=("127.0.0.1", port))
     await server.serve_forever(background=True)
@@ -130,6 +133,45 @@ async def test_a_gap_that_the_device_refuses_is_read_around(tmp_path: Path) -> N
     async with device(refused=2) as (port, _), polling(tmp_path, port, tags) as (keeper, poller):
         await keeper.until(lambda rows: rows == {"A": (1500.0, 0), "B": (250.0, 0)})
         assert poller.counters.refused == 1
+
+
+async def test_a_number_that_is_none_is_never_called_good(tmp_path: Path) -> None:
+    tags = tuple(tag(f"N{at}", Table.HOLDING, at, type="float32") for at in (0, 2, 4))
+    async with device(values=[0x7F80, 0, 0xFF80, 0, 0x7FC0, 0, 0, 0]) as (port, _), polling(tmp_path, port, tags) as (keeper, _):
+        got = await keeper.until(lambda rows: len(rows) == 3)
+    assert all(math.isnan(value) and quality == Quality.BAD for value, quality in got.values()), "infinity, minus infinity, not a number"
+
+
+async def test_whatever_a_device_answers_the_poller_goes_on(tmp_path: Path) -> None:
+    """Garbage, lying lengths, foreign numbers, trickles, closed connections; then the device behaves."""
+    chance = random.Random(20261126)
+    asked = asyncio.Queue[bytes]()
+
+    async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while request := await reader.read(260):
+                asked.put_nowait(request)
+                answer = bytearray(request[:7] + bytes((request[7], 2, 0, 1)))
+                answer[5] = len(answer) - 6
+                for _ in range(chance.randrange(1, 4)):
+                    answer[chance.randrange(len(answer))] = chance.randrange(256)
+                writer.write(bytes(answer[: chance.randrange(1, len(answer) + 1)]) if chance.random() < 0.5 else chance.randbytes(300))
+                if chance.random() < 0.5:
+                    break
+            writer.close()
+        except ConnectionError:
+            return
+
+    liar = await asyncio.start_server(lie, "127.0.0.1", 0)
+    port = liar.sockets[0].getsockname()[1]
+    async with polling(tmp_path, port) as (keeper, poller):
+        for _ in range(6):
+            await asyncio.wait_for(asked.get(), WAIT_S)
+        liar.close()
+        await liar.wait_closed()
+        async with device(port):
+            await keeper.until(lambda rows: rows["LEVEL"] == (1.5, 0))
+    assert poller.counters.failed > 0
 
 
 @pytest.mark.parametrize(
