@@ -7,7 +7,8 @@ batch of observations nor behind another command.  Values go in in the order of 
 after the other, and an outcome only after its command is kept.
 Nothing is acknowledged before the sink has returned.  A sink that raises `TransientError` gets the value again, when the collector has
 connected anew; any other exception is our bug: logged, counted as failed, and not repeated, for one bad value must not block the road.
-What had arrived when a collector vanished is still kept.  A sender whose frames contradict the protocol is cut off and counted as refused.
+What had arrived when a collector vanished is still kept, and what a killed gate held gets an outcome when the gate is back.
+A sender whose frames contradict the protocol is cut off and counted as refused.
 """
 
 from sentinel.intake.server import Intake

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sentinel.errors import PermanentError, TransientError
 from sentinel.intake.values import BulkValues, RefusalError, urgent_value
 from sentinel.model.codec import CodecError, from_json, to_json
-from sentinel.model.command import Command
+from sentinel.model.command import Command, Origin
 from sentinel.model.exchange import BULK, URGENT, Ack, Failure, Hello, ReceiptOf
 from sentinel.model.framing import MAX_PAYLOAD_OCTETS, Frame, FrameKind, FrameReader, FramingError
 from sentinel.model.ids import CommandId
@@ -31,6 +31,7 @@ class Sender:
     urgent: int = 0
     begun: deque[int] = field(default_factory=deque)  # urgent sequences on their way into the sink, in order
     beyond: set[int] = field(default_factory=set)  # those of them that are kept while an earlier one is not
+    left_s: float = 0.0  # when its last connection ended
 
     def kept(self, sequence: int) -> None:
         self.beyond.add(sequence)
@@ -248,7 +249,8 @@ class Link(asyncio.Protocol):
                 await room.acquire()
                 kept = asyncio.Event()
                 if isinstance(value, Command):
-                    self._door.hold(value.id, self._process)
+                    if value.origin is Origin.GATE:
+                        self._door.hold(value.id, self._process)
                     commands[value.id] = kept
                 elif isinstance(value, Outcome):
                     self._door.settled(value.command)

@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from sentinel.model.exchange import ExcerptOrder, Hello, Presence, QuarantineOrd
 from sentinel.model.framing import FrameKind
 from sentinel.model.ids import CommandId
 from sentinel.model.observation import Counters
-from sentinel.ports import Ruling, Sink
+from sentinel.ports import Outcome, Ruling, Sink
 
 LINKS = 64  # collectors of one appliance, with room for those that come back before their old connection is noticed
 ANSWER_S = 5.0
@@ -25,6 +26,13 @@ HELD_COMMANDS = 4096  # the oldest are forgotten first: their deadline is long o
 SENDERS = 1024
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Hold:
+    process: str  # the gate: the ruling may have to take a newer connection
+    since_s: float
+    ruled: bool = False
 
 
 class Intake:
@@ -39,7 +47,7 @@ class Intake:
         self._links: dict[str, Link] = {}
         self._open: set[Link] = set()
         self._senders: dict[str, Sender] = {}
-        self._held: dict[CommandId, str] = {}  # the process of the gate: the ruling may have to take a newer connection
+        self._held: dict[CommandId, _Hold] = {}  # until their outcome comes
         self._accepted = self._refused = self._dropped = self._failed = 0
         self._changed = asyncio.Condition()
         self._sequence: int = self._clock.now()  # above every earlier brain's, so that a late answer never fits a later question
@@ -90,8 +98,12 @@ class Intake:
         await self.close()
 
     async def rule(self, ruling: Ruling) -> bool:
-        """Tells the gate that holds the command.  False: nobody holds it (any more)."""
-        link = self._links.get(self._held.pop(ruling.command, ""))
+        """Tells the gate that holds the command, once.  False: nobody holds it (any more)."""
+        hold = self._held.get(ruling.command)
+        if hold is None or hold.ruled:
+            return False
+        hold.ruled = True
+        link = self._links.get(hold.process)
         return link is not None and link.send(FrameKind.RULING, to_json(ruling)) is not None
 
     async def quarantine(self, process: str, order: QuarantineOrder, timeout_s: float = ANSWER_S) -> Receipt:
@@ -146,6 +158,8 @@ class Intake:
         self._links[hello.process] = link
         sender = self._senders.get(hello.process)
         if sender is None or sender.start != hello.start:
+            if sender is not None:
+                await self._settle_for(hello.process, sender.left_s)
             self._senders.pop(hello.process, None)
             sender = self._senders[hello.process] = Sender(hello.start)
             while len(self._senders) > SENDERS:
@@ -153,7 +167,17 @@ class Intake:
         await self._announce(hello, present=True)
         return sender
 
+    async def _settle_for(self, process: str, left_s: float) -> None:
+        """A new life of a gate: what its earlier one held and told no outcome of was not forwarded, for it tells before it forwards."""
+        for command in [command for command, hold in self._held.items() if hold.process == process]:
+            held_ms = 1000 * max(0.0, left_s - self._held.pop(command).since_s)
+            reason = "the gate ended while it held the write: not forwarded"
+            outcome = Outcome(command=command, forwarded=False, ruled=False, held_ms=held_ms, reason=reason, at=self._clock.now())
+            await self.keep(outcome)
+
     async def went(self, link: "Link", hello: Hello) -> None:
+        if sender := self._senders.get(hello.process):
+            sender.left_s = self._clock.monotonic_s()
         if self._links.get(hello.process) is link:
             del self._links[hello.process]
             await self._announce(hello, present=False)
@@ -179,7 +203,7 @@ class Intake:
         return True
 
     def hold(self, command: CommandId, process: str) -> None:
-        self._held[command] = process
+        self._held[command] = _Hold(process, self._clock.monotonic_s())
         while len(self._held) > HELD_COMMANDS:
             del self._held[next(iter(self._held))]
 

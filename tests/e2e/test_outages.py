@@ -97,6 +97,7 @@ async def test_a_write_that_is_held_when_its_holder_or_judge_is_killed_never_rea
     await appliance.outage(name, began)
     assert await appliance.setpoint() != raw
     await appliance.verdict(operator, raw)
+    await appliance.settled((await appliance.command(operator, raw))["id"], "command.refuse")
     await appliance.nothing_lost(before)
     await appliance.judges()
     assert await appliance.write(appliance.story.setting.attacker, 1200) == b"", "the cut is not in force any more"

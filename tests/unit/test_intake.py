@@ -335,3 +335,41 @@ async def test_silence_and_a_vanished_collector_are_transient(path: Path) -> Non
                 await asyncio.wait_for(asked.get(), WAIT_S)
         with pytest.raises(TransientError, match="vanished"):
             await waiting
+
+
+async def test_what_a_killed_gate_held_is_settled_when_its_next_life_comes(path: Path) -> None:
+    """It tells an outcome before it forwards: what it had told nothing of did not reach the plant."""
+    keeper = Keeper()
+    told = Outcome(command=command(2).id, forwarded=True, ruled=True, held_ms=5.0, reason="safe", at=Instant(9))
+    async with Intake(path, keeper) as intake:
+        async with running(Outbox(path, "gate")) as gate, running(Outbox(path, "other")) as other:
+            for number in (1, 2):
+                await gate.command(command(number))
+            await gate.outcome(told)
+            await other.command(command(3))
+            await drained(gate)
+            await drained(other)
+            await intake.rule(Ruling(command=command(1).id, forward=True, reason="safe"))
+        assert keeper.of(Outcome) == [told]
+        async with running(Outbox(path, "gate")), asyncio.timeout(WAIT_S):
+            await intake.wait_present("gate")
+            await keeper.until(lambda: len(keeper.of(Outcome)) == 2)
+    lost = keeper.of(Outcome)[1]
+    assert (lost.command, lost.forwarded, lost.ruled) == (command(1).id, False, False)
+    assert "ended while it held" in lost.reason
+    assert lost.held_ms > 0
+
+
+async def test_a_gate_that_only_lost_its_connection_settles_what_it_holds_itself(path: Path) -> None:
+    keeper, gate = Keeper(), Outbox(path, "gate")
+    async with Intake(path, keeper) as intake:
+        async with running(gate):
+            await gate.command(command(1))
+            await drained(gate)
+        await asyncio.wait_for(intake.wait_absent("gate"), WAIT_S)
+        async with running(gate), asyncio.timeout(WAIT_S):
+            await intake.wait_present("gate")
+            assert await intake.rule(Ruling(command=command(1).id, forward=False, reason="unsafe")), "it is still held"
+            await gate.command(command(2))
+            await drained(gate)
+    assert not keeper.of(Outcome)
