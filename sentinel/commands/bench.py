@@ -5,7 +5,7 @@ import importlib
 
 SUMMARY = "measure: gate, verdict, week, decode, or the whole road"
 BENCHES = {
-    "gate": "collectors.gate.bench",
+    "gate": "sentinel.measure.gate",
     "verdict": "sentinel.measure.verdict",
     "week": "sentinel.measure.week",
     "decode": "collectors.capture.bench",

@@ -1,60 +1,42 @@
-"""``python -m collectors.gate.bench [--json]``: what the gate costs, measured on loopback with a server that is not ours.
+"""Both ends of a Modbus measurement: a libmodbus server (C, by ctypes), and clients on raw sockets that know each answer beforehand.
 
-Four processes beside each other: a libmodbus server (C, by ctypes; pymodbus where libmodbus is not installed, and then the report says so),
-the gate with observation on, a sink that rules on every command after ``--ruling-ms``, and this one, a client on raw sockets.
-Reads go in turn directly to the server and through the gate, so that both see the same machine; ``added`` is the difference of their
-quantiles.  Then held writes one by one, then ``--rate`` requests per second over 40 connections whose every answer is checked.
+    python -m sentinel.measure.modbus PORT        serves until it is ended
+
+Registers below `PLANT` belong to whoever writes; the others hold what `register` says, so that every read of them has one right answer.
 """
 
-import argparse
 import ctypes
-import ctypes.util
-import json
 import select
-import signal
 import socket
-import statistics
 import struct
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from sentinel.model.codec import from_json, to_json
-from sentinel.model.command import Command
-from sentinel.model.exchange import URGENT, Ack
-from sentinel.model.framing import Frame, FrameKind, FrameReader
-from sentinel.ports import Ruling
-
-REGISTERS = 1000
+_LIBRARY = "libmodbus.so.5"
+REGISTERS, PLANT = 1000, 100
 CONNECTIONS = 40
 WAIT_S = 10.0
-_PR_SET_PDEATHSIG = 1
-
-_PYMODBUS_SERVER = """
-import asyncio, sys
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
-async def serve():
-    registers = [SimData(0, values=[at * 7 % 65536 for at in range(1000)], datatype=DataType.REGISTERS)]
-    server = ModbusTcpServer(SimDevice(1, simdata=registers), address=("127.0.0.1", int(sys.argv[1])))
-    await server.serve_forever()
-asyncio.run(serve())
-"""
+_LOADED_READS = PLANT, 700  # under load: first address, how many first addresses
+_WRITE_EVERY = 100  # requests under load
+_EVENT_POLL_MS = 100.0
 
 
 def register(address: int) -> int:
     return address * 7 % 65536
 
 
-def serve_libmodbus(port: int) -> None:
-    """A server of libmodbus 3.1: the library reads, answers and writes; we only wait for its sockets."""
-    library = ctypes.CDLL("libmodbus.so.5")
+def is_installed() -> bool:
+    try:
+        ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return False
+    return True
+
+
+def serve(port: int) -> None:
+    """The library reads, answers and writes; we only wait for its sockets.  Raises OSError without libmodbus, or with the port taken."""
+    library = ctypes.CDLL(_LIBRARY)
     for name in ("modbus_new_tcp", "modbus_mapping_new"):
         getattr(library, name).restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.modbus_new_tcp(b"127.0.0.1", port))
@@ -88,41 +70,6 @@ def serve_libmodbus(port: int) -> None:
                 clients.pop(number).close()
 
 
-def rule_on_everything(path: str, delay_s: float) -> None:
-    """The brain's side of the socket, reduced to acknowledging and to saying yes after a delay."""
-    server = socket.socket(socket.AF_UNIX)
-    server.bind(path)
-    server.listen()
-    links: dict[socket.socket, FrameReader] = {}
-    due: list[tuple[float, Command, socket.socket]] = []
-    sequence = 0
-    while True:
-        wait_s = max(0.0, due[0][0] - time.monotonic()) if due else None
-        for ready in select.select([server, *links], [], [], wait_s)[0]:
-            if ready is server:
-                links[server.accept()[0]] = FrameReader()
-                continue
-            octets = ready.recv(1 << 20)
-            if not octets:
-                del links[ready]
-                ready.close()
-                continue
-            for frame in links[ready].feed(octets):
-                if frame.kind is FrameKind.COMMAND:
-                    due.append((time.monotonic() + delay_s, from_json(Command, frame.payload), ready))
-                if frame.kind is not FrameKind.HELLO:
-                    ack = to_json(Ack(sequence=frame.sequence, urgent=frame.kind in URGENT))
-                    ready.sendall(Frame(FrameKind.ACK, 0, ack).encode())
-        while due and due[0][0] <= time.monotonic():
-            _, command, link = due.pop(0)
-            sequence += 1
-            if link in links:
-                link.sendall(Frame(FrameKind.RULING, sequence, to_json(Ruling(command=command.id, forward=True, reason="bench"))).encode())
-
-
-# --- the client ---
-
-
 def connect(port: int) -> socket.socket:
     """Waits for the other process to listen."""
     until = time.monotonic() + WAIT_S
@@ -147,9 +94,12 @@ def expected_answer(transaction: int, address: int, count: int) -> bytes:
     return struct.pack(f">HHHBBB{count}H", transaction, 0, 3 + 2 * count, 1, 3, 2 * count, *values)
 
 
-def write_request(transaction: int, address: int) -> bytes:
-    """Writes what the register holds already, so that every later read still knows its answer."""
-    return struct.pack(">HHHBBHH", transaction, 0, 6, 1, 6, address, register(address))
+def write_request(transaction: int, address: int, value: int) -> bytes:
+    return struct.pack(">HHHBBHH", transaction, 0, 6, 1, 6, address, value)
+
+
+def refusal(request: bytes, code: int) -> bytes:
+    return request[:4] + b"\0\3" + bytes((request[6], request[7] | 0x80, code))
 
 
 def timed(connection: socket.socket, request: bytes, answer: bytes) -> tuple[float, bool]:
@@ -158,7 +108,7 @@ def timed(connection: socket.socket, request: bytes, answer: bytes) -> tuple[flo
     connection.sendall(request)
     got = connection.recv(512)
     took_ms = (time.perf_counter_ns() - start) / 1e6
-    while len(got) < len(answer):
+    while len(got) < 6 or len(got) < 6 + int.from_bytes(got[4:6], "big"):
         got += connection.recv(512)
     return took_ms, got == answer
 
@@ -172,8 +122,21 @@ class _Load:
     received: bytes = b""
 
 
-def load(port: int, rate: float, seconds: float) -> tuple[int, int, list[float]]:
-    """(requests, wrong answers, milliseconds each): sent by the clock, whether or not the last ones were answered."""
+def _request(number: int, written: int) -> tuple[bytes, bytes]:
+    """(request, the answer it must get)."""
+    if number % _WRITE_EVERY == _WRITE_EVERY - 1:
+        request = write_request(number % 65536, 0, written)
+        return request, request
+    first, span = _LOADED_READS
+    asked = number % 65536, first + number * 13 % span, 1 + number % 125
+    return read_request(*asked), expected_answer(*asked)
+
+
+def load(port: int, rate: float, seconds: float, written: int) -> tuple[int, int, list[float]]:
+    """(requests, wrong answers, milliseconds each): sent by the clock, whether or not the last ones were answered.
+
+    One request in a hundred writes ``written`` to register 0.
+    """
     loads = {part.connection.fileno(): part for part in (_Load(connect(port)) for _ in range(CONNECTIONS))}
     waiting = select.poll()
     for number in loads:
@@ -189,11 +152,11 @@ def load(port: int, rate: float, seconds: float) -> tuple[int, int, list[float]]
             break
         while sent < total and start + sent / rate <= now:
             part = order[sent % CONNECTIONS]
-            transaction, address, count = sent % 65536, sent * 13 % 800, 1 + sent % 125
-            part.connection.sendall(read_request(transaction, address, count))
-            part.open.append((expected_answer(transaction, address, count), time.perf_counter()))
+            request, answer = _request(sent, written)
+            part.connection.sendall(request)
+            part.open.append((answer, time.perf_counter()))
             sent += 1
-        next_ms = max(0.0, (start + sent / rate - time.perf_counter()) * 1000) if sent < total else 100.0
+        next_ms = max(0.0, (start + sent / rate - time.perf_counter()) * 1000) if sent < total else _EVENT_POLL_MS
         for number, _ in waiting.poll(next_ms):
             part = loads[number]
             part.received += part.connection.recv(65536)
@@ -208,134 +171,5 @@ def load(port: int, rate: float, seconds: float) -> tuple[int, int, list[float]]
     return total, wrong, took_ms
 
 
-def quantile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-# --- the bed ---
-
-
-@contextmanager
-def process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE)
-    try:
-        yield child
-    finally:
-        child.terminate()
-        try:
-            child.communicate(timeout=WAIT_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def has_libmodbus() -> bool:
-    try:
-        ctypes.CDLL("libmodbus.so.5")
-    except OSError:
-        return False
-    return True
-
-
-def measure(*, reads: int, writes: int, rate: float, seconds: float, ruling_ms: float, observe: bool, real: bool) -> dict[str, Any]:
-    server_port, gate_port = free_port(), free_port()
-    server = ("-m", __spec__.name, "--serve", str(server_port)) if real else ("-c", _PYMODBUS_SERVER, str(server_port))
-    with tempfile.TemporaryDirectory() as directory:
-        intake, config = Path(directory) / "intake.sock", Path(directory) / "gate.json"
-        options = {
-            "intake": str(intake),
-            "directory": directory,
-            "listen": f"127.0.0.1:{gate_port}",
-            "upstream": f"127.0.0.1:{server_port}",
-        }
-        config.write_text(json.dumps(options | {"observe": observe, "deadline_ms": 2000.0}))
-        sink = ("-m", __spec__.name, "--rule", str(intake), "--ruling-ms", str(ruling_ms))
-        with process(*server), process(*sink), process("-m", "collectors", "gate", str(config)):
-            direct, through = connect(server_port), connect(gate_port)
-            report = _measure(direct, through, gate_port, reads=reads, writes=writes, rate=rate, seconds=seconds)
-            direct.close()
-            through.close()
-    report["server"] = "libmodbus" if real else "pymodbus (without libmodbus5: latencies are those of a slower server)"
-    report["ruling_ms"] = ruling_ms
-    return report
-
-
-def _measure(
-    direct: socket.socket, through: socket.socket, gate_port: int, *, reads: int, writes: int, rate: float, seconds: float
-) -> dict[str, Any]:
-    took: dict[str, list[float]] = {"direct": [], "gate": [], "held": []}
-    wrong = 0
-    for number in range(reads + 200):
-        request = (number % 65536, number % 800, 8)
-        for name, connection in (("direct", direct), ("gate", through)):
-            took_ms, right = timed(connection, read_request(*request), expected_answer(*request))
-            wrong += not right
-            if number >= 200:  # before, caches and compiled code warm up
-                took[name].append(took_ms)
-    for number in range(writes + 10):
-        request_octets = write_request(number % 65536, number % 800)
-        took_ms, right = timed(through, request_octets, request_octets)
-        wrong += not right
-        if number >= 10:
-            took["held"].append(took_ms)
-    requests, wrong_under_load, took["load"] = load(gate_port, rate, seconds)
-    p50, p99 = {n: statistics.median(v) for n, v in took.items()}, {n: quantile(v, 0.99) for n, v in took.items()}
-    return {
-        "read_direct_ms_p50": round(p50["direct"], 4),
-        "read_direct_ms_p99": round(p99["direct"], 4),
-        "read_gate_ms_p50": round(p50["gate"], 4),
-        "read_gate_ms_p99": round(p99["gate"], 4),
-        "read_added_ms_p50": round(p50["gate"] - p50["direct"], 4),
-        "read_added_ms_p99": round(p99["gate"] - p99["direct"], 4),
-        "write_held_ms_p50": round(p50["held"], 4),
-        "write_held_ms_p99": round(p99["held"], 4),
-        "load_ms_p50": round(p50["load"], 4),
-        "load_ms_p99": round(p99["load"], 4),
-        "requests": requests + 2 * (reads + 200) + writes + 10,
-        "rate_per_s": rate,
-        "wrong_answers": wrong + wrong_under_load,
-    }
-
-
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m collectors.gate.bench", description="What the gate costs.")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    parser.add_argument("--reads", type=int, default=3000, help="reads per way (default %(default)s)")
-    parser.add_argument("--writes", type=int, default=300, help="held writes (default %(default)s)")
-    parser.add_argument("--rate", type=float, default=1000.0, help="requests per second under load (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of load (default %(default)s)")
-    parser.add_argument("--ruling-ms", type=float, default=0.0, help="how long a ruling takes (default %(default)s)")
-    parser.add_argument("--no-observe", action="store_true", help="the gate reports no observations")
-    parser.add_argument("--server", choices=("libmodbus", "pymodbus"), help="default: libmodbus where it is installed")
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--rule", help=argparse.SUPPRESS)
-    chosen = parser.parse_args(arguments)
-    if chosen.serve is not None or chosen.rule:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if chosen.serve is not None:
-        serve_libmodbus(chosen.serve)
-    elif chosen.rule:
-        rule_on_everything(chosen.rule, chosen.ruling_ms / 1000)
-    else:
-        report = measure(
-            reads=chosen.reads,
-            writes=chosen.writes,
-            rate=chosen.rate,
-            seconds=chosen.seconds,
-            ruling_ms=chosen.ruling_ms,
-            observe=not chosen.no_observe,
-            real=has_libmodbus() if chosen.server is None else chosen.server == "libmodbus",
-        )
-        print(json.dumps(report) if chosen.json else "\n".join(f"{name:22} {value}" for name, value in report.items()))
-        return int(report["wrong_answers"] > 0)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    serve(int(sys.argv[1]))
