@@ -61,6 +61,7 @@ def processes(settings: Settings, places: Places) -> list[Process]:
             "directory": str(places.run),
             "listen": gate.listen,
             "upstream": gate.upstream,
+            "transparent": gate.transparent,
             "deadline_ms": gate.deadline_ms,
             "unknown_tag": gate.unknown_tag,
             "observe": gate.observe,

@@ -86,6 +86,9 @@ class Gate:
     name: str = option("gate", "how its process and observations are called")
     listen: str = option("127.0.0.1:1502", "address:port that clients talk to")
     upstream: str = option("", "address:port of the server behind it")
+    transparent: bool = option(
+        False, "on the route to the server: clients keep its address, it sees theirs; `python -m collectors.gate.transparent` says how"
+    )
     deadline_ms: float = option(200.0, "a held write is forwarded or refused at the latest after this, by its tag's `on_deadline`")
     unknown_tag: str = option("refuse", "forward or refuse at the deadline, for addresses that the plant file does not name")
     observe: bool = option(True, "report what passes as observations; false where a capture hears the same traffic")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from collectors.endpoint import address_of
+from collectors.gate import transparent
 from sentinel.errors import ConfigError
 from sentinel.model.modbus import SERVER_DEVICE_FAILURE
 from sentinel.model.tags import OnDeadline, Tag
@@ -15,6 +16,7 @@ class GateConfig:
     directory: str  # the run directory, for the quarantine file
     listen: str  # address:port
     upstream: str  # address:port of the server behind the gate
+    transparent: bool = False  # on the route to the server: `collectors.gate.transparent`
     deadline_ms: float = 200.0
     unknown_tag: OnDeadline = OnDeadline.REFUSE  # at the deadline, for points that no tag names
     # 1 to 3 would say that the request itself is wrong, 5 that it will be done yet, 6 that it should be tried again: 4, "an unrecoverable
@@ -50,3 +52,5 @@ class GateConfig:
         listen = address_of("listen", self.listen)
         if listen == address_of("upstream", self.upstream) and listen[1]:
             raise ConfigError("upstream", f"{self.upstream} is where the gate itself listens")
+        if self.transparent:
+            transparent.check(self.listen, self.upstream)

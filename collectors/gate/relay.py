@@ -91,6 +91,11 @@ class ClientSide(asyncio.BufferedProtocol):
         if peer is None or not self._gate.admit(self, peer[0]):  # None: it is gone already
             self.reset()
 
+    def called(self) -> tuple[str, int]:
+        """The address that the client connected to; behind a redirection it is not where the gate listens."""
+        name: tuple[str, int] = self._transport.get_extra_info("sockname")[:2] if self._transport is not None else ("", 0)
+        return name
+
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 

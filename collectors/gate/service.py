@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors.endpoint import address_of, plain_address
-from collectors.gate import quarantine
+from collectors.gate import quarantine, transparent
 from collectors.gate.config import GateConfig
 from collectors.gate.judgement import PASS, Course, Decision, at_deadline, decide
 from collectors.gate.observe import Tap
@@ -82,8 +82,11 @@ class Gate:
         await self._recall()
         loop = asyncio.get_running_loop()
         host, port = address_of("listen", self._config.listen)
+        where: dict[str, Any] = {"host": host, "port": port}
         try:
-            server = await loop.create_server(self._new_client, host, port, backlog=self._config.connections)
+            if self._config.transparent:
+                where = {"sock": transparent.listening(host, port)}
+            server = await loop.create_server(self._new_client, backlog=self._config.connections, **where)
         except OSError as error:
             raise ConfigError("listen", f"{self._config.listen} cannot be used: {error.strerror}") from error
         self.address = server.sockets[0].getsockname()[:2]
@@ -135,8 +138,9 @@ class Gate:
 
     def admit(self, client: ClientSide, peer: str) -> bool:
         client.address = address = AssetId(plain_address(peer))
+        meant = client.called() == (self._host, self._port) or not self._config.transparent
         full = len(self._clients) >= self._config.connections or self._per_address[address] >= self._config.connections_per_address
-        if full or self._quarantines.holds(address, self._clock.now()):
+        if full or not meant or self._quarantines.holds(address, self._clock.now()):
             self._refused += 1
             if self._observed:
                 self._observed.refused(address)
@@ -174,7 +178,12 @@ class Gate:
     async def _connect(self, client: ClientSide) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await asyncio.wait_for(loop.create_connection(lambda: ServerSide(client), self._host, self._port), CONNECT_S)
+            async with asyncio.timeout(CONNECT_S):
+                if self._config.transparent:
+                    connection = await transparent.reaching(client.address, (self._host, self._port))
+                    await loop.create_connection(lambda: ServerSide(client), sock=connection)
+                else:
+                    await loop.create_connection(lambda: ServerSide(client), self._host, self._port)
         except (OSError, TimeoutError) as error:
             self._failed += 1
             log.warning("the server %s:%d cannot be reached for %s: %s", self._host, self._port, client.address, error)
