@@ -2,6 +2,8 @@
 
 In: approved actions.  Out: one receipt for all gates.  A gate that is away, silent or refuses makes it "not enforced", and the gates that
 had already cut let go again: a receipt never speaks of half a cut.
+A cut that is in force is asked for again after an outage.  Then a gate that is away has cut before: dead it lets nobody pass, and it comes
+back with its cuts from a file.  The others do not let go for it; the receipt is applied, and not verified.
 """
 
 import asyncio
@@ -9,8 +11,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from sentinel.clock import Clock
-from sentinel.errors import SentinelError
-from sentinel.model.action import Action, Receipt
+from sentinel.errors import PermanentError, SentinelError
+from sentinel.model.action import Action, ActionState, Receipt
 from sentinel.model.exchange import QuarantineOrder, ReleaseOrder
 from sentinel.model.ids import ActionId
 from sentinel.model.time import after
@@ -49,7 +51,8 @@ class GateEnforcer:
         began = self._clock.monotonic_s()
         expires = action.expires if action.expires is not None else after(self._clock.now(), action.lasts_s)
         order = QuarantineOrder(action=action.id, target=action.target, expires=expires)
-        answers = await asyncio.gather(*(self._cut(name, order) for name in self._names))
+        stands = action.state is ActionState.APPLIED
+        answers = await asyncio.gather(*(self._cut(name, order, stands) for name in self._names))
         problems = [f"{name}: {answer.message}" for name, answer in zip(self._names, answers, strict=True) if not answer.applied]
         if not problems:
             message = "; ".join(f"{name}: {answer.message}" for name, answer in zip(self._names, answers, strict=True))
@@ -69,12 +72,14 @@ class GateEnforcer:
         verified = released and all(answer.verified for answer in answers)
         return self._receipt(action.id, released, verified, told if released else f"not released: {told}", began)
 
-    async def _cut(self, name: str, order: QuarantineOrder) -> Receipt:
+    async def _cut(self, name: str, order: QuarantineOrder, stands: bool) -> Receipt:
         began = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._gates.quarantine(name, order)
         except (TimeoutError, SentinelError, OSError) as error:
+            if stands and not isinstance(error, PermanentError):
+                return self._receipt(order.action, True, False, f"away, with what it has cut ({self._problem(error)})", began)
             return self._failed(order, error, began)
 
     async def _let_go(self, name: str, action: Action) -> Receipt:
@@ -87,8 +92,10 @@ class GateEnforcer:
             return self._failed(order, error, began)
 
     def _failed(self, order: QuarantineOrder | ReleaseOrder, error: Exception, began: float) -> Receipt:
-        problem = f"no answer within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else str(error)
-        return self._receipt(order.action, False, False, problem, began)
+        return self._receipt(order.action, False, False, self._problem(error), began)
+
+    def _problem(self, error: Exception) -> str:
+        return f"no answer within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else str(error)
 
     def _receipt(self, action: ActionId, applied: bool, verified: bool, message: str, began: float) -> Receipt:
         return Receipt(

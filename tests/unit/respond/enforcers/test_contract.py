@@ -27,9 +27,9 @@ from tests.unit.respond.values import receipt as a_receipt
 CLOCK: Clock = SystemClock()
 
 
-def due(**changes: object) -> Action:
+def due(state: ActionState = ActionState.APPLYING, **changes: object) -> Action:
     now = CLOCK.now()
-    return an_action(ActionState.APPLYING, expires=after(now, 60), proposed=now, changed=now, **changes)
+    return an_action(state, expires=after(now, 60), proposed=now, changed=now, **changes)
 
 
 class Gates:
@@ -105,6 +105,24 @@ async def test_one_gate_that_fails_undoes_the_others(fault: Exception | bool | N
     assert not receipt.applied
     assert "not enforced" in receipt.message
     assert says in receipt.message
+    assert gates.cut == {"north": set()}
+
+
+@pytest.mark.parametrize("fault", [TransientError("south is not connected"), None])
+async def test_a_gate_that_is_away_does_not_open_the_others_while_a_cut_is_in_force(fault: Exception | None) -> None:
+    """It lets nobody pass while it is dead and comes back with what it cut; the attacker must not get in at the gate beside it."""
+    gates = Gates(south=fault)
+    gates.cut["north"] = {"10.0.0.66"}
+    receipt = await GateEnforcer(gates, ("north", "south"), CLOCK, timeout_s=0.05).apply(due(state=ActionState.APPLIED))
+    assert (receipt.applied, receipt.verified) == (True, False)
+    assert "south: away" in receipt.message
+    assert gates.cut == {"north": {"10.0.0.66"}}
+
+
+async def test_a_gate_that_refuses_a_cut_in_force_ends_it_everywhere() -> None:
+    gates = Gates(south=False)
+    receipt = await GateEnforcer(gates, ("north", "south"), CLOCK).apply(due(state=ActionState.APPLIED))
+    assert not receipt.applied
     assert gates.cut == {"north": set()}
 
 
