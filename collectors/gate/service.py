@@ -139,8 +139,8 @@ class Gate:
     def admit(self, client: ClientSide, peer: str) -> bool:
         client.address = address = AssetId(plain_address(peer))
         meant = client.called() == (self._host, self._port) or not self._config.transparent
-        full = len(self._clients) >= self._config.connections or self._per_address[address] >= self._config.connections_per_address
-        if full or not meant or self._quarantines.holds(address, self._clock.now()):
+        barred = not meant or self._quarantines.holds(address, self._clock.now())
+        if barred or self._per_address[address] >= self._config.connections_per_address or not self._has_place(address):
             self._refused += 1
             if self._observed:
                 self._observed.refused(address)
@@ -150,6 +150,20 @@ class Gate:
         if self._observed:
             self._observed.opened(client.flow, address)
         self._start(self._connect(client))
+        return True
+
+    def _has_place(self, address: AssetId) -> bool:
+        """In a full gate the address with the most connections gives its newest one to an address that has fewer even then."""
+        if len(self._clients) < self._config.connections:
+            return True
+        crowd, most = max(self._per_address.items(), key=lambda item: item[1])
+        if most < self._per_address[address] + 2:
+            return False
+        newest = max((client for client in self._clients.values() if client.address == crowd), key=lambda client: client.flow)
+        self._refused += 1
+        log.warning("the gate is full: a connection of %s, which has %d, makes room for %s", crowd, most, address)
+        newest.expel("its place is given to a client that has fewer")
+        self.left(newest, reset=True)
         return True
 
     def left(self, client: ClientSide, *, reset: bool) -> None:

@@ -151,6 +151,24 @@ async def test_one_address_cannot_take_every_place_where_writes_are_held(tmp_pat
         assert plant.server.everything == write(9, 0)
 
 
+async def test_a_crowd_that_fills_the_gate_makes_room_for_who_has_less(tmp_path: Path) -> None:
+    async with bed(tmp_path, lambda _: None, deadline_ms=60_000.0, connections=3, connections_per_address=3) as plant:
+        crowd = [await plant.client("127.0.0.66") for _ in range(3)]
+        for client in crowd:
+            await client.ask(read(1))
+        crowd[2].send(write(2, 1))
+        await plant.brain.until(lambda: plant.brain.of(Command))
+        for at, address in enumerate(("127.0.0.20", "127.0.0.21")):
+            newcomer = await plant.client(address)
+            assert await newcomer.ask(read(3)) == answer_to(read(3))
+            assert await crowd[2 - at].rest() == b"RESET", "its newest connection goes first"
+        (outcome,) = await plant.brain.outcomes(1)
+        assert (outcome.forwarded, outcome.reason) == (False, "its place is given to a client that has fewer")
+        assert await crowd[0].ask(read(4)) == answer_to(read(4))
+        late = await plant.client("127.0.0.22")
+        assert await late.rest() == b"RESET", "one each: nobody has more than he"
+
+
 async def held_command(plant: Bed, client: Client) -> Command:
     client.send(write(1, 0))
     await plant.brain.until(lambda: plant.brain.of(Command))

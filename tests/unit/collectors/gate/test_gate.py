@@ -253,7 +253,7 @@ async def test_connections_are_bounded_in_all_and_per_address(tmp_path: Path) ->
         assert await crowd[2].rest() == b"RESET"
         neighbour = await plant.client("127.0.0.3")
         assert await neighbour.ask(read(1)) == answer_to(read(1))
-        late = await plant.client("127.0.0.4")
+        late = await plant.client("127.0.0.2")
         assert await late.rest() == b"RESET"
         assert plant.gate.counters.refused == 2
 
