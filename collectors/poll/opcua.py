@@ -8,7 +8,9 @@ When the connection is lost every tag gets one reading of quality BAD, and the s
 import asyncio
 import logging
 import math
-from contextlib import suppress
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ QUIET_S = 0.5
 FAREWELL_S = 2.0
 _EVENTS = 4096
 _DOWN = (OSError, TimeoutError, ua.UaError)
+# What the library raises, beside its own errors, on answers that it did not expect: a server that lies must not end the process.
+_NONSENSE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, struct.error)
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +65,15 @@ class SubscribeConfig:
                     ua.NodeId.from_string(tag.opcua)
                 except (ua.UaError, ValueError) as error:
                     raise ConfigError(f"tags.{tag.name}.opcua", f"{tag.opcua!r} is not a node id") from error
+
+
+@contextmanager
+def _library() -> Iterator[None]:
+    """Around calls of the library alone, for in our own code the same errors are our bugs."""
+    try:
+        yield
+    except _NONSENSE as error:
+        raise ConnectionError(f"what the server says makes no sense: {type(error).__name__} {error}".rstrip()) from error
 
 
 class Subscriber:
@@ -104,18 +117,21 @@ class Subscriber:
                 lost.set_exception(ConnectionError(str(error) or type(error).__name__))
 
         client.connection_lost_callback = on_loss
-        await client.connect()
+        with _library():
+            await client.connect()
         try:
             parameters = ua.CreateSubscriptionParameters()
             parameters.RequestedPublishingInterval = self._config.period_ms
             parameters.RequestedMaxKeepAliveCount = KEEP_ALIVE_COUNT
             parameters.RequestedLifetimeCount = LIFETIME_COUNT
-            subscription = await client.create_subscription(parameters, None, queue_maxsize=_EVENTS)
-            nodes = [client.get_node(node) for node in self._names]
-            handles = await subscription.subscribe_data_change(nodes, queuesize=QUEUE, sampling_interval=self._config.period_ms)
+            with _library():
+                subscription = await client.create_subscription(parameters, None, queue_maxsize=_EVENTS)
+                nodes = [client.get_node(node) for node in self._names]
+                handles = await subscription.subscribe_data_change(nodes, queuesize=QUEUE, sampling_interval=self._config.period_ms)
             self._note_refused(handles)
             while not stop.is_set():
-                event = await subscription.next_event(timeout=BATCH_S)
+                with _library():
+                    event = await subscription.next_event(timeout=BATCH_S)
                 if lost.done():
                     lost.result()
                 if event is not None and hasattr(event, "data"):
@@ -126,7 +142,7 @@ class Subscriber:
                     await self._tell()
         finally:
             lost.cancel()
-            with suppress(*_DOWN):
+            with suppress(*_DOWN), _library():
                 await asyncio.wait_for(client.disconnect(), TIMEOUT_S)
 
     def _note_refused(self, handles: Any) -> None:

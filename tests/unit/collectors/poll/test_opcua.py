@@ -5,10 +5,11 @@ import json
 import math
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,65 @@ async def test_values_qualities_stamps_and_a_server_that_is_killed_and_comes_bac
         assert await asyncio.wait_for(subscriber.wait(), WAIT_S) == 0
     levels = [value for name, value in keeper.rows if name == "LEVEL" and not math.isnan(value)]
     assert levels[:-1] == sorted(levels[:-1]), "what changed between two publications is queued, in order"
+
+
+# The program as it is, but for its patience between two connections.
+HURRIED = """
+import sys
+from collectors.__main__ import main
+from collectors.poll import opcua
+opcua.FIRST_DELAY_S = opcua.LONGEST_DELAY_S = 0.02
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def lies(hello: bytes) -> list[bytes]:
+    """What a server says first that is none, or one that means harm; HELLO is what it was asked."""
+    acknowledge = b"ACKF" + struct.pack("<IIIIII", 28, 0, 65535, 65535, 0, 0)
+    return [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        hello,
+        b"ACKF" + struct.pack("<IIIIII", 28, 9, 1, 1, 1, 1),
+        b"ERRF" + struct.pack("<IIi", 16, 0xFFFFFFFF, -1),
+        acknowledge,  # and then its own request comes back
+        acknowledge + b"OPNF" + struct.pack("<I", 50) + bytes(range(42)),
+        acknowledge + b"OPNF" + struct.pack("<I", 0xFFFFFFFF),
+        acknowledge + b"MSGF" + struct.pack("<I", 24) + bytes(16),
+    ]
+
+
+async def test_whatever_a_server_says_the_subscriber_goes_on(tmp_path: Path) -> None:
+    keeper, port, intake, config = Keeper(), free_port(), tmp_path / "intake.sock", tmp_path / "poll.json"
+    config.write_text(
+        json.dumps({"intake": str(intake), "url": f"opc.tcp://127.0.0.1:{port}/", "period_ms": 50.0, "tags": [to_jsonable(tag("LEVEL"))]})
+    )
+    told, count = asyncio.Event(), 0
+
+    async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        with suppress(ConnectionError):
+            hello = await reader.read(4096)
+            every = lies(hello)
+            writer.write(every[count % len(every)])
+            count += 1
+            writer.write(await reader.read(4096))
+            writer.write_eof()
+            if count > len(every):
+                told.set()
+        writer.close()
+
+    async with Intake(intake, keeper), process("-c", HURRIED, "poll-opcua", str(config)) as subscriber:
+        async with await asyncio.start_server(lie, "127.0.0.1", port):
+            ended = asyncio.create_task(subscriber.wait())
+            hearing = asyncio.create_task(told.wait())
+            await asyncio.wait({ended, hearing}, timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+            assert subscriber.returncode is None
+            assert told.is_set()
+            assert keeper.latest["LEVEL"][1] == Quality.BAD
+        async with device(port):
+            await keeper.until(lambda: keeper.latest["LEVEL"] == (1.25, Quality.GOOD))
+        assert subscriber.returncode is None
+        ended.cancel()
 
 
 PROGRAM = """
