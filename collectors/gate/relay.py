@@ -4,7 +4,9 @@ In: octets from both sides.  Out: the same octets, unchanged and in order, but f
 A read that comes whole and alone takes the shortest way: one receive, one look, one send.  Everything else goes through `_advance`, which
 stops at a held write and goes on when it is settled.  Memory per connection is bounded: while octets wait, the sender is not read from.
 Answers of the gate's own keep the order of the requests, as a server's would: clients that number all requests alike tell them by nothing
-else.  Octets are stamped when they arrive, so that a write that stood behind others is known to be old when its turn comes.
+else.  What stood behind a held write goes on one request at a time, each when the one before is answered: sent together it would meet
+servers that answer only the first request of a segment.  Octets are stamped when they arrive, so that a write that stood behind others is
+known to be old when its turn comes.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from collectors.gate.arrivals import Arrivals
 from collectors.gate.judgement import Boundary, BrokenFramingError, Decision, adu_octets, exception_adu
 from sentinel.model.command import Command
 from sentinel.model.ids import AssetId
@@ -21,8 +24,7 @@ from sentinel.model.tags import OnDeadline
 
 RECEIVE_OCTETS = 8192
 CLOSE_S = 5.0
-OWED_S = 0.25  # for answers that the server still owes before one of ours: slow controllers take 0.1 s, clients wait at least 0.5 s
-_STAMP_S = 0.05  # octets that arrive within it share a stamp, the earliest
+OWED_S = 0.25  # of silence, for answers that the server owes: slow controllers take 0.1 s, clients wait at least 0.5 s
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing resets
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # a peer that is gone is noticed in a minute
 
@@ -69,8 +71,8 @@ class ClientSide(asyncio.BufferedProtocol):
         self._pending = bytearray()
         self._held: HeldWrite | None = None
         self._answers: deque[bytes] = deque()
-        self._stamps: deque[tuple[int, float]] = deque()  # where in the stream octets end, and when the first of them came
-        self._taken = self._came = 0  # octets of the stream: decided, arrived; without those of the shortest way
+        self._arrivals = Arrivals()
+        self._backlog = False  # what is pending stood behind something
         self._resumed = 0
         self._progress: tuple[int, int] | None = None  # at the last inspection, if something waited for the client then
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -117,15 +119,8 @@ class ClientSide(asyncio.BufferedProtocol):
             return
         gate.tap(self.flow, True, octets)
         self._pending += octets
-        self._stamp(size)
+        self._arrivals.came(size, asyncio.get_running_loop().time())
         self._advance()
-
-    def _stamp(self, size: int) -> None:
-        now_s = asyncio.get_running_loop().time()
-        self._came += size
-        if self._stamps and now_s - self._stamps[-1][1] < _STAMP_S:
-            now_s = self._stamps.pop()[1]
-        self._stamps.append((self._came, now_s))
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -159,8 +154,12 @@ class ClientSide(asyncio.BufferedProtocol):
         if transport is not None:
             transport.write(octets)
             self._gate.tap(self.flow, False, octets)
+            if timer := self._timers.pop("owed", None):
+                timer.cancel()
             if self._answers:
                 self._say()
+                self._advance()
+            elif self._pending:
                 self._advance()
 
     def server_lost(self) -> None:
@@ -197,7 +196,7 @@ class ClientSide(asyncio.BufferedProtocol):
             while self._is_free() and (size := adu_octets(pending, at)) and len(pending) - at >= size:
                 adu = bytes(pending[at : at + size])
                 at += size
-                decision = self._gate.decide(self, adu, self._arrival(size))
+                decision = self._gate.decide(self, adu, self._arrivals.take(size))
                 if not isinstance(decision, Decision):
                     self._held = decision
                 elif decision.exception:
@@ -210,21 +209,15 @@ class ClientSide(asyncio.BufferedProtocol):
             self.close()
             return
         del pending[:at]
-        if not pending:
-            self._stamps.clear()
+        self._backlog = bool(pending) and (self._backlog or not self._is_free())
+        if self._is_next_too_early():
+            self._wait_for_owed()
         is_free = self._is_free()
         self._read_at_once = is_free and not pending
         if self._ended and is_free and not self._server_told and self.server is not None:
             self._server_told = True  # what is left can never become whole
             self.server.end()
         self.regulate()
-
-    def _arrival(self, size: int) -> float:
-        """When the last octet came of the next request, which is of this size."""
-        self._taken += size
-        while self._stamps[0][0] < self._taken:
-            self._stamps.popleft()
-        return self._stamps[0][1]
 
     def _is_standing(self) -> bool:
         return (
@@ -235,7 +228,11 @@ class ClientSide(asyncio.BufferedProtocol):
         )
 
     def _is_free(self) -> bool:
-        return self._held is None and not self._answers and self._writable and self._is_standing()
+        return self._held is None and not self._answers and self._writable and self._is_standing() and not self._is_next_too_early()
+
+    def _is_next_too_early(self) -> bool:
+        boundary = self.server.boundary if self._backlog and self.server else None
+        return boundary is not None and boundary.owed > 0 and not boundary.lost
 
     def _forward(self, adu: bytes) -> None:
         assert self.server is not None
@@ -247,7 +244,7 @@ class ClientSide(asyncio.BufferedProtocol):
         self._say()
 
     def _say(self, *, insist: bool = False) -> None:
-        """Sends our own answers when the server has given those that it owes; never in the middle of one, and not later than OWED_S."""
+        """Sends our own answers when the server has given those that it owes, or has been silent for OWED_S; never in the middle of one."""
         boundary = self.server.boundary if self.server else None
         if boundary is None or boundary.lost or (insist and not boundary.is_between):
             self._answers.clear()
@@ -259,13 +256,19 @@ class ClientSide(asyncio.BufferedProtocol):
             adu = self._answers.popleft()
             self._transport.write(adu)
             self._gate.tap(self.flow, False, adu)
-        if timer := self._timers.pop("owed", None):
-            timer.cancel()
         if self._answers:
+            self._wait_for_owed()
+
+    def _wait_for_owed(self) -> None:
+        if "owed" not in self._timers:
             self._timers["owed"] = asyncio.get_running_loop().call_later(OWED_S, self._insist)
 
     def _insist(self) -> None:
-        self._say(insist=True)
+        del self._timers["owed"]
+        if self._answers:
+            self._say(insist=True)
+        elif self._is_next_too_early() and self.server is not None and self.server.boundary.is_between:
+            self.server.boundary.owed = 0
         self._advance()
 
     # --- flow control and ends ---
@@ -310,7 +313,7 @@ class ClientSide(asyncio.BufferedProtocol):
         waits = "its answers are not taken" if not self._writable else ""
         waits = waits or ("a request is begun and never ended" if self._pending and self._is_free() else "")
         waits = waits or ("it has ended and the server has not" if self._server_told else "")
-        before, self._progress = self._progress, (self._taken, self._resumed) if waits else None
+        before, self._progress = self._progress, (self._arrivals.taken, self._resumed) if waits else None
         return waits if waits and before == self._progress else None
 
     def expel(self, reason: str) -> None:

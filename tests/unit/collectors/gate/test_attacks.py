@@ -42,6 +42,20 @@ async def test_a_server_that_stays_silent_does_not_keep_a_refusal_back_for_ever(
         assert await client.ask(read(3)) == answer_to(read(3))
 
 
+async def test_what_waited_goes_on_also_when_the_server_stays_silent(tmp_path: Path) -> None:
+    waiting: list[Command] = []
+    async with bed(tmp_path, waiting.append, deadline_ms=60_000.0) as plant:
+        plant.server.silent = True
+        client = await plant.client()
+        client.send(write(1, 0) + read(2) + read(3))
+        await plant.brain.until(lambda: waiting)
+        await plant.brain.intake.rule(Ruling(command=waiting[0].id, forward=True, reason="safe"))
+        await plant.server.until(lambda: plant.server.everything == write(1, 0) + read(2) + read(3))
+        client.writer.write_eof()
+        plant.server.writers[0].write(answer_to(read(3)))
+        assert await client.receive() == answer_to(read(3))
+
+
 async def test_a_server_that_stops_within_an_answer_ends_the_connection_that_waits_for_a_refusal(tmp_path: Path) -> None:
     async with bed(tmp_path, lambda _: False) as plant:
         plant.server.silent = True

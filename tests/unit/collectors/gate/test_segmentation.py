@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collectors.gate.arrivals import TOGETHER_S, Arrivals
 from collectors.gate.judgement import Boundary, BrokenFramingError, Course, adu_octets, at_deadline, decide, exception_adu, touched
 from sentinel.model.modbus import READS, WRITES, writes_of
 from sentinel.model.tags import OnDeadline, TagMap
@@ -142,3 +143,17 @@ def test_a_server_whose_length_cannot_be_leaves_no_place_for_an_answer() -> None
     boundary.follow(b"\0\1\0\0\0\0\1\3")
     assert boundary.lost
     assert not boundary.is_between
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 1)), min_size=1, max_size=30), st.data())
+def test_a_request_is_as_old_as_its_last_octet_to_a_twentieth_of_a_second(pieces: list[tuple[int, float]], data: st.DataObject) -> None:
+    arrivals, times, now_s, taken = Arrivals(), list[float](), 0.0, 0
+    for size, pause_s in pieces:
+        now_s += pause_s
+        arrivals.came(size, now_s)
+        times += [now_s] * size
+        if data.draw(st.booleans()):
+            step = data.draw(st.integers(1, len(times) - taken)) if taken < len(times) else 0
+            if step:
+                taken += step
+                assert times[taken - 1] - TOGETHER_S <= arrivals.take(step) <= times[taken - 1]
