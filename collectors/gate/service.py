@@ -14,27 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from collectors.endpoint import address_of, plain_address
-from collectors.gate import quarantine, transparent
+from collectors.gate import transparent
 from collectors.gate.config import GateConfig
 from collectors.gate.judgement import PASS, Course, Decision, at_deadline, decide
 from collectors.gate.observe import Tap
-from collectors.gate.quarantine import Quarantines
+from collectors.gate.orders import Orders
 from collectors.gate.records import ObserverConfig
 from collectors.gate.relay import ClientSide, HeldWrite, ServerSide
 from collectors.outbox import Outbox
 from collectors.pause import pause
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, TransientError
-from sentinel.model.action import Receipt
 from sentinel.model.codec import CodecError, from_json, to_json
 from sentinel.model.command import Command, Origin, command_id
-from sentinel.model.exchange import QuarantineOrder, ReceiptOf, ReleaseOrder
+from sentinel.model.exchange import QuarantineOrder, ReleaseOrder
 from sentinel.model.framing import Frame, FrameKind
-from sentinel.model.ids import ActionId, AssetId, CommandId, digest
+from sentinel.model.ids import AssetId, CommandId, digest
 from sentinel.model.modbus import SERVER_DEVICE_BUSY, operation, writes_of
-from sentinel.model.observation import Counters, Outage
+from sentinel.model.observation import Counters
 from sentinel.model.tags import OnDeadline, TagMap
-from sentinel.model.time import NS_PER_S, Instant
+from sentinel.model.time import Instant
 from sentinel.ports import Outcome, Ruling
 
 CONNECT_S = 3.0
@@ -57,16 +56,13 @@ class Gate:
         self.outbox = Outbox(Path(config.intake), config.name, self._receive, clock=self._clock)
         self._observed = self._make_tap() if config.observe else None
         self.tap = self._observed.hear if self._observed else _nothing
-        self._state = Path(config.directory) / f"{config.name}.quarantine.json"
-        self._quarantines = Quarantines()
-        self._expiry: asyncio.TimerHandle | None = None
+        self._orders = Orders(config.name, Path(config.directory), self._clock, self._tell, self._start, self)
         self._clients: dict[int, ClientSide] = {}
         self._per_address: Counter[AssetId] = Counter()
         self._flow = 0
         self._held: dict[CommandId, HeldWrite] = {}
         self._held_of: Counter[AssetId] = Counter()
         self._tasks: set[asyncio.Task[object]] = set()
-        self._saving = asyncio.Lock()
         self.accepted = self._refused = self._failed = 0
         self.address: tuple[str, int] = ("", 0)
         self.listening = asyncio.Event()
@@ -79,7 +75,7 @@ class Gate:
     async def run(self, stop: asyncio.Event) -> None:
         """Raises ConfigError when it cannot listen or cannot use its directory."""
         _allow_descriptors(self._config.connections)
-        await self._recall()
+        self._orders.recall()
         loop = asyncio.get_running_loop()
         host, port = address_of("listen", self._config.listen)
         where: dict[str, Any] = {"host": host, "port": port}
@@ -104,8 +100,7 @@ class Gate:
                 self._resolve(held, held.choice is OnDeadline.FORWARD, ruled=False, reason=f"the gate ends: {held.choice} is declared")
             for client in list(self._clients.values()):
                 client.close()
-            if self._expiry is not None:
-                self._expiry.cancel()
+            self._orders.end()
             if observing is not None:
                 await asyncio.sleep(0)  # the connections' last words
                 quiet.set()
@@ -139,7 +134,7 @@ class Gate:
     def admit(self, client: ClientSide, peer: str) -> bool:
         client.address = address = AssetId(plain_address(peer))
         meant = client.called() == (self._host, self._port) or not self._config.transparent
-        barred = not meant or self._quarantines.holds(address, self._clock.now())
+        barred = not meant or self._orders.bar(address)
         if barred or self._per_address[address] >= self._config.connections_per_address or not self._has_place(address):
             self._refused += 1
             if self._observed:
@@ -313,106 +308,26 @@ class Gate:
             if frame.kind is FrameKind.RULING:
                 self._rule(from_json(Ruling, frame.payload))
             elif frame.kind is FrameKind.QUARANTINE:
-                self._start(self._cut(frame.sequence, from_json(QuarantineOrder, frame.payload)))
+                self._start(self._orders.cut(frame.sequence, from_json(QuarantineOrder, frame.payload)))
             elif frame.kind is FrameKind.RELEASE:
-                self._start(self._release(frame.sequence, from_json(ReleaseOrder, frame.payload)))
+                self._start(self._orders.release(frame.sequence, from_json(ReleaseOrder, frame.payload)))
             else:
                 self.outbox.refuse(frame, f"a gate knows no {frame.kind.name}")
         except CodecError as error:
             self.outbox.refuse(frame, str(error))
 
-    async def _cut(self, request: int, order: QuarantineOrder) -> None:
-        since_s, now = self._clock.monotonic_s(), self._clock.now()
-        try:
-            target = AssetId(plain_address(order.target))
-        except ValueError:
-            self._receipt(request, order.action, since_s, False, False, f"{order.target!r} is not an IP address: a gate cuts by address")
-            return
-        if order.expires <= now:
-            self._receipt(request, order.action, since_s, False, False, "the order has expired already")
-            return
-        if not self._quarantines.add(QuarantineOrder(action=order.action, target=target, expires=order.expires)):
-            self._receipt(request, order.action, since_s, False, False, f"{quarantine.LIMIT} quarantines stand already")
-            return
-        self._watch_expiry()
-        cut = [client for client in self._clients.values() if client.address == target]
+    # --- what the orders ask of the connections ---
+
+    def expel(self, address: AssetId) -> tuple[int, int]:
+        """(connections that are reset, held writes that are discarded)."""
+        cut = [client for client in self._clients.values() if client.address == address]
         writes = sum(held.client in cut for held in self._held.values())
         for client in cut:
             client.expel("its client is quarantined")
-        saved = await self._save()  # meanwhile the loop has told every connection of its end
-        left = sum(client.address == target for client in self._clients.values())
-        message = f"{target}: {len(cut)} connections reset, {writes} held writes discarded, new connections refused for "
-        message += f"{(order.expires - now) / NS_PER_S:.0f} s{saved}"
-        self._receipt(request, order.action, since_s, True, left == 0, message)
+        return len(cut), writes
 
-    async def _release(self, request: int, order: ReleaseOrder) -> None:
-        since_s, now = self._clock.monotonic_s(), self._clock.now()
-        removed = self._quarantines.remove(order.action)
-        self._watch_expiry()
-        saved = await self._save() if removed else ""
-        target = removed.target if removed else order.target
-        still = self._quarantines.holds(AssetId(target), now)
-        message = f"{target}: released" if removed else f"{target}: nothing to release for this action"
-        message += "; another action still cuts it" if still else ""
-        self._receipt(request, order.action, since_s, True, not still, message + saved)
-
-    def _receipt(self, request: int | None, action: ActionId, since_s: float, applied: bool, verified: bool, message: str) -> None:
-        receipt = Receipt(
-            action=action,
-            enforcer="gate",
-            applied=applied,
-            verified=verified,
-            at=self._clock.now(),
-            message=message,
-            took_ms=(self._clock.monotonic_s() - since_s) * 1000,
-        )
-        self._tell(FrameKind.RECEIPT, to_json(ReceiptOf(request=request, receipt=receipt)))
-
-    # --- quarantines over time and restarts ---
-
-    def _watch_expiry(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        expiry = self._quarantines.next_expiry()
-        if expiry is not None:
-            wait_s = min(max(0.0, (expiry - self._clock.now()) / NS_PER_S), 3600.0)  # looks again: the machine's clock may be set
-            self._expiry = asyncio.get_running_loop().call_later(wait_s, self._expire)
-
-    def _expire(self) -> None:
-        ended = self._quarantines.expire(self._clock.now())
-        for order in ended:
-            since_s = self._clock.monotonic_s()
-            self._receipt(None, order.action, since_s, False, True, f"{order.target}: expired, new connections are admitted")
-        if ended:
-            self._start(self._save())
-        self._watch_expiry()
-
-    async def _save(self) -> str:
-        """What to add to a receipt: nothing, or that a restart of the gate would forget."""
-        async with self._saving:
-            try:
-                await asyncio.to_thread(quarantine.write, self._state, self._quarantines.orders)
-            except OSError as error:
-                log.warning("%s cannot be written: %s", self._state, error)
-                return f"; not kept over a restart: {error.strerror}"
-        return ""
-
-    async def _recall(self) -> None:
-        """An unreadable file must not keep the gate, and so the plant, down: it is set aside and reported."""
-        now = self._clock.now()
-        try:
-            self._state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._quarantines = quarantine.read(self._state)
-        except CodecError as error:
-            aside = self._state.with_suffix(".unreadable")
-            self._state.replace(aside)
-            log.warning("quarantines are lost, their file is set aside as %s: %s", aside, error)
-            await self.outbox.outage(Outage(process=self._config.name, since=now, until=now, reason=f"quarantines are lost: {error}"))
-        except OSError as error:
-            raise ConfigError("directory", f"{self._state} cannot be read: {error.strerror}") from error
-        self._quarantines.expire(now)
-        self._watch_expiry()
+    def standing(self, address: AssetId) -> int:
+        return self._per_address[address]
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)
