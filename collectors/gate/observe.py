@@ -25,6 +25,7 @@ LIMIT_OCTETS = 8 * 1024 * 1024  # some 290,000 of the smallest requests: as rows
 LIMIT_EVENTS = 100_000  # openings, ends and refusals that wait
 QUIET_S = 0.5  # the watermark moves at least this often while nothing passes
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 5.0
+_ENDING_S = 1.0  # a process that is gone is known to be within it
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +98,13 @@ class Tap:
     async def _why(self, error: OSError) -> str:
         if self.process is None:
             return f"it cannot be started: {error.strerror}"
-        with suppress(ProcessLookupError):
-            self.process.kill()  # it may only have closed its input
-        return f"ended with status {await self.process.wait()}"
+        try:
+            status = await asyncio.wait_for(self.process.wait(), _ENDING_S)
+        except TimeoutError:  # it has only closed its input; a signal before would take its status from whoever waits for it
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            status = await self.process.wait()
+        return f"ended with status {status}"
 
     async def _end(self) -> None:
         if self.process is None or self.process.stdin is None:

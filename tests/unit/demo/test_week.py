@@ -12,7 +12,7 @@ def test_a_week(seed: int) -> None:
     doings = week(seed)
     assert doings == week(seed)
     assert doings != week(seed + 100)
-    assert 0.0 < doings[0].at_s
+    assert doings[0].at_s > 0.0
     assert doings[-1].at_s < 7 * DAY_S
     interface = read_interface()
     free_from_s = 0.0
