@@ -12,7 +12,7 @@ The rule, in this order:
 5. *undecided* otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sandbox import intent
@@ -28,7 +28,7 @@ from sandbox.replay import Replay, current, merged
 from sandbox.risk import Pair, compare
 from sandbox.words import amount, futures, listed, named
 from sentinel.model.command import Command
-from sentinel.model.tags import TagRole
+from sentinel.model.tags import TagMap, TagRole
 from sentinel.model.time import Instant, seconds_between
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.twin.engine import Rollout
@@ -140,7 +140,14 @@ class _Judge:
         case, pair = heard.case, heard.pairs[row]
         percentile = intent.harm_percentile(self.replay, case.snapshot, case.before, case.writes, heard.lived, self.seed)
         reason = f"{falls(self.replay.plant.invariants[row], pair)} ({pair.broken_without} of {pair.members} without it)"
-        return self._unsafe(heard, reason, percentile, row=row, pair=pair, evidence=(self._recovery(heard, row),))
+        instead = self._instead(heard)
+        nearest = (_nearest(instead, self.replay.plant.tags),) if instead else ()
+        evidence = (self._recovery(heard, row), *nearest)
+        return self._unsafe(heard, reason, percentile, row=row, pair=pair, instead=instead, evidence=evidence)
+
+    def _instead(self, heard: _Heard) -> dict[str, float] | None:
+        case = heard.case
+        return self.replay.nearest_safe(case.snapshot, case.before, heard.standing, case.writes)
 
     def _recovery(self, heard: _Heard, row: int) -> str:
         case = heard.case
@@ -212,6 +219,7 @@ class _Judge:
         row: int | None = None,
         pair: Pair | None = None,
         probability: float | None = None,
+        instead: dict[str, float] | None = None,
         evidence: tuple[str, ...] = (),
     ) -> Verdict:
         """Of an invariant that falls (``row`` and its ``pair``), or of a lost defence (its ``probability``)."""
@@ -228,6 +236,7 @@ class _Judge:
             probability=pair.low if pair else probability,
             time_s=pair.time_s if pair else None,
             intent=intent.weigh(pieces),
+            instead=instead,
             evidence=(*(piece.says for piece in pieces), *evidence),
             techniques=techniques_of(case, heard.weakened, impact, plant.tags),
         )
@@ -239,7 +248,8 @@ class _Judge:
         notes = tuple(f"{one.says}; no single operator action after it breaks more than it would have before" for one in heard.weakened)
         doubt = self._doubt(heard)
         if doubt:
-            return self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, evidence=notes)
+            instead = self._instead(heard) if not case.unknown else None
+            return self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, instead=instead, evidence=notes)
         all_of_them = futures(pairs[0].members, pairs[0].members)
         reason = f"every invariant holds for {self.replay.horizon_s:.0f} s with the command, in {all_of_them}"
         if any(pair.broken_with for pair in pairs):
@@ -267,6 +277,11 @@ class _Judge:
         if case.unknown:
             return f"the twin does not know {listed(case.unknown)} of {case.command.target}; the rest is harmless"
         return None
+
+
+def _nearest(instead: Mapping[str, float], tags: TagMap) -> str:
+    values = " and ".join(f"{tag} = {amount(value, tags.by_name[tag].unit)}" for tag, value in instead.items())
+    return f"the nearest that breaks nothing is {values}"
 
 
 def _loss(worst: WorstCase) -> str:

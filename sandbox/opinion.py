@@ -8,10 +8,12 @@ from sandbox.defences import Impairment
 from sandbox.replay import Replay
 from sandbox.risk import Pair
 from sandbox.words import amount, duration, futures, named
+from sentinel.model.command import TagWrite
 from sentinel.model.ids import VerdictId, short_id
-from sentinel.model.tags import TagMap, TagRole
+from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Intent, InvariantOutcome, Judgement, Verdict
+from sentinel.twin.engine import Writes
 from sentinel.twin.plant import Invariant
 
 MODIFY_PARAMETER, MANIPULATION_OF_CONTROL, UNAUTHORIZED_COMMAND = "T0836", "T0831", "T1692.001"
@@ -37,6 +39,7 @@ class Author:
         probability: float | None = None,
         time_s: float | None = None,
         intent: Intent = Intent.UNKNOWN,
+        instead: Writes | None = None,
         evidence: tuple[str, ...] = (),
         techniques: tuple[str, ...] = (),
     ) -> Verdict:
@@ -51,6 +54,7 @@ class Author:
             probability=probability,
             time_to_violation_s=time_s,
             outcomes=tuple(outcome(one, pair) for one, pair in zip(replay.plant.invariants, pairs, strict=False)),
+            nearest_safe=tuple(_named_write(replay.plant.tags.by_name[tag], value) for tag, value in (instead or {}).items()),
             evidence=(*evidence, *outside_range(case, replay.plant.tags)),
             techniques=techniques,
             members=pairs[0].members if pairs else 0,
@@ -60,6 +64,11 @@ class Author:
             snapshot=snapshot,
             judged=self.now,
         )
+
+
+def _named_write(tag: Tag, value: float) -> TagWrite:
+    raw = float(tag.modbus.encode(value)[0]) if tag.modbus and tag.modbus.registers == 1 else value
+    return TagWrite(tag=tag.name, point=tag.name, raw=raw, value=value, unit=tag.unit)
 
 
 def outcome(invariant: Invariant, pair: Pair) -> InvariantOutcome:

@@ -5,12 +5,14 @@ state and parameters in every fork, so a pair of rollouts differs by the command
 without the command are remembered per snapshot (a pure function's memo, bounded).
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sandbox.risk import F8
 from sentinel.model.ids import Digest
+from sentinel.model.tags import Tag, TagRole
 from sentinel.twin.engine import Model, Rollout, Schedule, Writes, rollout
 from sentinel.twin.plant import Plant
 from sentinel.twin.snapshot import Snapshot
@@ -19,6 +21,7 @@ MAX_REMEMBERED = 128
 RECOVERY_MEMBERS = 32
 SAVED_SHARE = 0.95  # of the futures, for a recovery to count
 RECORD_EVERY_S = 2.0
+_HALVINGS_OF_THE_WAY = 6  # to 1.6 % of it
 _HALVINGS = 5  # of the time to violation: a point of no return to 3 % of it
 
 Key = tuple[Digest, tuple[tuple[str, float], ...], int, tuple[str, ...]]
@@ -78,6 +81,40 @@ class Replay:
             middle = (low + high) / 2.0
             low, high = (middle, high) if saves(middle) else (low, middle)
         return low
+
+    def nearest_safe(self, snapshot: Snapshot, before: Writes, standing: Writes, writes: Writes) -> dict[str, float] | None:
+        """The furthest on the way from what stands to what is written at which no future loses an invariant that it keeps anyway.
+
+        None where there is no way: a switch is on or off, and what stands may be no better.
+        """
+        by_name = self.plant.tags.by_name
+        if any(by_name[tag].role is TagRole.MODE for tag in writes):
+            return None
+        without = self.without(snapshot, before, RECOVERY_MEMBERS)
+
+        def on_the_way(share: float) -> dict[str, float]:
+            return {tag: _representable(by_name[tag], standing[tag], share * (value - standing[tag])) for tag, value in writes.items()}
+
+        def holds(values: Writes) -> bool:
+            run = self.run(snapshot, merged(before, values), RECOVERY_MEMBERS)
+            both = run.valid & without.valid
+            return bool(both.all() and ((run.robustness >= 0.0) | (without.robustness < 0.0))[:, both].all())
+
+        low, high, found = 0.0, 1.0, None
+        for _ in range(_HALVINGS_OF_THE_WAY):
+            middle = (low + high) / 2.0
+            values = on_the_way(middle)
+            if holds(values):
+                low, found = middle, values
+            else:
+                high = middle
+        return found
+
+
+def _representable(tag: Tag, standing: float, step: float) -> float:
+    """Back towards what stands, as far as the tag's register rounds."""
+    grain = abs(tag.modbus.scale) if tag.modbus else 0.0
+    return standing + math.trunc(step / grain) * grain if grain else standing + step
 
 
 def current(plant: Plant, snapshot: Snapshot, before: Writes) -> dict[str, float]:

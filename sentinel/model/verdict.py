@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sentinel.model.command import TagWrite
 from sentinel.model.ids import CommandId, Digest, VerdictId
 from sentinel.model.time import Instant
 
@@ -42,6 +43,7 @@ class Verdict:
     probability: float | None = None  # lower confidence bound of the added risk when unsafe, upper when safe
     time_to_violation_s: float | None = None
     outcomes: tuple[InvariantOutcome, ...] = ()
+    nearest_safe: tuple[TagWrite, ...] = ()  # instead of an unsafe or doubtful value: the nearest that breaks nothing
     evidence: tuple[str, ...] = ()  # intent evidence, a sentence each
     techniques: tuple[str, ...] = ()
     members: int = 0

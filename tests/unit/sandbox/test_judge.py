@@ -250,6 +250,25 @@ def test_a_drift_does_not_hide_among_another_s_writes(snapshot: Snapshot, replay
     assert verdict_on(command({"LIC101.SP": 1.40}, source="10.0.0.20"), snapshot, replay, context).judgement is Judgement.SAFE
 
 
+def test_an_unsafe_value_comes_with_the_nearest_that_breaks_nothing(snapshot: Snapshot, replay: Replay) -> None:
+    verdict = verdict_on(command({"LIC101.SP": 1.95}), snapshot, replay)
+    (nearest,) = verdict.nearest_safe
+    assert nearest.tag == "LIC101.SP"
+    assert nearest.value is not None
+    assert 1.4 < nearest.value < 1.6
+    assert nearest.raw == round(nearest.value * 1000), "what the register carries"
+    assert f"the nearest that breaks nothing is LIC101.SP = {nearest.value:.2f} m" in verdict.evidence
+    again = verdict_on(command({"LIC101.SP": nearest.value}), snapshot, replay)
+    assert again.judgement is not Judgement.UNSAFE
+    assert verdict_on(command({"SIC301.SP": 9500.0}), snapshot, replay).nearest_safe[0].value == pytest.approx(9000.0, abs=60.0)
+
+
+def test_there_is_nothing_between_on_and_off(snapshot: Snapshot, replay: Replay) -> None:
+    off = verdict_on(command({"P201.RUN": 0.0, "TIC201.HH": 100.0, "H201.HH": 200.0, "P201.LL": 0.0}), snapshot, replay)
+    assert off.judgement is Judgement.UNSAFE
+    assert off.nearest_safe == ()
+
+
 def test_a_trip_limit_below_the_level_wears_out_what_it_stops(snapshot: Snapshot, replay: Replay) -> None:
     verdict = verdict_on(command({"LIC101.HH": 1.15}), snapshot, replay)
     assert (verdict.judgement, verdict.invariant) == (Judgement.UNSAFE, "P101-short-cycle")
