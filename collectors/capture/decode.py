@@ -16,6 +16,7 @@ from collectors.capture.packets import ETHERNET, IPV4, IPV6, LINUX_SLL, LINUX_SL
 from collectors.capture.tables import FAMILY_IP4, FAMILY_IP6, FAMILY_MAC, MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS, NO_MAC, UNREADABLE
 from collectors.compiled import kernel
 from collectors.wire.loads import byte, word16, word32
+from collectors.wire.modbus.layout import SEGMENT_OCTETS
 from sentinel.model.protocol import Defect, FlowKind
 
 Table = Any
@@ -229,7 +230,7 @@ def read_transport(head: Table, octets: Table, at: int, size: int, end: int, pro
     head.target_port = word16(octets, at + 2)
     head.payload = at + header
     head.payload_wire = size - header
-    head.payload_cap = max(0, min(end - at - header, size - header))
+    head.payload_cap = max(0, min(end - at - header, size - header, SEGMENT_OCTETS))  # only offload without a length has more
     if head.payload_cap < head.payload_wire:
         head.defect = _TRUNCATED
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.wire.modbus.layout import POOL_PER_FEED, ROW, ROWS_PER_FEED
+from collectors.wire.modbus.layout import CARRY_OCTETS, GARBAGE_OCTETS, LEAST_FRAME_OCTETS, ROW, SCRATCH_OCTETS
 from collectors.wire.modbus.layout import State as ModbusState
 from sentinel.model.observation import SLOT_NS
 
@@ -29,9 +29,12 @@ FLOW_ROWS = 2 * MAX_SLOT_ROWS  # of several slots, until they are handed over
 MAX_MAC_PAIRS = 8  # per flow direction and slot; later ones are counted with the last
 MESSAGE_ROWS = 65536
 MESSAGE_POOL = 4 << 20
-# What one packet can complete at most: its own octets, and those that waited for it.
-ROWS_PER_PACKET = 2 * ROWS_PER_FEED + HELD_PER_STREAM
-POOL_PER_PACKET = 2 * POOL_PER_FEED + HELD_PER_STREAM * HELD_OCTETS
+# What one packet can complete at most: its own octets, those that waited on either side, and of each piece a frame that is reported as cut.
+PIECES_PER_PACKET = 2 * HELD_PER_STREAM + 1
+OCTETS_PER_PACKET = SCRATCH_OCTETS + 2 * (HELD_PER_STREAM * HELD_OCTETS + CARRY_OCTETS)
+ROWS_PER_PACKET = 2 * (OCTETS_PER_PACKET // (LEAST_FRAME_OCTETS + 1) + 1) + 2 * PIECES_PER_PACKET
+POOL_PER_PACKET = OCTETS_PER_PACKET + GARBAGE_OCTETS * PIECES_PER_PACKET
+NAMES_PER_PACKET = 4 * PIECES_PER_PACKET
 NAMES = 1 << 16
 NAME_BUCKETS = 1 << 18
 MAX_VLAN_TAGS = 4

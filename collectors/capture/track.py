@@ -30,6 +30,7 @@ from collectors.capture.tables import (
     MESSAGE_POOL,
     MESSAGE_ROWS,
     NAMES,
+    NAMES_PER_PACKET,
     NEVER,
     POOL_PER_PACKET,
     ROWS_PER_PACKET,
@@ -59,7 +60,7 @@ def has_room(t: Any) -> bool:
     return (
         tally.rows + ROWS_PER_PACKET <= MESSAGE_ROWS
         and tally.pool + POOL_PER_PACKET <= MESSAGE_POOL
-        and s.names + ROWS_PER_PACKET <= NAMES
+        and s.names + NAMES_PER_PACKET <= NAMES
         and (s.rows < FLOW_ROWS - 1 or s.closed_rows == 0)
     )
 

@@ -80,7 +80,10 @@ MAX_LENGTH_FIELD = MAX_ADU_OCTETS - 6 + LENGTH_SLACK
 JOIN_TRIES = 8
 SEGMENT_OCTETS = 65536  # of one segment at most
 SCRATCH_OCTETS = SEGMENT_OCTETS + CARRY_OCTETS
-ROWS_PER_FEED = SCRATCH_OCTETS // 8 + 4  # the most rows that one segment can complete
+LEAST_FRAME_OCTETS = 8  # MBAP header and a function code
+# The most rows that so many octets complete: a run of garbage is one row, at least one octet, and only a frame ends it; one frame before
+# and one behind them may be reported as cut.
+ROWS_PER_FEED = 2 * (SCRATCH_OCTETS // (LEAST_FRAME_OCTETS + 1) + 1) + 2
 POOL_PER_FEED = SCRATCH_OCTETS + CARRY_OCTETS
 GARBAGE_OCTETS = 8  # of a run that fits no frame: kept as evidence, one row per run
 

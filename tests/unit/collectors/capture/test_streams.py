@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from collectors.capture.packets import PacketBatch
 from collectors.capture.tables import HELD_PER_STREAM, HISTORY_OCTETS
+from collectors.wire.modbus.layout import SEGMENT_OCTETS
 from sentinel.model.protocol import Defect, MessageKind, Protocol
 from tests.unit.collectors.capture.frames import (
     ACK,
@@ -21,10 +22,13 @@ from tests.unit.collectors.capture.frames import (
     SYN,
     Talk,
     batch_of,
+    ethernet,
     hear,
+    ip4,
     read,
     registers,
     rows_of,
+    tcp,
     write,
 )
 
@@ -278,6 +282,19 @@ def test_snap_length_cuts_frames_not_the_stream(cap: int) -> None:
     else:
         assert not len(messages)
     assert sensor.counts["held_refused"] == 0
+
+
+def test_a_packet_longer_than_ip_can_say_is_heard_as_far_as_a_segment_goes() -> None:
+    """Segmentation offload leaves the total length 0 (the kernel's BIG TCP up to half a megaoctet): the octets behind are a gap."""
+    talk = Talk()
+    talk.ask(write(1, 5, 7)[:10])  # waits: what follows is put behind it
+    segment = tcp(write(1, 5, 7)[10:] + write(2, 5, 7) * 16_000, 40000, 502, talk.seqs[0], talk.seqs[1], PSH | ACK)
+    messages, flows, sensor = hear(batch_of([*talk.packets, ethernet(ip4(segment, "10.0.0.1", "10.0.0.2", total=0))]))
+    whole = (SEGMENT_OCTETS - 2) // 12
+    assert len(messages) == 1 + whole + 1
+    assert list(messages.defect) == [Defect.NONE] * (1 + whole) + [Defect.TRUNCATED]
+    assert Defect.TRUNCATED in flows.defect
+    assert sensor.counts["packets"] == 5
 
 
 def chop(stream: bytes, chance: random.Random, largest: int) -> list[tuple[int, bytes]]:

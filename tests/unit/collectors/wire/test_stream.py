@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.wire.modbus import StreamDecoder
-from collectors.wire.modbus.layout import PENDING_PER_FLOW
+from collectors.wire.modbus.layout import PENDING_PER_FLOW, SEGMENT_OCTETS
 from sentinel.model.protocol import Defect, MessageKind
 from sentinel.model.time import Instant
 from tests.unit.collectors.capture.frames import adu, read, registers, rows_of, write
@@ -48,6 +48,14 @@ def test_garbage_is_one_row_and_the_next_frame_is_found() -> None:
     assert m.pdu(1) == bytes.fromhex("deadbeefdeadbeef")
     assert (m.function[1], m.transaction[1], m.unit[1]) == (-1, -1, -1)
     assert m.function[2] == 6
+
+
+def test_the_most_rows_that_a_segment_can_hold_find_room() -> None:
+    """The shortest frame and one octet that fits none, in turn: two rows for nine octets."""
+    turns = SEGMENT_OCTETS // 9
+    m = decode((True, (adu(1, b"\x07") + b"\x55") * turns))
+    assert list(m.defect) == [Defect.NONE, Defect.GARBAGE] * (turns - 1) + [Defect.NONE]
+    assert (m.pdu(0), m.pdu(2 * turns - 2)) == (b"\x07", b"\x07")
 
 
 def test_a_foreign_protocol_identifier_is_a_frame_with_a_defect() -> None:
