@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numba
-from numba.core import config
+from llvmlite import ir
+from numba.core import cgutils, config, types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,6 +26,7 @@ _ROOT = Path(__file__).resolve().parent
 _ROOMS = ("wire", "capture")
 _MARKS = ("@kernel", "np.dtype(")  # what makes a file part of the digest
 _CONSTANTS = (  # files whose values kernels have frozen in them
+    Path(__file__).resolve(),
     _ROOT / "wire" / "__init__.py",
     *(_ROOT.parent / "sentinel" / "model" / name for name in ("protocol.py", "modbus.py", "observation.py", "time.py")),
 )
@@ -65,7 +69,10 @@ def kernel(*, inline: bool) -> Callable[[F], F]: ...
 
 
 def kernel(function: F | None = None, *, inline: bool = False) -> F | Callable[[F], F]:
-    """Compile without the interpreter lock and without allocation; ``inline`` for what runs once per packet from one place."""
+    """Compile without the interpreter lock and without allocation.
+
+    ``inline`` for what runs for every packet: a call that is none passes each table as seven words on the stack.
+    """
 
     def compile_(python_function: F) -> F:
         before = config.CACHE_DIR
@@ -77,3 +84,36 @@ def kernel(function: F | None = None, *, inline: bool = False) -> F | Callable[[
         return compiled
 
     return compile_(function) if function is not None else compile_
+
+
+_PREFETCH = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, *3 * [cgutils.int32_t]])  # address, to write, locality, data
+_TO_WRITE, _EVERY_CACHE, _DATA = 1, 3, 1
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing_context: Any, table: Any, index: Any, inside: Any) -> Any:
+    """For kernels: ask for the cache line ``inside`` octets behind the start of a table's row, which is needed soon.  Never faults."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = make_array(signature.args[0])(context, builder, arguments[0])
+        row = builder.bitcast(builder.gep(array.data, [arguments[1]]), cgutils.voidptr_t)
+        address = builder.gep(row, [arguments[2]])
+        hint = builder.module.declare_intrinsic("llvm.prefetch", (cgutils.voidptr_t,), _PREFETCH)
+        builder.call(hint, [address, *(cgutils.int32_t(number) for number in (_TO_WRITE, _EVERY_CACHE, _DATA))])
+        return context.get_dummy_value()
+
+    return types.void(table, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def move(typing_context: Any, target: Any, to: Any, octets: Any, at: Any, size: Any) -> Any:
+    """For kernels: ``target[to:to + size] = octets[at:at + size]``, as the C library does it; the caller has checked both."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        into, begin, source, start, count = arguments
+        target_octets = builder.gep(make_array(signature.args[0])(context, builder, into).data, [begin])
+        source_octets = builder.gep(make_array(signature.args[2])(context, builder, source).data, [start])
+        cgutils.raw_memmove(builder, target_octets, source_octets, count, 1)
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, octets, types.int64, types.int64), generate

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from collectors.capture.flows import hash_key
 from collectors.capture.packets import ETHERNET, IPV4, IPV6, LINUX_SLL, LINUX_SLL2, LOOP, NULL, RAW
 from collectors.capture.tables import FAMILY_IP4, FAMILY_IP6, FAMILY_MAC, MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS, NO_MAC, UNREADABLE
 from collectors.compiled import kernel
@@ -32,17 +33,17 @@ _FIRST_ETHERTYPE = 0x0600  # below it the field is a length (IEEE 802.3, 3.2.6)
 _UNKNOWN_TYPE = -1
 
 
-@kernel
+@kernel(inline=True)
 def word64(octets: Table, at: int) -> Any:
     return (np.uint64(word32(octets, at)) << np.uint64(32)) | np.uint64(word32(octets, at + 4))
 
 
-@kernel
+@kernel(inline=True)
 def word48(octets: Table, at: int) -> Any:
     return (np.uint64(word16(octets, at)) << np.uint64(32)) | np.uint64(word32(octets, at + 2))
 
 
-@kernel
+@kernel(inline=True)
 def read_link(head: Table, octets: Table, at: int, end: int, link: int) -> tuple[int, int]:
     """(where the network layer begins, its Ethernet type); (-1, -1) where there is none."""
     if link == ETHERNET:
@@ -116,7 +117,7 @@ def read_arp(head: Table, octets: Table, at: int, end: int) -> bool:
     return True
 
 
-@kernel
+@kernel(inline=True)
 def read_ip4(head: Table, octets: Table, at: int, end: int, wire_end: int) -> tuple[int, int, int]:
     """(transport offset, its octets on the wire, IP protocol); the offset is -1 where there is no transport layer to read."""
     if end - at < 20 or byte(octets, at) >> 4 != 4:
@@ -192,7 +193,7 @@ def read_ip6(head: Table, octets: Table, at: int, end: int, wire_end: int) -> tu
     return -1, 0, protocol
 
 
-@kernel
+@kernel(inline=True)
 def read_transport(head: Table, octets: Table, at: int, size: int, end: int, protocol: int) -> None:
     """``size`` octets on the wire from ``at`` on, captured up to ``end``."""
     if protocol == 6:
@@ -235,8 +236,26 @@ def read_transport(head: Table, octets: Table, at: int, size: int, end: int, pro
         head.defect = _TRUNCATED
 
 
+@kernel(inline=True)
+def place(head: Table, seed: Any) -> None:
+    """Which conversation, and which side of it."""
+    if head.source_hi < head.target_hi or (
+        head.source_hi == head.target_hi
+        and (head.source_lo < head.target_lo or (head.source_lo == head.target_lo and head.source_port <= head.target_port))
+    ):
+        head.side = 0
+        head.hash = hash_key(
+            seed, head.source_hi, head.source_lo, head.source_port, head.target_hi, head.target_lo, head.target_port, head.kind, head.proto
+        )
+    else:
+        head.side = 1
+        head.hash = hash_key(
+            seed, head.target_hi, head.target_lo, head.target_port, head.source_hi, head.source_lo, head.source_port, head.kind, head.proto
+        )
+
+
 @kernel
-def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, link: Table, first: int, count: int) -> None:
+def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, link: Table, first: int, count: int, seed: Any) -> None:
     """Fill ``heads[:count]`` from packets ``first`` on."""
     for i in range(count):
         head = heads[i]
@@ -284,3 +303,4 @@ def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, lin
             head.payload_cap = end - network
             if kind in (_IP4, _IP6):
                 head.defect = _BAD_LENGTH
+        place(head, seed)

@@ -26,8 +26,8 @@ _SEQUENCE_MASK = (1 << 32) - 1
 
 
 @kernel(inline=True)
-def say_source(t: Any, f: int, time: int, frame: int, source_mac: Any, target_mac: Any) -> None:
-    """Tell the application's kernels whose octets follow."""
+def say_source(t: Any, f: int, time: int, frame: int, source_mac: Any, target_mac: Any, row: int) -> None:
+    """Tell the application's kernels whose octets follow; ``row``: the open flow row with these hardware addresses, -1 = not known."""
     flow, s, source = t.flows[f], t.state[0], t.source[0]
     if flow.client == 0:
         client_hi, client_lo, server_hi, server_lo = flow.a_hi, flow.a_lo, flow.b_hi, flow.b_lo
@@ -44,17 +44,25 @@ def say_source(t: Any, f: int, time: int, frame: int, source_mac: Any, target_ma
     source.flow = flow.number
     source.client = flow.client_code
     source.server = flow.server_code
+    if row >= 0 and t.flow_rows[row].names_of == s.batch:
+        source.source_mac = t.flow_rows[row].source_mac_code
+        source.target_mac = t.flow_rows[row].target_mac_code
+        return
     source.source_mac = name(t.state, t.names, t.name_buckets, t.name_stamps, 1, np.uint64(0), source_mac)
     source.target_mac = name(t.state, t.names, t.name_buckets, t.name_stamps, 1, np.uint64(0), target_mac)
+    if row >= 0:
+        t.flow_rows[row].source_mac_code = source.source_mac
+        t.flow_rows[row].target_mac_code = source.target_mac
+        t.flow_rows[row].names_of = s.batch
 
 
-@kernel
+@kernel(inline=True)
 def stream_of(flow: Table, f: int, x: int) -> int:
     """The application's stream number of side x: the client's direction is the even one."""
     return 2 * f + ((x & 1) ^ int(np.int64(flow.client)))
 
 
-@kernel
+@kernel(inline=True)
 def is_modbus_port(flow: Table) -> bool:
     """On its registered port everything is taken for Modbus, and what does not fit is garbage."""
     return _MODBUS_PORT in (flow.a_port, flow.b_port)
@@ -74,6 +82,7 @@ def deliver(
     frame: int,
     source_mac: Any,
     target_mac: Any,
+    row: int,
 ) -> None:
     """The next octets of side y: into its history, and to the application; ``missing`` before and ``lost`` behind them were not heard."""
     flow, side = t.flows[f], t.sides[y]
@@ -91,7 +100,7 @@ def deliver(
     if flow.protocol not in (_UNKNOWN, _MODBUS):
         return
     side.opened = 1
-    say_source(t, f, time, frame, source_mac, target_mac)
+    say_source(t, f, time, frame, source_mac, target_mac, row)
     x = stream_of(flow, f, y)
     seen = feed(
         t.streams,
@@ -136,7 +145,7 @@ def close_side(t: Any, f: int, x: int, time: int, frame: int, source_mac: Any, t
     """Nothing more is expected from this side: what was begun is reported as cut."""
     side = t.sides[x]
     if side.opened and side.held == 0:
-        say_source(t, f, time, frame, source_mac, target_mac)
+        say_source(t, f, time, frame, source_mac, target_mac, -1)
         y = stream_of(t.flows[f], f, x)
         lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, y, -1)
         side.opened = 0
@@ -154,7 +163,7 @@ def end_flow(t: Any, f: int, time: int) -> None:
             side.next = b.seq
             start = (block - 1) * HELD_OCTETS
             heard, cut = max(b.time, t.state[0].slot), int(b.cut)
-            deliver_rest(t, f, x, t.held_octets, start, start + b.size, missing, cut, False, heard, b.frame, b.source_mac, b.target_mac)
+            deliver_rest(t, f, x, t.held_octets, start, start + b.size, missing, cut, False, heard, b.frame, b.source_mac, b.target_mac, -1)
             take_block(t, side)
         if side.opened:
             close_side(t, f, x, time, 0, NO_MAC, NO_MAC)

@@ -38,7 +38,10 @@ _EXPECTED = "expected a pcap or pcapng magic number (a1b2c3d4, a1b23c4d or 0a0d0
 
 
 class CaptureFile:
-    """Iterate once over the packet batches of a file; afterwards ``defects`` is complete."""
+    """Iterate once over the packet batches of a file; afterwards ``defects`` is complete.
+
+    A batch lies in the reader's buffers: it is valid until the next one is asked for.
+    """
 
     def __init__(self, path: str | Path, batch_packets: int = 65536) -> None:
         self.path = Path(path)
@@ -47,8 +50,8 @@ class CaptureFile:
         self._batch_packets = batch_packets
         self._frames = 0
         self._stream: Any = None  # a binary stream
-        self._buffer = np.zeros(0, np.uint8)
-        self._start = 0  # of what was not yet taken, in the buffer
+        self._buffer = np.zeros(READ_OCTETS, np.uint8)
+        self._start, self._end = 0, 0  # of what was not yet taken, in the buffer
         self._offset = 0  # of the buffer's first octet, in the capture
         self._ended = False
 
@@ -88,30 +91,33 @@ class CaptureFile:
     # --- octets
 
     def _held(self) -> int:
-        return len(self._buffer) - self._start
+        return self._end - self._start
 
     def _fill(self, wanted: int) -> bool:
         """Have at least ``wanted`` octets from ``_start`` on.  False = the file ends before."""
         while self._held() < wanted and not self._ended:
+            if self._start or wanted > len(self._buffer):
+                self._make_room(wanted)
             try:
-                more = self._stream.read1(READ_OCTETS)  # what can be unpacked before a spoilt place is handed over
+                got = self._stream.readinto1(self._buffer[self._end :].data)  # what can be unpacked before a spoilt place
             except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-                self.defects.append(f"offset {self._offset + len(self._buffer)}: the compressed file is spoilt: {error}")
-                more = b""
-            if not more:
-                self._ended = True
-                break
-            rest = self._buffer[self._start :]
-            joined = np.empty(len(rest) + len(more), np.uint8)
-            joined[: len(rest)] = rest
-            joined[len(rest) :] = np.frombuffer(more, np.uint8)
-            self._offset += self._start
-            self._buffer, self._start = joined, 0
+                self.defects.append(f"offset {self._offset + self._end}: the compressed file is spoilt: {error}")
+                got = 0
+            self._ended = not got
+            self._end += got
         return self._held() >= wanted
+
+    def _make_room(self, wanted: int) -> None:
+        """What was not yet taken moves to the front, of a longer buffer where a record needs one."""
+        rest = self._buffer[self._start : self._end]
+        buffer = self._buffer if wanted <= len(self._buffer) else np.zeros(wanted + READ_OCTETS, np.uint8)
+        buffer[: len(rest)] = rest
+        self._offset += self._start
+        self._buffer, self._start, self._end = buffer, 0, len(rest)
 
     def _peek(self, octets: int) -> bytes:
         self._fill(octets)
-        return self._buffer[self._start : self._start + octets].tobytes()
+        return self._buffer[self._start : min(self._start + octets, self._end)].tobytes()
 
     def _here(self) -> int:
         return self._offset + self._start
@@ -131,12 +137,10 @@ class CaptureFile:
         self._start += 24
         rows = index.Rows(self._batch_packets)
         while True:
-            status = index.walk_pcap(
-                self._buffer, self._start, len(self._buffer), order == ">", tick_ns, self.link, rows.arrays, rows.state
-            )
+            status = index.walk_pcap(self._buffer, self._start, self._end, order == ">", tick_ns, self.link, rows.arrays, rows.state)
             self._start = rows.consumed
             if rows.count:
-                yield self._batch(rows)  # its octets stay valid: the buffer is replaced, never overwritten
+                yield self._batch(rows)
             if status == index.SPOILT:
                 self.defects.append(f"offset {self._here()}: expected a packet record, its length cannot be true; the rest is not read")
                 return
@@ -153,9 +157,9 @@ class CaptureFile:
 
     def _batch(self, rows: "index.Rows") -> PacketBatch:
         count = rows.count
-        columns: dict[str, Any] = {name: getattr(rows.arrays, name)[:count].copy() for name in DTYPES if name not in ("frame", "vlan")}
+        columns: dict[str, Any] = {name: getattr(rows.arrays, name)[:count] for name in DTYPES if name not in ("frame", "vlan")}
         columns["frame"] = np.arange(self._frames + 1, self._frames + 1 + count, dtype=np.int64)
-        columns["vlan"] = np.zeros(count, np.uint32)
+        columns["vlan"] = rows.untagged[:count]
         self._frames += count
         return PacketBatch(octets=self._buffer, **columns)
 
@@ -166,7 +170,7 @@ class CaptureFile:
         interfaces = np.zeros(MAX_INTERFACES, index.INTERFACE)
         known, swapped = 0, False
         while True:
-            status = index.walk_pcapng(self._buffer, self._start, len(self._buffer), swapped, interfaces, known, rows.arrays, rows.state)
+            status = index.walk_pcapng(self._buffer, self._start, self._end, swapped, interfaces, known, rows.arrays, rows.state)
             self._start = rows.consumed
             if rows.count:
                 yield self._batch(rows)

@@ -43,14 +43,14 @@ _ARP_REQUEST, _ARP_REPLY = int(FlowKind.ARP_REQUEST), int(FlowKind.ARP_REPLY)
 _M1, _M2, _M3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)  # splitmix64
 
 
-@kernel
+@kernel(inline=True)
 def mix(value: Word) -> Word:
     value = (value ^ (value >> np.uint64(30))) * _M2
     value = (value ^ (value >> np.uint64(27))) * _M3
     return value ^ (value >> np.uint64(31))
 
 
-@kernel
+@kernel(inline=True)
 def hash_key(seed: Word, a_hi: Word, a_lo: Word, a_port: int, b_hi: Word, b_lo: Word, b_port: int, kind: int, proto: int) -> Word:
     value = mix(seed ^ a_lo ^ (a_hi * _M1))
     value = mix(value ^ b_lo ^ (b_hi * _M2))
@@ -63,7 +63,7 @@ def hash_key(seed: Word, a_hi: Word, a_lo: Word, a_port: int, b_hi: Word, b_lo: 
     )
 
 
-@kernel
+@kernel(inline=True)
 def find_flow(
     flows: Table, buckets: Table, h: Word, a_hi: Word, a_lo: Word, a_port: int, b_hi: Word, b_lo: Word, b_port: int, head: Table
 ) -> int:
@@ -230,6 +230,7 @@ def begin_flow_row(state: Table, flow_rows: Table, flow: Table, head: Table, sou
     row.packets = 0
     row.octets = 0
     row.before = -1
+    row.names_of = -1
     row.kind = head.kind
     row.family = head.family
     row.tcp_flags = 0
@@ -247,7 +248,7 @@ def begin_flow_row(state: Table, flow_rows: Table, flow: Table, head: Table, sou
     return at
 
 
-@kernel
+@kernel(inline=True)
 def find_flow_row(state: Table, flow_rows: Table, flow: Table, side: Table, head: Table, source_side: int, time: int, frame: int) -> int:
     """The open row of this direction with the packet's hardware addresses: its index in the buffer, made where there is none."""
     s = state[0]

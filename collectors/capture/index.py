@@ -49,6 +49,7 @@ class Rows:
             link=np.zeros(packets, np.uint16),
             iface=np.zeros(packets, np.uint16),
         )
+        self.untagged = np.zeros(packets, np.uint32)  # a file keeps every VLAN tag in the packet
         self.state = np.zeros(3, np.int64)
 
     @property
@@ -64,17 +65,17 @@ class Rows:
         return int(self.state[_WANTED])
 
 
-@kernel
+@kernel(inline=True)
 def word(octets: Table, at: int, is_big: bool) -> int:
     return word32(octets, at) if is_big else little32(octets, at)
 
 
-@kernel
+@kernel(inline=True)
 def half(octets: Table, at: int, is_big: bool) -> int:
     return word16(octets, at) if is_big else little16(octets, at)
 
 
-@kernel
+@kernel(inline=True)
 def add_row(rows: Any, count: int, off: int, cap: int, wire: int, time: int, link: int, iface: int) -> None:
     rows.off[count] = off
     rows.cap[count] = cap

@@ -3,10 +3,11 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from collectors.capture.packets import PacketBatch
+from collectors.capture.packets import DTYPES, PacketBatch
 from collectors.capture.replay import packets_of, to_pcap
 
 _ROW_OCTETS = 48  # of the index, per packet
@@ -26,17 +27,9 @@ class RecentFrames:
         if not len(batch):
             return
         start, end = int(batch.off.min()), int((batch.off + batch.cap).max())
-        kept = PacketBatch(
-            octets=batch.octets[start:end].copy(),
-            off=batch.off - start,
-            cap=batch.cap,
-            wire=batch.wire,
-            time=batch.time,
-            frame=batch.frame,
-            link=batch.link,
-            vlan=batch.vlan,
-            iface=batch.iface,
-        )
+        columns: dict[str, Any] = {name: getattr(batch, name).copy() for name in DTYPES}
+        columns["off"] -= start
+        kept = PacketBatch(octets=batch.octets[start:end].copy(), **columns)
         with self._lock:
             self._batches.append(kept)
             self._octets += _size(kept)

@@ -40,7 +40,8 @@ def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets
             other.acked = head.ack
         other.has_acked = 1
     is_copy, is_direct = False, False
-    for step in range(3):
+    first = 0 if side.held != 0 or other.held != 0 else 2  # mostly nothing waits
+    for step in range(first, 3):
         y = x ^ 1 if step == 0 else x
         receiving = t.sides[y]
         missing = 0
@@ -83,7 +84,7 @@ def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets
             if is_direct:
                 buffer, start, end, lost = octets, at, at + size, cut
                 heard, heard_frame = time, frame
-                source_mac, target_mac = head.source_mac, head.target_mac
+                source_mac, target_mac, heard_row = head.source_mac, head.target_mac, row
                 block = 0
             else:
                 block = receiving.held
@@ -100,10 +101,10 @@ def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets
                 start = (block - 1) * HELD_OCTETS
                 end, lost = start + int(b.size), int(b.cut)
                 heard, heard_frame = max(b.time, s.slot), b.frame
-                source_mac, target_mac = b.source_mac, b.target_mac
+                source_mac, target_mac, heard_row = b.source_mac, b.target_mac, -1
             if missing != 0 and defect == 0:
                 defect = _STREAM_GAP
-            deliver_inline(t, f, y, buffer, start, end, missing, lost, is_copy, heard, heard_frame, source_mac, target_mac)
+            deliver_inline(t, f, y, buffer, start, end, missing, lost, is_copy, heard, heard_frame, source_mac, target_mac, heard_row)
             missing = 0
             if is_direct:
                 is_direct = False

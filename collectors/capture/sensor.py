@@ -49,8 +49,9 @@ class Sensor:
         flows: list[Flows] = []
         for first in range(0, len(batch), BATCH_PACKETS):
             count = min(BATCH_PACKETS, len(batch) - first)
-            decode(self._heads, batch.octets, batch.off, batch.cap, batch.wire, batch.link, first, count)
+            decode(self._heads, batch.octets, batch.off, batch.cap, batch.wire, batch.link, first, count, self._t.state[0]["seed"])
             self._track(batch, first, count, messages, flows)
+        self._drain(messages, flows)
         return self._heard(messages, flows)
 
     def flush(self, until: Instant) -> Heard:
@@ -84,9 +85,9 @@ class Sensor:
         taken = 0
         while True:
             taken += track(self._t, self._heads[taken:count], batch.octets, batch.time, batch.frame, first + taken, count - taken)
-            self._drain(messages, flows)
             if taken == count:
                 return
+            self._drain(messages, flows)
 
     def _advance(self, kind: int, instant: int) -> Heard:
         messages: list[Messages] = []
@@ -94,6 +95,7 @@ class Sensor:
         self._heads[0]["kind"] = kind
         self._heads[0]["defect"] = 0
         self._track(PacketBatch.of([b""], [instant]), 0, 1, messages, flows)
+        self._drain(messages, flows)
         return self._heard(messages, flows)
 
     def _heard(self, messages: list[Messages], flows: list[Flows]) -> Heard:
@@ -121,7 +123,7 @@ class Sensor:
             count = min(_ROWS_NAMED_AT_ONCE, closed - start)
             name_flow_rows(t.state, t.flow_rows, t.names, t.name_buckets, t.name_stamps, start, count)
             rows = t.flow_rows[start : start + count]
-            arrays: dict[str, Any] = {name: rows[_FLOW_FIELDS.get(name, name)].copy() for name in Flows.dtypes()}
+            arrays: dict[str, Any] = {name: rows[_FLOW_FIELDS.get(name, name)].astype(dtype) for name, dtype in Flows.dtypes().items()}
             flows.append(Flows(names=self._names(), **arrays))
             state["names"] = 0
             state["batch"] += 1

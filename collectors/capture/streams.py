@@ -11,31 +11,30 @@ after HOLD_NS.
 from typing import Any
 
 from collectors.capture.tables import HELD_OCTETS, HELD_PER_STREAM, HISTORY_OCTETS, HOLD_NS
-from collectors.compiled import kernel
+from collectors.compiled import kernel, move
 
 Table = Any
 
 _HALF, _WHOLE = 1 << 31, 1 << 32
 
 
-@kernel
+@kernel(inline=True)
 def distance(seq: int, origin: int) -> int:
     """How far ``seq`` lies behind ``origin`` in the sequence space, -2**31 to 2**31 - 1."""
     return ((seq - origin + _HALF) & (_WHOLE - 1)) - _HALF
 
 
-@kernel
+@kernel(inline=True)
 def remember(history: Table, side: Table, x: int, octets: Table, at: int, size: int) -> None:
     """Keep the last HISTORY_OCTETS of what was delivered."""
     kept = min(size, HISTORY_OCTETS)
-    first = (side.written + size - kept) % HISTORY_OCTETS
+    first = (side.written + size - kept) & (HISTORY_OCTETS - 1)
     start = at + size - kept
     until_wrap = min(kept, HISTORY_OCTETS - first)
     past = history[x]
-    for i in range(until_wrap):
-        past[first + i] = octets[start + i]
-    for i in range(kept - until_wrap):
-        past[i] = octets[start + until_wrap + i]
+    move(past, first, octets, start, until_wrap)
+    if kept > until_wrap:
+        move(past, 0, octets, start + until_wrap, kept - until_wrap)
     side.written += size
     side.past += size
 
@@ -80,8 +79,7 @@ def hold_piece(
     b = held[block - 1]
     state[0].free_held = b.next
     start = (block - 1) * HELD_OCTETS
-    for i in range(size):
-        held_octets[start + i] = octets[at + i]
+    move(held_octets, start, octets, at, size)
     b.seq = seq
     b.time = time
     b.frame = frame

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.wire.modbus.layout import CARRY_OCTETS, GARBAGE_OCTETS, LEAST_FRAME_OCTETS, ROW, SCRATCH_OCTETS
+from collectors.wire.modbus.layout import CARRY_OCTETS, GARBAGE_OCTETS, LEAST_FRAME_OCTETS, ROW, SCRATCH_OCTETS, zeros
 from collectors.wire.modbus.layout import State as ModbusState
 from sentinel.model.observation import SLOT_NS
 
 Records = NDArray[Any]
 
-BATCH_PACKETS = 8192  # decoded at once: the header records stay in the second-level cache
+BATCH_PACKETS = 4096  # decoded at once: the header records stay in the second-level cache
 MAX_FLOWS = 1 << 16  # conversations known at once
 BUCKETS = MAX_FLOWS * 2
 HISTORY_OCTETS = 512  # of a stream's past, per direction, to compare repeated octets with
@@ -40,6 +40,7 @@ NAME_BUCKETS = 1 << 18
 MAX_VLAN_TAGS = 4
 MAX_EXTENSION_HEADERS = 8
 EVICTION_SAMPLE = 8
+BUCKET_AHEAD, FLOW_AHEAD, ROW_AHEAD = 24, 16, 8  # packets before theirs, at which each part of their conversation is asked for
 
 TCP_IDLE_S, TCP_OPENING_S, TCP_CLOSED_S, OTHER_IDLE_S = 600, 20, 10, 120
 WHEEL_SECONDS = 64
@@ -59,6 +60,7 @@ HEAD = np.dtype(
         ("target_lo", "u8"),
         ("source_mac", "u8"),
         ("target_mac", "u8"),
+        ("hash", "u8"),  # of the conversation
         ("seq", "i8"),
         ("ack", "i8"),
         ("payload", "i8"),  # offset in the octets
@@ -71,35 +73,37 @@ HEAD = np.dtype(
         ("kind", "u1"),
         ("family", "u1"),
         ("defect", "u1"),
+        ("side", "u1"),  # which side of the conversation sends: 0 = a, the one with the smaller (address, port)
     ],
     align=True,
 )
 
-# A conversation.  Side a has the smaller (address, port).
+# A conversation.  Side a has the smaller (address, port).  Two cache lines; what every packet is compared with lies in the first.
 FLOW = np.dtype(
     [
-        ("a_hi", "u8"),
-        ("a_lo", "u8"),
-        ("b_hi", "u8"),
-        ("b_lo", "u8"),
         ("hash", "u8"),
+        ("a_lo", "u8"),
+        ("b_lo", "u8"),
+        ("a_hi", "u8"),
+        ("b_hi", "u8"),
         ("a_port", "i4"),
         ("b_port", "i4"),
         ("last", "i8"),
-        ("number", "i8"),
-        ("names_of", "i8"),  # the batch in which the two codes below are valid
-        ("client_code", "i4"),
-        ("server_code", "i4"),
         ("proto", "i4"),
-        ("wheel_next", "i4"),
-        ("probes", "i4"),  # payloads in which a protocol was looked for
         ("kind", "u1"),
         ("family", "u1"),
         ("client", "u1"),  # 0 = side a opened it, 1 = side b
         ("protocol", "u1"),
+        ("number", "i8"),
+        ("names_of", "i8"),  # the batch in which the two codes below are valid
+        ("client_code", "i4"),
+        ("server_code", "i4"),
+        ("wheel_next", "i4"),
+        ("probes", "i4"),  # payloads in which a protocol was looked for
         ("used", "u1"),
         ("closed", "u1"),
         ("answered", "u1"),  # both sides were heard
+        ("line_end", "u1", 29),
     ],
     align=True,
 )
@@ -138,32 +142,33 @@ HELD = np.dtype(
     align=True,
 )
 
-# A flow row, before its addresses are named.
+# A flow row, before its addresses are named.  What every packet changes lies in the first cache line.
 FLOW_ROW = np.dtype(
     [
-        ("time", "i8"),
         ("last", "i8"),
+        ("octets", "i8"),
+        ("packets", "i4"),
+        ("port", "i4"),
+        ("source_mac", "u8"),
+        ("target_mac", "u8"),
+        ("names_of", "i8"),  # the batch in which the two codes below are valid
+        ("source_mac_code", "i4"),
+        ("target_mac_code", "i4"),
+        ("tcp_flags", "u1"),
+        ("protocol", "u1"),
+        ("defect", "u1"),
+        ("family", "u1"),
+        ("kind", "u1"),
+        ("from_client", "u1"),
+        ("time", "i8"),
         ("frame", "i8"),
         ("source_hi", "u8"),
         ("source_lo", "u8"),
         ("target_hi", "u8"),
         ("target_lo", "u8"),
-        ("source_mac", "u8"),
-        ("target_mac", "u8"),
-        ("packets", "i8"),
-        ("octets", "i8"),
-        ("before", "i8"),  # the row of the same direction and slot with other hardware addresses; -1 = none
         ("source", "i4"),
         ("target", "i4"),
-        ("source_mac_code", "i4"),
-        ("target_mac_code", "i4"),
-        ("port", "i4"),
-        ("kind", "u1"),
-        ("from_client", "u1"),
-        ("tcp_flags", "u1"),
-        ("protocol", "u1"),
-        ("defect", "u1"),
-        ("family", "u1"),
+        ("before", "i8"),  # the row of the same direction and slot with other hardware addresses; -1 = none
     ],
     align=True,
 )
@@ -201,6 +206,7 @@ STATE = np.dtype(
         ("seed", "u8"),
         ("free_held", "i4"),
         ("sweeping", "i4"),
+        ("is_swept", "i4"),  # for the open slot
         *((name, "i8") for name in COUNTERS),
     ],
     align=True,
@@ -241,20 +247,20 @@ def make_tables(seed: int) -> Tables:
     state["seed"] = seed
     state["batch"] = 1
     state["free_flows"] = MAX_FLOWS
-    state["free_held"] = 1
+    state["free_held"] = state["is_swept"] = 1
     held = np.zeros(HELD_BLOCKS, HELD)
     held["next"][:-1] = np.arange(2, HELD_BLOCKS + 1)
     return Tables(
         state=state,
-        flows=np.zeros(MAX_FLOWS, FLOW),
-        sides=np.zeros(2 * MAX_FLOWS, SIDE),
+        flows=zeros(MAX_FLOWS, FLOW),
+        sides=zeros(2 * MAX_FLOWS, SIDE),
         buckets=np.zeros(BUCKETS, np.int32),
         free=np.arange(MAX_FLOWS - 1, -1, -1, dtype=np.int32),
         wheel=np.zeros(WHEEL_SECONDS, np.int32),
         history=np.zeros((2 * MAX_FLOWS, HISTORY_OCTETS), np.uint8),
         held=held,
         held_octets=np.zeros(HELD_BLOCKS * HELD_OCTETS, np.uint8),
-        flow_rows=np.zeros(FLOW_ROWS, FLOW_ROW),
+        flow_rows=zeros(FLOW_ROWS, FLOW_ROW),
         names=np.zeros(NAMES, NAME),
         name_buckets=np.zeros(NAME_BUCKETS, np.int32),
         name_stamps=np.zeros(NAME_BUCKETS, np.int64),

@@ -9,6 +9,8 @@ hands over what is there and calls again.  Time is the packets' own; a packet ol
 
 from typing import Any
 
+import numpy as np
+
 from collectors.capture.delivery import end_flow
 from collectors.capture.flows import (
     begin_flow,
@@ -16,7 +18,6 @@ from collectors.capture.flows import (
     choose_victim,
     find_flow,
     find_flow_row,
-    hash_key,
     idle_limit_s,
     insert_hash,
     put_on_wheel,
@@ -24,8 +25,12 @@ from collectors.capture.flows import (
 )
 from collectors.capture.segment import take_segment
 from collectors.capture.tables import (
+    BUCKET_AHEAD,
+    BUCKETS,
     END,
+    FLOW_AHEAD,
     FLOW_ROWS,
+    HISTORY_OCTETS,
     MAX_FLOWS,
     MESSAGE_POOL,
     MESSAGE_ROWS,
@@ -33,13 +38,15 @@ from collectors.capture.tables import (
     NAMES_PER_PACKET,
     NEVER,
     POOL_PER_PACKET,
+    ROW_AHEAD,
     ROWS_PER_PACKET,
     TICK,
     UNREADABLE,
     WHEEL_SECONDS,
     WHEEL_STEP_S,
 )
-from collectors.compiled import kernel
+from collectors.compiled import kernel, prefetch
+from collectors.wire.modbus.layout import CACHE_LINE_OCTETS
 from collectors.wire.recognise import PROBES, recognise_ethernet, recognise_udp
 from sentinel.model.observation import SLOT_NS
 from sentinel.model.protocol import Defect, FlowKind, Protocol
@@ -51,6 +58,7 @@ _ARP_REQUEST, _ARP_REPLY = int(FlowKind.ARP_REQUEST), int(FlowKind.ARP_REPLY)
 _UNKNOWN = int(Protocol.UNKNOWN)
 _FRAGMENT = int(Defect.FRAGMENT)
 _SYN = 2
+_BUCKET_MASK = np.uint64(BUCKETS - 1)
 _SEQUENCE_MASK = (1 << 32) - 1
 
 
@@ -95,13 +103,13 @@ def next_idle(state: Table, flows: Table, wheel: Table) -> int:
         wheel[at] = 0
 
 
-@kernel
+@kernel(inline=True)
 def enter_slot(state: Table, time: int) -> None:
     s = state[0]
-    slot = time // SLOT_NS * SLOT_NS
-    if slot > s.slot:
-        s.slot = slot
+    if time >= s.slot + SLOT_NS:
+        s.slot = time // SLOT_NS * SLOT_NS
         s.closed_rows = s.rows
+        s.is_swept = 0
 
 
 @kernel
@@ -122,6 +130,30 @@ def place_flow(
     insert_hash(t.flows, t.buckets, f)
 
 
+@kernel(inline=True)
+def look_ahead(t: Any, heads: Table, i: int, count: int) -> None:
+    """Conversations lie anywhere in memory: ask for those of packets to come, so that none is waited for.  A wrong guess costs nothing."""
+    if i + BUCKET_AHEAD < count:
+        prefetch(t.buckets, np.int64(heads[i + BUCKET_AHEAD].hash & _BUCKET_MASK), 0)
+    if i + FLOW_AHEAD < count:
+        f = np.int64(t.buckets[heads[i + FLOW_AHEAD].hash & _BUCKET_MASK]) - 1
+        if f >= 0:
+            prefetch(t.flows, f, 0)
+            prefetch(t.flows, f, CACHE_LINE_OCTETS)
+            prefetch(t.sides, 2 * f, 0)
+            prefetch(t.sides, 2 * f + 1, 0)
+            prefetch(t.streams, 2 * f, 0)
+    if i + ROW_AHEAD < count:
+        head = heads[i + ROW_AHEAD]
+        f = np.int64(t.buckets[head.hash & _BUCKET_MASK]) - 1
+        if f >= 0:
+            x = 2 * f + head.side
+            side = t.sides[x]
+            prefetch(t.flow_rows, max(0, side.row - t.state[0].row_base), 0)
+            prefetch(t.history, x * HISTORY_OCTETS + side.written % HISTORY_OCTETS, 0)
+            prefetch(t.pending, f, 0)
+
+
 @kernel
 def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, first: int, count: int) -> int:
     """Take ``heads[:count]``, the packets ``first`` to ``first + count`` of the batch.  How many were taken."""
@@ -129,17 +161,19 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
     for i in range(count):
         if not has_room(t):
             return i
+        look_ahead(t, heads, i, count)
         head = heads[i]
         time, frame = times[first + i], frames[first + i]
         if head.kind != END or s.slot == NEVER:
             enter_slot(t.state, time)
         is_roomy = True
-        while s.sweeping != 0 or s.swept < s.slot // SLOT_NS:
+        while not s.is_swept:
             is_roomy = has_room(t)
             if not is_roomy:
                 break
             idle = next_idle(t.state, t.flows, t.wheel)
             if idle < 0:
+                s.is_swept = 1
                 break
             end_flow(t, idle, s.slot)
             remove_hash(t.flows, t.buckets, idle)
@@ -174,19 +208,14 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
             if row >= 0:
                 t.flow_rows[row].packets = 1
             continue
-        is_a = head.source_hi < head.target_hi or (
-            head.source_hi == head.target_hi
-            and (head.source_lo < head.target_lo or (head.source_lo == head.target_lo and head.source_port <= head.target_port))
-        )
-        if is_a:
-            source_side = 0
+        source_side = int(head.side)
+        if source_side == 0:
             a_hi, a_lo, a_port = head.source_hi, head.source_lo, head.source_port
             b_hi, b_lo, b_port = head.target_hi, head.target_lo, head.target_port
         else:
-            source_side = 1
             b_hi, b_lo, b_port = head.source_hi, head.source_lo, head.source_port
             a_hi, a_lo, a_port = head.target_hi, head.target_lo, head.target_port
-        h = hash_key(s.seed, a_hi, a_lo, a_port, b_hi, b_lo, b_port, head.kind, head.proto)
+        h = head.hash
         f = find_flow(t.flows, t.buckets, h, a_hi, a_lo, a_port, b_hi, b_lo, b_port, head)
         if f < 0:
             is_evicting = s.free_flows == 0

@@ -98,7 +98,7 @@ class StreamDecoder:
         slot = self._slots.get(segment.flow)
         if slot is None:
             if not self._free:
-                raise ValueError(f"more than {len(t.pending)} connections are open at once")
+                raise ValueError(f"more than {t.pending.shape[1]} connections are open at once")
             slot = self._slots[segment.flow] = self._free.pop()
             for x in (2 * slot, 2 * slot + 1):
                 open_stream(t.streams, t.pending, x, True, False)

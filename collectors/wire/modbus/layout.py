@@ -18,12 +18,12 @@ ROW = np.dtype(list(Messages.dtypes().items()), align=True)
 # One direction of a connection.  What is left of a cut frame waits in a row of the carry matrix.
 STREAM = np.dtype(
     [
-        ("carried", "i8"),  # octets that wait
-        ("skip", "i8"),  # octets of a frame whose middle was not heard: to be passed over
-        ("optional", "i8"),  # octets that belong to the last frame by one of its two lengths, and not by the other
-        ("requests", "i8"),  # that came this way
-        ("mode", "i4"),
-        ("tries", "i4"),  # starts that fitted nothing, on a connection that was joined in its middle
+        ("requests", "i8"),  # that took a place of their own in `PENDING`
+        ("carried", "i4"),  # octets that wait
+        ("skip", "i4"),  # octets of a frame whose middle was not heard: to be passed over
+        ("optional", "i4"),  # octets that belong to the last frame by one of its two lengths, and not by the other
+        ("mode", "u1"),
+        ("tries", "u1"),  # starts that fitted nothing, on a connection that was joined in its middle
         ("doubt", "u1"),  # octets that fit no frame are expected here, and are no row of their own
         ("after_gap", "u1"),  # the next row follows octets that were not heard
         ("joined", "u1"),  # heard from its middle on, or with a gap: the other side's responses may lack their requests
@@ -31,17 +31,18 @@ STREAM = np.dtype(
     align=True,
 )
 
-# A request that waits for its response, or the memory of one that was answered.
+# A request that waits for its response, or the memory of one that was answered.  One row per place: a client that waits for each answer
+# touches the first one only.
 PENDING = np.dtype(
     [
         ("time", "i8"),
         ("transaction", "i4"),
-        ("function", "i4"),
         ("subfunction", "i4"),
         ("address", "i4"),
         ("quantity", "i4"),
         ("value", "i4"),  # of functions 5 and 6, whose response is an echo
-        ("state", "i4"),
+        ("function", "u1"),
+        ("state", "u1"),
     ],
     align=True,
 )
@@ -87,17 +88,26 @@ ROWS_PER_FEED = 2 * (SCRATCH_OCTETS // (LEAST_FRAME_OCTETS + 1) + 1) + 2
 POOL_PER_FEED = SCRATCH_OCTETS + CARRY_OCTETS
 GARBAGE_OCTETS = 8  # of a run that fits no frame: kept as evidence, one row per run
 
+CACHE_LINE_OCTETS = 64
+
 UNDECIDED, SYNCED, HUNTING, FOREIGN = 0, 1, 2, 3
 FREE, OPEN, ANSWERED = 0, 1, 2
+
+
+def zeros(rows: int, dtype: Any) -> Records:
+    """Rows that begin on a cache line.  Zeroed memory is mapped, not touched."""
+    octets = np.zeros(rows * dtype.itemsize + CACHE_LINE_OCTETS, np.uint8)
+    start = -octets.ctypes.data % CACHE_LINE_OCTETS
+    return octets[start : start + rows * dtype.itemsize].view(dtype)
 
 
 class State:
     """The tables for so many connections at once.  Memory is touched only where a connection carries Modbus."""
 
     def __init__(self, flows: int) -> None:
-        self.streams: Records = np.zeros(2 * flows, STREAM)
+        self.streams: Records = zeros(2 * flows, STREAM)
         self.carry: Records = np.zeros((2 * flows, CARRY_OCTETS), np.uint8)
-        self.pending: Records = np.zeros((flows, PENDING_PER_FLOW), PENDING)
+        self.pending: Records = zeros(PENDING_PER_FLOW * flows, PENDING).reshape(PENDING_PER_FLOW, flows)
         self.scratch: Records = np.zeros(SCRATCH_OCTETS, np.uint8)
         self.tally: Records = np.zeros(1, TALLY)
         self.source: Records = np.zeros(1, SOURCE)

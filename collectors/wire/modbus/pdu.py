@@ -26,18 +26,18 @@ MORE = 0  # `own_length`: the fields that say it are not there yet
 SILENT = -1  # `own_length`: this function has none
 
 
-@kernel
+@kernel(inline=True)
 def is_public(function: int) -> bool:
     """Publicly assigned (clause 5.1)."""
     return 1 <= function <= 8 or 11 <= function <= 12 or 15 <= function <= 17 or 20 <= function <= 24 or function == 43
 
 
-@kernel
+@kernel(inline=True)
 def is_user_defined(function: int) -> bool:
     return 65 <= function <= 72 or 100 <= function <= 110
 
 
-@kernel
+@kernel(inline=True)
 def own_length(octets: Octets, at: int, size: int, is_request: bool) -> int:
     """PDU octets that the unit's own fields ask for, given the `size` octets from `at` on; or MORE, or SILENT."""
     if size < 1:
@@ -78,7 +78,7 @@ def own_length(octets: Octets, at: int, size: int, is_request: bool) -> int:
     return SILENT
 
 
-@kernel
+@kernel(inline=True)
 def second_length(octets: Octets, at: int, is_request: bool) -> int:
     """The length that a write's quantity asks for, where its byte count may lie; only when `own_length` could read that count."""
     if not is_request:
@@ -93,7 +93,7 @@ def second_length(octets: Octets, at: int, is_request: bool) -> int:
     return SILENT
 
 
-@kernel
+@kernel(inline=True)
 def count_limit(function: int) -> int:
     """The largest quantity of a request (clauses 6.1 to 6.17); 0 where there is none."""
     if function in (1, 2):
@@ -107,7 +107,7 @@ def count_limit(function: int) -> int:
     return 0
 
 
-@kernel
+@kernel(inline=True)
 def parse_request(octets: Octets, at: int, size: int) -> tuple[int, int, int, int, int, int]:
     """(subfunction, address, quantity, value offset from `at`, value octets, defect)."""
     function = byte(octets, at)
@@ -176,7 +176,7 @@ def parse_request(octets: Octets, at: int, size: int) -> tuple[int, int, int, in
     return sub, address, quantity, value, value_octets, defect
 
 
-@kernel
+@kernel(inline=True)
 def parse_response(
     octets: Octets, at: int, size: int, asked_address: int, asked_quantity: int, asked_value: int
 ) -> tuple[int, int, int, int, int, int]:

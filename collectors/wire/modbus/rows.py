@@ -8,7 +8,7 @@ The caller fills ``source`` (time, frame, names) and has room in ``rows`` and ``
 
 from typing import Any
 
-from collectors.compiled import kernel
+from collectors.compiled import kernel, move
 from collectors.wire.loads import byte
 from collectors.wire.loads import word16 as word
 from collectors.wire.modbus.layout import ANSWERED, OPEN, PENDING_PER_FLOW
@@ -27,21 +27,15 @@ _UNSOLICITED = int(Defect.UNSOLICITED)
 _CONTRADICTING_COPY = int(Defect.CONTRADICTING_COPY)
 
 
-@kernel
-def copy(target: Table, to: int, octets: Table, at: int, size: int) -> None:
-    for i in range(size):
-        target[to + i] = octets[at + i]
-
-
-@kernel
+@kernel(inline=True)
 def copy_out(pool: Table, tally: Table, octets: Table, at: int, size: int) -> int:
     start = tally[0].pool
-    copy(pool, start, octets, at, size)
+    move(pool, start, octets, at, size)
     tally[0].pool = start + size
     return start
 
 
-@kernel
+@kernel(inline=True)
 def begin_row(rows: Table, tally: Table, source: Table) -> int:
     """A row with everything that does not depend on the octets; nothing known of the rest."""
     at = tally[0].rows
@@ -79,7 +73,7 @@ def add_garbage(rows: Table, pool: Table, tally: Table, source: Table, octets: T
     row.defect = _GARBAGE
 
 
-@kernel
+@kernel(inline=True)
 def find_request(pending: Table, streams: Table, f: int, transaction: int, function: int, answered_too: bool) -> int:
     """The newest request of that number and function that waits; -1 = none."""
     newest = streams[2 * f].requests
@@ -87,7 +81,7 @@ def find_request(pending: Table, streams: Table, f: int, transaction: int, funct
         if back > newest:
             break
         i = (newest - back) % PENDING_PER_FLOW
-        known = pending[f, i]
+        known = pending[i, f]
         if (
             (known.state == OPEN or (answered_too and known.state == ANSWERED))
             and known.transaction == transaction
@@ -97,7 +91,7 @@ def find_request(pending: Table, streams: Table, f: int, transaction: int, funct
     return -1
 
 
-@kernel
+@kernel(inline=True)
 def add_message(
     streams: Table,
     pending: Table,
@@ -137,10 +131,11 @@ def add_message(
             row.value_start = row.pdu_start + value
             row.value_octets = value_octets
             if not is_copy:
-                asked = pending[f, s.requests % PENDING_PER_FLOW]
+                if s.requests == 0 or pending[(s.requests - 1) % PENDING_PER_FLOW, f].state != ANSWERED:
+                    s.requests += 1
+                asked = pending[(s.requests - 1) % PENDING_PER_FLOW, f]
                 if asked.state == OPEN:
                     tally[0].forgotten += 1
-                s.requests += 1
                 asked.state = OPEN
                 asked.time = source[0].time
                 asked.transaction = transaction
@@ -157,7 +152,7 @@ def add_message(
             i = find_request(pending, streams, f, transaction, bare, is_copy)
             address, quantity, expected, sub = -1, -1, -1, -1
             if i >= 0:
-                asked = pending[f, i]
+                asked = pending[i, f]
                 address, quantity, expected, sub = asked.address, asked.quantity, asked.value, asked.subfunction
                 row.latency = max(0, source[0].time - asked.time)
                 if not is_copy:

@@ -14,7 +14,7 @@ Stream 2 f is the client's direction of connection f, 2 f + 1 the server's.
 
 from typing import Any
 
-from collectors.compiled import kernel
+from collectors.compiled import kernel, move
 from collectors.wire.loads import word16 as word
 from collectors.wire.modbus.layout import (
     CARRY_OCTETS,
@@ -29,7 +29,7 @@ from collectors.wire.modbus.layout import (
     UNDECIDED,
 )
 from collectors.wire.modbus.pdu import MORE, SILENT, is_convincing, own_length, second_length
-from collectors.wire.modbus.rows import add_garbage, add_message, begin_row, copy, copy_out
+from collectors.wire.modbus.rows import add_garbage, add_message, begin_row, copy_out
 from sentinel.model.modbus import MAX_PDU_OCTETS
 from sentinel.model.protocol import Defect, MessageKind
 
@@ -60,7 +60,7 @@ def open_stream(streams: Table, pending: Table, x: int, is_modbus: bool, joined:
     s.joined = 1 if joined else 0
     if x % 2 == 0:
         for i in range(PENDING_PER_FLOW):
-            pending[x // 2, i].state = FREE
+            pending[i, x // 2].state = FREE
 
 
 @kernel
@@ -127,7 +127,7 @@ def exchange(streams: Table, source: Table, x: int) -> None:
     heard.port = heard.client_port
 
 
-@kernel
+@kernel(inline=True)
 def feed(
     streams: Table,
     carry: Table,
@@ -169,8 +169,8 @@ def feed(
             s.skip -= passed
         if s.carried > 0 and p < stop:
             held = s.carried
-            copy(scratch, 0, carry[x], 0, held)
-            copy(scratch, held, octets, p, stop - p)
+            move(scratch, 0, carry[x], 0, held)
+            move(scratch, held, octets, p, stop - p)
             buffer, p, stop = scratch, 0, held + stop - p
             s.carried = 0
     while p < stop:
@@ -261,7 +261,7 @@ def feed(
         s.mode = mode
         rest = min(stop - p, CARRY_OCTETS) if mode != FOREIGN else 0
         if rest > 0:
-            copy(carry[x], 0, buffer, p, rest)
+            move(carry[x], 0, buffer, p, rest)
             s.carried = rest
         if cut > 0:
             lose(streams, carry, pending, rows, pool, tally, source, x, cut)
