@@ -1,78 +1,130 @@
-"""`python -m collectors.capture.bench FILE`: packets per second of the offline road over one file, start-up apart.
+"""``sentinel bench decode FILE``: how fast one core makes rows of a capture file, everything on, start-up apart.
 
-The file is read once; its packets are then fed to fresh sensors, copies on end, each copy later in time and with other addresses.
-Prints the median of the rounds, wall and processor time, for the sensor alone and with reading.
+Everything: reading, TCP reassembly, data units, pairing, the octets of every value, flow rows.  ``seconds`` is processor time from the
+first octet to the last row (one thread; on an idle machine that is the time on the wall), ``mpps`` millions of packets per such second,
+``startup_s`` from the start of the process until a packet can be taken, ``peak_mb`` the most memory that the process had.
+
+``--rounds K`` runs this, tcpdump and Suricata in turn, each in a process of its own, where they are installed: medians of whole processes,
+and their ratio to tcpdump, which only copies.
 """
 
 import argparse
+import json
+import os
+import resource
+import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 from collectors.capture.files import CaptureFile
-from collectors.capture.packets import ETHERNET, PacketBatch
 from collectors.capture.sensor import Sensor
 from collectors.capture.warm import warm
-from sentinel.model.observation import SLOT_NS
+from sentinel.errors import InputError
+
+_READ_PACKETS = 16384  # at once, about what fits into the reader's buffer
+_LIMIT_S = 600  # of one run of a tool
+_SURICATA = """%YAML 1.1
+---
+outputs: []
+stats: {enabled: no}
+app-layer: {protocols: {modbus: {enabled: yes, detection-ports: {dp: 502}}}}
+"""  # its Modbus parser on, no rules, nothing written: the least that it can do
+_SURICATA_OPTIONS = ("--runmode", "single", "-k", "none")  # one thread for packets, checksums not checked
 
 
-def repeated(batches: list[PacketBatch], copies: int) -> list[PacketBatch]:
-    """``copies`` of a capture, one behind the other in time, each with its own second octet in every IPv4 address."""
-    span = max(int(b.time.max()) for b in batches) - min(int(b.time.min()) for b in batches) + SLOT_NS
-    frames = sum(len(b) for b in batches)
-    out = []
-    for copy in range(copies):
-        for b in batches:
-            octets = b.octets.copy()
-            plain = b.off[(b.cap >= 34) & (octets[np.minimum(b.off + 12, len(octets) - 1)] == 8) & (b.link == ETHERNET)]
-            for address in (26, 30):
-                octets[plain + address + 1] += np.uint8(copy)
-            kept = {name: getattr(b, name) for name in ("off", "cap", "wire", "link", "vlan", "iface")}
-            out.append(PacketBatch(octets=octets, time=b.time + copy * span, frame=b.frame + copy * frames, **kept))
-    return out
+def process_age_s() -> float:
+    """Since the kernel started this process (proc(5), ``starttime``)."""
+    fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def squeezed(batches: list[PacketBatch], packets_per_s: int) -> list[PacketBatch]:
-    """The same packets at an even rate, as a busy link would bring them."""
-    step = 1_000_000_000 // packets_per_s
-    start = int(batches[0].time[0])
-    kept = ("octets", "off", "cap", "wire", "link", "vlan", "iface", "frame")
-    return [PacketBatch(time=start + (b.frame - 1) * step, **{name: getattr(b, name) for name in kept}) for b in batches]
+def measure(path: Path) -> dict[str, float]:
+    """Raises InputError for what is no capture."""
+    warm()
+    sensor = Sensor("bench")
+    startup_s = process_age_s()
+    packets = pdus = pairs = defects = 0
+    started = time.process_time()
+    for batch in CaptureFile(path, _READ_PACKETS):
+        messages = sensor.feed(batch).messages
+        packets += len(batch)
+        pdus += len(messages)
+        pairs += int((messages.latency >= 0).sum())
+        defects += int((messages.defect != 0).sum())
+    rest = sensor.close().messages
+    seconds = time.process_time() - started
+    return {
+        "packets": packets,
+        "seconds": round(seconds, 3),
+        "mpps": round(packets / seconds / 1e6, 2),
+        "startup_s": round(startup_s, 2),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1),
+        "pdus": pdus + len(rest),
+        "pairs": pairs,
+        "defects": defects + int((rest.defect != 0).sum()),
+    }
+
+
+def commands(path: Path, directory: str) -> dict[str, list[str]]:
+    """What is run in turn; a tool that is not installed is left out."""
+    config = Path(directory) / "suricata.yaml"
+    config.write_text(_SURICATA, encoding="ascii")
+    tools = {
+        "tcpdump": ["tcpdump", "-r", str(path), "-w", "/dev/null"],
+        "suricata": ["suricata", "-c", str(config), "-S", "/dev/null", *_SURICATA_OPTIONS, "-l", directory, "-r", str(path)],
+    }
+    ours = {"sentinel": [sys.executable, "-m", "collectors.capture.bench", str(path), "--json"]}
+    return ours | {name: command for name, command in tools.items() if shutil.which(command[0])}
+
+
+def processor_s(command: list[str]) -> float:
+    """Processor time of a whole process.  Raises CalledProcessError when it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True, timeout=_LIMIT_S)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def compare(path: Path, rounds: int, packets: float) -> str:
+    with tempfile.TemporaryDirectory(prefix="sentinel-bench-") as directory:
+        tools = commands(path, directory)
+        taken: dict[str, list[float]] = {name: [] for name in tools}
+        for _ in range(rounds):
+            for name, command in tools.items():
+                taken[name].append(processor_s(command))
+    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    floor = medians.get("tcpdump")
+    lines = [f"processor time of whole processes, start-up included, median of {rounds}:"]
+    for name, seconds in medians.items():
+        ratio = f", {seconds / floor:.2f} x tcpdump" if floor else ""
+        lines.append(f"{name}: {seconds:.2f} s, {packets / seconds / 1e6:.2f} million packets/s{ratio}")
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m collectors.capture.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="sentinel bench decode", description="packets per second of one core, over a capture file")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--packets", type=int, default=1_000_000, help="feed at least so many packets per round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rate", type=int, default=1_000_000, help="packets per second of packet time; 0 keeps the file's own times")
+    parser.add_argument("--json", action="store_true", help="one object and nothing else")
+    parser.add_argument("--rounds", type=int, default=0, help="compare with tcpdump and Suricata in so many interleaved rounds")
     options = parser.parse_args(arguments)
-    compile_s = warm()
-    started = time.perf_counter()
-    batches = list(CaptureFile(options.file))
-    read_s = time.perf_counter() - started
-    count = sum(len(batch) for batch in batches)
-    fed = repeated(batches, -(-options.packets // max(count, 1)))
-    if options.rate:
-        fed = squeezed(fed, options.rate)
-    total = sum(len(batch) for batch in fed)
-    walls, cpus, rows, flow_rows = [], [], 0, 0
-    for _ in range(options.rounds):
-        sensor = Sensor("bench")
-        wall, cpu = time.perf_counter(), time.thread_time()
-        heard = [sensor.feed(batch) for batch in fed]
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.thread_time() - cpu)
-        rows, flow_rows = sum(len(h.messages) for h in heard), sum(len(h.flows) for h in heard)
-    wall, cpu = statistics.median(walls), statistics.median(cpus)
+    try:
+        report = measure(options.file)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.json:
+        sys.stdout.write(json.dumps(report) + "\n")
+        return 0
     sys.stdout.write(
-        f"{options.file.name}: {total} packets, {rows} messages, {flow_rows} flow rows\n"
-        f"sensor: {total / wall / 1e6:.2f} Mpps wall, {total / cpu / 1e6:.2f} Mpps processor ({cpu / total * 1e9:.0f} ns per packet)\n"
-        f"reading: {count / read_s / 1e6:.2f} Mpps; kernels ready after {compile_s:.1f} s\n"
+        "{packets} packets, {pdus} data units, {pairs} answers paired, {defects} defects\n"
+        "{seconds} s on one core: {mpps} million packets/s; ready after {startup_s} s; {peak_mb} MB at most\n".format(**report)
     )
+    if options.rounds:
+        sys.stdout.write(compare(options.file, options.rounds, report["packets"]))
     return 0
 
 

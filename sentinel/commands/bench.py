@@ -3,12 +3,13 @@
 import argparse
 import importlib
 
-SUMMARY = "measure: gate, verdict, week, decode, or the whole road"
+SUMMARY = "measure: the gate, the court's verdicts, a week of routine, decoding (of a capture, or of made-up traffic), the whole road"
 BENCHES = {
     "gate": "sentinel.measure.gate",
     "verdict": "sentinel.measure.verdict",
     "week": "sentinel.measure.week",
     "decode": "collectors.capture.bench",
+    "traffic": "collectors.capture.traffic",
     "road": "sentinel.measure.road",
 }
 
