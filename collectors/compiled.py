@@ -6,8 +6,10 @@ a private temporary directory, since numba ignores a cache that it cannot write.
 """
 
 import hashlib
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +21,12 @@ from llvmlite import ir
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
+
+_BLAS = "scipy.linalg"
+if _BLAS not in sys.modules:  # numba looks whether there is a BLAS, for functions that no kernel uses: 0.2 s and 16 MB of every start
+    sys.modules[_BLAS] = None  # type: ignore[assignment]
+    importlib.import_module("numba.np.arraymath")
+    del sys.modules[_BLAS]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
