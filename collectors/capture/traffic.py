@@ -55,15 +55,15 @@ SCRIPTS: dict[int, tuple[Step, ...]] = {
     _PIPELINED: (_ASK, _ANSWER, _CLIENT_ACK),
 }
 _CHANCES = {
-    _CLOSE: 0.02,
-    _POLL: 0.50,
-    _QUICK: 0.20,
+    _CLOSE: 0.01,
+    _POLL: 0.60,
+    _QUICK: 0.22,
     _WRITE: 0.08,
-    _REFUSED: 0.03,
-    _CUT_ANSWER: 0.06,
-    _CUT_REQUEST: 0.04,
-    _REPEATED: 0.02,
-    _PIPELINED: 0.05,
+    _REFUSED: 0.02,
+    _CUT_ANSWER: 0.02,
+    _CUT_REQUEST: 0.01,
+    _REPEATED: 0.01,
+    _PIPELINED: 0.03,
 }
 _STEPS = max(len(script) for script in SCRIPTS.values())
 _LENGTHS = np.array([len(SCRIPTS[k]) for k in sorted(SCRIPTS)])
