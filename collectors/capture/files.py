@@ -200,6 +200,7 @@ class CaptureFile:
                     self.defects.append(f"offset {self._here() + 8}: expected a byte-order magic; the rest is not read")
                     return
                 swapped, known = magic == b"\x1a\x2b\x3c\x4d", 0
+                rows.begin_section()
                 order = ">" if swapped else "<"
             kind, size = struct.unpack(order + "II", self._peek(8))
             if size < 12 or size % 4 or size > MAX_HELD_OCTETS:

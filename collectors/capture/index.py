@@ -2,7 +2,7 @@
 
 Kernels that stop at what they cannot take: at the end of the octets (NEED_MORE), when the rows are full (FULL), at a record whose length
 cannot be true (SPOILT), at a block that is no packet (OTHER_BLOCK).  ``state`` says how many rows there are, where the walk stopped
-and how many octets the next record needs.
+and how many octets the next record needs, and carries the last packet's time to the next walk.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -21,7 +21,7 @@ from sentinel.model.time import NS_PER_S
 Table = Any
 
 NEED_MORE, FULL, SPOILT, OTHER_BLOCK = 0, 1, 2, 3
-_COUNT, _CONSUMED, _WANTED = 0, 1, 2
+_COUNT, _CONSUMED, _WANTED, _LAST_TIME = range(4)
 
 INTERFACE = np.dtype([("link", "i8"), ("snap", "i8"), ("exponent", "i8"), ("is_binary", "i8"), ("offset_s", "i8")], align=True)
 
@@ -50,7 +50,11 @@ class Rows:
             iface=np.zeros(packets, np.uint16),
         )
         self.untagged = np.zeros(packets, np.uint32)  # a file keeps every VLAN tag in the packet
-        self.state = np.zeros(3, np.int64)
+        self.state = np.zeros(4, np.int64)
+
+    def begin_section(self) -> None:
+        """Nothing is known of the times of another one."""
+        self.state[_LAST_TIME] = 0
 
     @property
     def count(self) -> int:
@@ -136,7 +140,6 @@ def to_ns(high: int, low: int, interface: Table) -> int:
 def walk_pcapng(octets: Table, start: int, end: int, is_big: bool, interfaces: Table, known: int, rows: Any, state: Table) -> int:
     """Packet blocks in a row; a packet of an interface that was never described is one of an unknown link type."""
     at, count, status, wanted = start, 0, NEED_MORE, 12
-    last_time = 0
     while end - at >= 12:
         if count >= len(rows.off):
             status = FULL
@@ -159,7 +162,7 @@ def walk_pcapng(octets: Table, start: int, end: int, is_big: bool, interfaces: T
             cap = min(wire, size - 16)
             if known > 0 and interfaces[0].snap > 0:
                 cap = min(cap, interfaces[0].snap)
-            off, time = at + 12, last_time
+            off, time = at + 12, state[_LAST_TIME]
         else:
             iface = word(octets, at + 8, is_big) if kind == _ENHANCED_PACKET else half(octets, at + 8, is_big)
             cap = word(octets, at + 20, is_big)
@@ -170,8 +173,8 @@ def walk_pcapng(octets: Table, start: int, end: int, is_big: bool, interfaces: T
                 break
             time = 0
             if iface < known:
-                time = to_ns(word(octets, at + 12, is_big), word(octets, at + 16, is_big), interfaces[iface])
-            last_time = time
+                time = max(0, to_ns(word(octets, at + 12, is_big), word(octets, at + 16, is_big), interfaces[iface]))
+            state[_LAST_TIME] = time
         link = interfaces[iface].link if iface < known else 0xFFFF
         add_row(rows, count, off, cap, wire, time, link, min(iface, 0xFFFF))
         count += 1

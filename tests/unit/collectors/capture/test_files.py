@@ -122,6 +122,17 @@ def test_pcapng_sections_interfaces_offset_and_other_blocks(file: Path) -> None:
     assert not capture.defects
 
 
+@pytest.mark.parametrize("batch_packets", [1, 65536])
+def test_a_simple_packet_has_the_time_of_the_one_before_it_however_it_is_read(file: Path, batch_packets: int) -> None:
+    simple = block("<", 3, struct.pack("<I", 20) + PACKETS[0])
+    before_1970 = struct.pack("<HHq", 14, 8, -(10**6)) + bytes(4)
+    out = section("<") + interface("<") + simple + enhanced("<", PACKETS[1], 7) + simple + block("<", 5, bytes(8)) + simple
+    file.write_bytes(out + interface("<", options=before_1970) + enhanced("<", PACKETS[2], 5, 1))
+    packets, _, defects = taken(file, batch_packets)
+    assert [time for time, _, _ in packets] == [0, 7000, 7000, 7000, 0]  # no time before 1970: such a clock was never set
+    assert not defects
+
+
 def test_compressed(tmp_path: Path) -> None:
     expected = [(time, len(packet) + 5, packet) for time, packet in zip(TIMES, PACKETS, strict=True)]
     (tmp_path / "c.pcap.gz").write_bytes(gzip.compress(pcap()))
