@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.wire.modbus.layout import CARRY_OCTETS, GARBAGE_OCTETS, LEAST_FRAME_OCTETS, ROW, SCRATCH_OCTETS, zeros
+from collectors.wire.modbus.layout import CARRY_OCTETS, GARBAGE_OCTETS, LEAST_FRAME_OCTETS, OUT, SCRATCH_OCTETS, zeros
 from collectors.wire.modbus.layout import State as ModbusState
 from sentinel.model.observation import SLOT_NS
 
@@ -27,7 +27,6 @@ WINDOW_OCTETS = 1 << 20  # a sequence number further away than this is a new sta
 MAX_SLOT_ROWS = 2 * MAX_FLOWS  # flow rows of one slot
 FLOW_ROWS = 2 * MAX_SLOT_ROWS  # of several slots, until they are handed over
 MAX_MAC_PAIRS = 8  # per flow direction and slot; later ones are counted with the last
-MESSAGE_ROWS = 65536
 MESSAGE_POOL = 4 << 20
 # What one packet can complete at most: its own octets, those that waited on either side, and of each piece a frame that is reported as cut.
 PIECES_PER_PACKET = 2 * HELD_PER_STREAM + 1
@@ -264,7 +263,7 @@ def make_tables(seed: int) -> Tables:
         names=np.zeros(NAMES, NAME),
         name_buckets=np.zeros(NAME_BUCKETS, np.int32),
         name_stamps=np.zeros(NAME_BUCKETS, np.int64),
-        messages=np.zeros(MESSAGE_ROWS, ROW),
+        messages=np.zeros(1, OUT),
         message_pool=np.zeros(MESSAGE_POOL, np.uint8),
         streams=modbus.streams,
         carry=modbus.carry,

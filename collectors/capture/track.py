@@ -33,7 +33,6 @@ from collectors.capture.tables import (
     HISTORY_OCTETS,
     MAX_FLOWS,
     MESSAGE_POOL,
-    MESSAGE_ROWS,
     NAMES,
     NAMES_PER_PACKET,
     NEVER,
@@ -46,7 +45,7 @@ from collectors.capture.tables import (
     WHEEL_STEP_S,
 )
 from collectors.compiled import kernel, prefetch
-from collectors.wire.modbus.layout import CACHE_LINE_OCTETS
+from collectors.wire.modbus.layout import CACHE_LINE_OCTETS, MESSAGE_ROWS
 from collectors.wire.recognise import PROBES, recognise_ethernet, recognise_udp
 from sentinel.model.observation import SLOT_NS
 from sentinel.model.protocol import Defect, FlowKind, Protocol

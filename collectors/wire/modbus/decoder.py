@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from collectors.compiled import kernel
-from collectors.wire.modbus.layout import POOL_PER_FEED, ROW, ROWS_PER_FEED, SEGMENT_OCTETS, State
+from collectors.wire.modbus.layout import OUT, POOL_PER_FEED, SEGMENT_OCTETS, State
 from collectors.wire.modbus.stream import feed, lose, open_stream
 from sentinel.model.ids import AssetId
 from sentinel.model.observation import Messages
 from sentinel.model.time import Instant
-
-_ROOM = 1  # segments that fit into the output buffers at once
 
 
 class Segment(NamedTuple):
@@ -54,7 +52,7 @@ def columns(rows: Any, pool: Any, tally: Any, names: tuple[str, ...]) -> Message
     tally[0]["rows"] = tally[0]["pool"] = 0
     if not count:
         return Messages.empty()
-    arrays: dict[str, Any] = {name: rows[name][:count].copy() for name in Messages.dtypes()}
+    arrays: dict[str, Any] = {name: rows[0][name][:count].copy() for name in Messages.dtypes()}
     return Messages(names=names, pool=pool[:octets].copy(), **arrays)
 
 
@@ -69,8 +67,8 @@ class StreamDecoder:
         self._free = list(range(connections))[::-1]
         self._slots: dict[int, int] = {}  # the caller's connection number -> index in the tables
         self._last: dict[int, Segment] = {}  # whose names a row at the end carries
-        self._rows = np.zeros(ROWS_PER_FEED * _ROOM, ROW)
-        self._pool = np.zeros(POOL_PER_FEED * _ROOM, np.uint8)
+        self._rows = np.zeros(1, OUT)  # room for more than ROWS_PER_FEED
+        self._pool = np.zeros(POOL_PER_FEED, np.uint8)
 
     @property
     def forgotten(self) -> int:

@@ -1,6 +1,7 @@
 """Record layouts and limits of the Modbus kernels.
 
-`ROW` has the columns of `Messages`, under the same names; a row's codes point into the caller's name table.
+`OUT` has the columns of `Messages`, under the same names and as long as the most rows that wait to be handed over; codes point into the
+caller's name table.
 """
 
 from typing import Any
@@ -13,7 +14,8 @@ from sentinel.model.observation import Messages
 
 Records = NDArray[Any]
 
-ROW = np.dtype(list(Messages.dtypes().items()), align=True)
+MESSAGE_ROWS = 65_000  # no power of two: columns that begin in one cache set would drive each other out
+OUT = np.dtype([(name, dtype, (MESSAGE_ROWS,)) for name, dtype in Messages.dtypes().items()], align=True)
 
 # One direction of a connection.  What is left of a cut frame waits in a row of the carry matrix.
 STREAM = np.dtype(

@@ -8,6 +8,8 @@ The caller fills ``source`` (time, frame, names) and has room in ``rows`` and ``
 
 from typing import Any
 
+import numpy as np
+
 from collectors.compiled import kernel, move
 from collectors.wire.loads import byte
 from collectors.wire.loads import word16 as word
@@ -21,7 +23,6 @@ _MODBUS = int(Protocol.MODBUS)
 _REQUEST, _RESPONSE, _EXCEPTION = int(MessageKind.REQUEST), int(MessageKind.RESPONSE), int(MessageKind.EXCEPTION)
 _NONE = int(Defect.NONE)
 _BAD_VALUE = int(Defect.BAD_VALUE)
-_GARBAGE = int(Defect.GARBAGE)
 _STREAM_GAP = int(Defect.STREAM_GAP)
 _UNSOLICITED = int(Defect.UNSOLICITED)
 _CONTRADICTING_COPY = int(Defect.CONTRADICTING_COPY)
@@ -36,41 +37,44 @@ def copy_out(pool: Table, tally: Table, octets: Table, at: int, size: int) -> in
 
 
 @kernel(inline=True)
-def begin_row(rows: Table, tally: Table, source: Table) -> int:
-    """A row with everything that does not depend on the octets; nothing known of the rest."""
-    at = tally[0].rows
-    tally[0].rows = at + 1
-    row, heard = rows[at], source[0]
-    row.time = heard.time
-    row.frame = heard.frame
-    row.flow = heard.flow
-    row.client = heard.client
-    row.server = heard.server
-    row.source_mac = heard.source_mac
-    row.target_mac = heard.target_mac
-    row.port = heard.port
-    row.protocol = _MODBUS
-    row.transaction = -1
-    row.unit = -1
-    row.function = -1
-    row.subfunction = -1
-    row.address = -1
-    row.quantity = -1
-    row.exception = 0
-    row.latency = -1
-    row.value_octets = 0
-    row.defect = _NONE
+def begin_row(rows: Table, tally: Table, source: Table) -> Any:
+    """The index of a row with everything that does not depend on the octets; nothing known of the rest."""
+    at = np.uint64(tally[0].rows)
+    tally[0].rows += 1
+    out, heard = rows[0], source[0]
+    out.time[at] = heard.time
+    out.frame[at] = heard.frame
+    out.flow[at] = heard.flow
+    out.client[at] = heard.client
+    out.server[at] = heard.server
+    out.source_mac[at] = heard.source_mac
+    out.target_mac[at] = heard.target_mac
+    out.port[at] = heard.port
+    out.protocol[at] = _MODBUS
+    out.transaction[at] = -1
+    out.unit[at] = -1
+    out.function[at] = -1
+    out.subfunction[at] = -1
+    out.address[at] = -1
+    out.quantity[at] = -1
+    out.exception[at] = 0
+    out.latency[at] = -1
+    out.value_octets[at] = 0
     return at
 
 
 @kernel
-def add_garbage(rows: Table, pool: Table, tally: Table, source: Table, octets: Table, at: int, size: int, is_request: bool) -> None:
-    row = rows[begin_row(rows, tally, source)]
-    row.kind = _REQUEST if is_request else _RESPONSE
-    row.pdu_start = copy_out(pool, tally, octets, at, size)
-    row.pdu_octets = size
-    row.value_start = row.pdu_start
-    row.defect = _GARBAGE
+def add_piece(
+    rows: Table, pool: Table, tally: Table, source: Table, octets: Table, at: int, size: int, is_request: bool, defect: int
+) -> None:
+    """A row for octets that are no unit: the beginning of one that was cut, or what fits no frame."""
+    out, row = rows[0], begin_row(rows, tally, source)
+    start = copy_out(pool, tally, octets, at, size)
+    out.kind[row] = _REQUEST if is_request else _RESPONSE
+    out.pdu_start[row] = start
+    out.pdu_octets[row] = size
+    out.value_start[row] = start
+    out.defect[row] = defect
 
 
 @kernel(inline=True)
@@ -108,15 +112,16 @@ def add_message(
     is_copy: bool,
 ) -> None:
     """One row for the unit of ``size`` octets whose MBAP header begins ``at``; pairs it unless it ``is_copy`` of what was heard before."""
-    row = rows[begin_row(rows, tally, source)]
+    out, row = rows[0], begin_row(rows, tally, source)
     f = x // 2
     s = streams[x]
-    row.transaction = word(octets, at)
-    row.unit = byte(octets, at + 6)
-    row.kind = _REQUEST if is_request else _RESPONSE
-    row.pdu_start = copy_out(pool, tally, octets, at + 7, size)
-    row.pdu_octets = size
-    row.value_start = row.pdu_start
+    out.transaction[row] = word(octets, at)
+    out.unit[row] = byte(octets, at + 6)
+    out.kind[row] = _REQUEST if is_request else _RESPONSE
+    start = copy_out(pool, tally, octets, at + 7, size)
+    out.pdu_start[row] = start
+    out.pdu_octets[row] = size
+    out.value_start[row] = start
     transaction = word(octets, at)
     said = _NONE
     if size > 0:
@@ -124,12 +129,12 @@ def add_message(
         function = byte(octets, pdu)
         if is_request:
             sub, address, quantity, value, value_octets, said = parse_request(octets, pdu, size)
-            row.function = function
-            row.subfunction = sub
-            row.address = address
-            row.quantity = quantity
-            row.value_start = row.pdu_start + value
-            row.value_octets = value_octets
+            out.function[row] = function
+            out.subfunction[row] = sub
+            out.address[row] = address
+            out.quantity[row] = quantity
+            out.value_start[row] = start + value
+            out.value_octets[row] = value_octets
             if not is_copy:
                 if s.requests == 0 or pending[(s.requests - 1) % PENDING_PER_FLOW, f].state != ANSWERED:
                     s.requests += 1
@@ -154,7 +159,7 @@ def add_message(
             if i >= 0:
                 asked = pending[i, f]
                 address, quantity, expected, sub = asked.address, asked.quantity, asked.value, asked.subfunction
-                row.latency = max(0, source[0].time - asked.time)
+                out.latency[row] = max(0, source[0].time - asked.time)
                 if not is_copy:
                     asked.state = ANSWERED
                     streams[2 * f].joined = 0
@@ -162,32 +167,31 @@ def add_message(
                 said = _STREAM_GAP
             else:
                 said = _UNSOLICITED
-            row.function = bare
+            out.function[row] = bare
             if function >= 0x80:
-                row.kind = _EXCEPTION
-                row.subfunction = sub
-                row.address = address
-                row.quantity = quantity
+                out.kind[row] = _EXCEPTION
+                out.subfunction[row] = sub
+                out.address[row] = address
+                out.quantity[row] = quantity
                 if size >= 2:
-                    row.exception = byte(octets, pdu + 1)
+                    out.exception[row] = byte(octets, pdu + 1)
                     if not 1 <= byte(octets, pdu + 1) <= 11:
                         said = _BAD_VALUE
             else:
                 own_sub, address, quantity, value, value_octets, wrong = parse_response(octets, pdu, size, address, quantity, expected)
-                row.subfunction = own_sub if own_sub >= 0 else sub
-                row.address = address
-                row.quantity = quantity
-                row.value_start = row.pdu_start + value
-                row.value_octets = value_octets
+                out.subfunction[row] = own_sub if own_sub >= 0 else sub
+                out.address[row] = address
+                out.quantity[row] = quantity
+                out.value_start[row] = start + value
+                out.value_octets[row] = value_octets
                 if wrong != _NONE:
                     said = wrong
     if is_copy:
-        row.defect = _CONTRADICTING_COPY
+        said = _CONTRADICTING_COPY
     elif defect != _NONE:
-        row.defect = defect
-    elif said != _NONE:
-        row.defect = said
-    elif s.after_gap:
-        row.defect = _STREAM_GAP
+        said = defect
+    elif said == _NONE and s.after_gap:
+        said = _STREAM_GAP
+    out.defect[row] = said
     if not is_copy:
         s.after_gap = 0

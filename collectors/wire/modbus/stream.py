@@ -29,7 +29,7 @@ from collectors.wire.modbus.layout import (
     UNDECIDED,
 )
 from collectors.wire.modbus.pdu import MORE, SILENT, is_convincing, own_length, second_length
-from collectors.wire.modbus.rows import add_garbage, add_message, begin_row, copy_out
+from collectors.wire.modbus.rows import add_message, add_piece
 from sentinel.model.modbus import MAX_PDU_OCTETS
 from sentinel.model.protocol import Defect, MessageKind
 
@@ -38,6 +38,7 @@ Table = Any  # a numpy record array of `layout`, or octets
 _REQUEST, _RESPONSE = int(MessageKind.REQUEST), int(MessageKind.RESPONSE)
 _NONE = int(Defect.NONE)
 _TRUNCATED = int(Defect.TRUNCATED)
+_GARBAGE = int(Defect.GARBAGE)
 _BAD_LENGTH = int(Defect.BAD_LENGTH)
 _BAD_PROTOCOL_ID = int(Defect.BAD_PROTOCOL_ID)
 _MAX_LENGTH_BY_STANDARD = MAX_PDU_OCTETS + 1
@@ -76,12 +77,7 @@ def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table,
         is_request = x % 2 == 0
         octets = carry[x]
         if held < 8:
-            row = rows[begin_row(rows, tally, source)]
-            row.kind = _REQUEST if is_request else _RESPONSE
-            row.pdu_start = copy_out(pool, tally, octets, 0, held)
-            row.pdu_octets = held
-            row.value_start = row.pdu_start
-            row.defect = _TRUNCATED
+            add_piece(rows, pool, tally, source, octets, 0, held, is_request, _TRUNCATED)
         else:
             add_message(streams, pending, rows, pool, tally, source, x, is_request, octets, 0, held - 7, _TRUNCATED, False)
             whole = 6 + word(octets, 4)
@@ -243,7 +239,7 @@ def feed(
             if is_copy:
                 break
             if s.doubt == 0:
-                add_garbage(rows, pool, tally, source, buffer, p, GARBAGE_OCTETS, is_request)
+                add_piece(rows, pool, tally, source, buffer, p, GARBAGE_OCTETS, is_request, _GARBAGE)
             s.doubt = 1
             mode = HUNTING
             p += 1
