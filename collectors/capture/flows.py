@@ -22,6 +22,7 @@ from collectors.capture.tables import (
     MAX_SLOT_ROWS,
     NAME_BUCKETS,
     NAMES,
+    NAMES_PER_ROW,
     NO_MAC,
     OTHER_IDLE_S,
     TCP_CLOSED_S,
@@ -300,13 +301,17 @@ def name(state: Table, names: Table, buckets: Table, stamps: Table, family: int,
 
 
 @kernel
-def name_flow_rows(state: Table, flow_rows: Table, names: Table, buckets: Table, stamps: Table, first: int, count: int) -> None:
+def name_flow_rows(state: Table, flow_rows: Table, names: Table, buckets: Table, stamps: Table, first: int, count: int) -> int:
+    """How many rows from ``first`` on were named: fewer than ``count`` where the name table might not hold the next one's."""
     for i in range(first, first + count):
+        if state[0].names + NAMES_PER_ROW > NAMES:
+            return i - first
         row = flow_rows[i]
         row.source = name(state, names, buckets, stamps, row.family, row.source_hi, row.source_lo)
         row.target = name(state, names, buckets, stamps, row.family, row.target_hi, row.target_lo)
         row.source_mac_code = name(state, names, buckets, stamps, 1, np.uint64(0), row.source_mac)
         row.target_mac_code = name(state, names, buckets, stamps, 1, np.uint64(0), row.target_mac)
+    return count
 
 
 @kernel

@@ -15,13 +15,13 @@ import numpy as np
 from collectors.capture.decode import decode
 from collectors.capture.flows import drop_closed_rows, name_flow_rows
 from collectors.capture.packets import PacketBatch
-from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_MAC, HEAD, NAMES, NEVER, TICK, make_tables
+from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_MAC, HEAD, NEVER, TICK, make_tables
 from collectors.capture.track import track
 from collectors.wire.modbus.decoder import columns
 from sentinel.model.observation import SLOT_NS, Counters, Flows, Heard, Messages
 from sentinel.model.time import Instant
 
-_ROWS_NAMED_AT_ONCE = NAMES // 4
+_ROWS_NAMED_AT_ONCE = 65536  # where they have few enough names
 _KNOWN_NAMES = 65536  # texts kept, so that an address is spelt once
 _FLOW_FIELDS = {"source_mac": "source_mac_code", "target_mac": "target_mac_code"}
 
@@ -118,13 +118,14 @@ class Sensor:
             messages.append(columns(t.messages, t.message_pool, t.tally, self._names()))
         state["names"] = 0
         state["batch"] += 1
-        closed = int(state["closed_rows"])
-        for start in range(0, closed, _ROWS_NAMED_AT_ONCE):
+        closed, start = int(state["closed_rows"]), 0
+        while start < closed:
             count = min(_ROWS_NAMED_AT_ONCE, closed - start)
-            name_flow_rows(t.state, t.flow_rows, t.names, t.name_buckets, t.name_stamps, start, count)
+            count = name_flow_rows(t.state, t.flow_rows, t.names, t.name_buckets, t.name_stamps, start, count)
             rows = t.flow_rows[start : start + count]
             arrays: dict[str, Any] = {name: rows[_FLOW_FIELDS.get(name, name)].astype(dtype) for name, dtype in Flows.dtypes().items()}
             flows.append(Flows(names=self._names(), **arrays))
+            start += count
             state["names"] = 0
             state["batch"] += 1
         if closed:

@@ -11,7 +11,7 @@ from collectors.capture import sensor as sensing
 from collectors.capture.packets import PacketBatch
 from collectors.capture.replay import replay
 from collectors.capture.sensor import Sensor, spell
-from collectors.capture.tables import MAX_FLOWS, MAX_MAC_PAIRS, MAX_SLOT_ROWS, TCP_IDLE_S
+from collectors.capture.tables import MAX_FLOWS, MAX_MAC_PAIRS, MAX_SLOT_ROWS, NAMES, TCP_IDLE_S, make_tables
 from sentinel.model.observation import SLOT_NS, Flows, Heard, Messages
 from sentinel.model.protocol import Defect
 from sentinel.model.time import Instant
@@ -191,6 +191,19 @@ def test_a_flood_of_connections_is_bounded_and_counted() -> None:
     assert second.counters.accepted == count + 4
 
 
+def test_every_row_is_named_where_there_are_more_names_than_fit_at_once() -> None:
+    """A scan with forged senders: each packet is a conversation of its own, with two addresses that nobody else has."""
+    count = NAMES // 2 + 700
+    senders = [f"10.{1 + i // 60000}.{i % 60000 // 250}.{i % 250}" for i in range(count)]
+    scan = [
+        ethernet(ip4(udp(b"", 1000, 2000), sender, "172.16.0.1", 17), source=bytes.fromhex(f"02{i:010x}").hex(":"))
+        for i, sender in enumerate(senders)
+    ]
+    _, flows, _ = hear(batch_of(scan, step=10))
+    assert flows.decoded("source") == senders
+    assert None not in flows.decoded("source_mac")
+
+
 def test_hardware_addresses_of_one_conversation_are_bounded() -> None:
     talk = Talk()
     for i in range(MAX_MAC_PAIRS + 5):
@@ -199,6 +212,11 @@ def test_hardware_addresses_of_one_conversation_are_bounded() -> None:
     assert len(flows) == MAX_MAC_PAIRS + 1
     assert sensor.counts["mac_pairs_folded"] == 6  # the handshake's pair is one of the bounded ones
     assert int(flows.packets.sum()) == len(talk.packets)
+
+
+def test_what_a_sensor_can_ever_hold_is_fixed_when_it_is_made() -> None:
+    """The tables never grow, whatever is heard: this is all of them."""
+    assert sum(table.nbytes for table in make_tables(1)) <= 220_000_000
 
 
 def test_the_seed_never_shows() -> None:
