@@ -27,8 +27,7 @@ class GateConfig:
     observe_ms: float = 75.0  # how long observations gather before they are decoded
     connections: int = 256
     connections_per_address: int = 64
-    held: int = 128  # writes that wait at once; a further one gets its tags' declared choice at once
-    held_per_address: int = 32  # of one client address; a further one is answered "busy", so that one client cannot take all the places
+    held: int = 256  # writes that wait at once, one per connection at most; a further one gets its tags' declared choice at once
     waiting_octets: int = 16384  # behind a held write, per connection; then the client is not read from
     patience_s: float = 10.0  # with a client that begins a request and does not end it, or takes no answers; its own time-out is 0.5 to 2 s
     farewell_s: float = 2.0  # for what the brain has not acknowledged when the gate is asked to end
@@ -42,7 +41,6 @@ class GateConfig:
             ("connections", 1, 4096),
             ("connections_per_address", 1, 4096),
             ("held", 1, 4096),
-            ("held_per_address", 1, 4096),
             ("waiting_octets", 260, 1 << 20),
             ("patience_s", 0.05, 3600.0),
             ("farewell_s", 0.0, 60.0),

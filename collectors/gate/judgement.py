@@ -6,6 +6,7 @@ A well-framed request that contradicts its own function (clause 6) is answered b
 never reaches the server.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -64,8 +65,13 @@ def decide(tag_map: TagMap, unit: int, pdu: bytes) -> Decision:
         return PASS if _is_sound_read(function, pdu) else Decision(Course.REFUSE, ILLEGAL_DATA_VALUE)
     if function in WRITES and not _is_sound_write(function, pdu):
         return Decision(Course.REFUSE, ILLEGAL_DATA_VALUE)
-    tags = touched(tag_map, unit, pdu)
-    return SAFETY if tags and all(tag is not None and tag.safety for tag in tags) else HOLD
+    return SAFETY if _is_all_safety(touched(tag_map, unit, pdu)) else HOLD
+
+
+def _is_all_safety(tags: Iterator[Tag | None]) -> bool:
+    """False where points have no name; looks no further than the first that is none."""
+    first = next(tags, None)
+    return first is not None and first.safety and all(tag is not None and tag.safety for tag in tags)
 
 
 def _is_sound_read(function: int, pdu: bytes) -> bool:
@@ -91,16 +97,16 @@ def _is_sound_write(function: int, pdu: bytes) -> bool:
     return is_sound_write(pdu)
 
 
-def touched(tag_map: TagMap, unit: int, pdu: bytes) -> tuple[Tag | None, ...]:
-    """The tag of each coil or register that a sound write would set, None for a point that no tag names; () where points have no name."""
+def touched(tag_map: TagMap, unit: int, pdu: bytes) -> Iterator[Tag | None]:
+    """The tag of each coil or register that a sound write would set, None for a point that no tag names; none where points have no name."""
     function = pdu[0]
     if function not in WRITES or function == 21:
-        return ()
+        return
     start = 5 if function == 23 else 1
     address = int.from_bytes(pdu[start : start + 2], "big")
     count = 1 if function in (5, 6, 22) else int.from_bytes(pdu[start + 2 : start + 4], "big")
     table = Table.COIL if function in (5, 15) else Table.HOLDING
-    return tuple(tag_map.by_point.get((unit, table, at)) for at in range(address, address + count))
+    yield from (tag_map.by_point.get((unit, table, at)) for at in range(address, address + count))
 
 
 def at_deadline(tag_map: TagMap, unit: int, pdu: bytes, unknown: OnDeadline) -> OnDeadline:

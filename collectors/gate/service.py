@@ -30,7 +30,7 @@ from sentinel.model.command import Command, Origin, command_id
 from sentinel.model.exchange import QuarantineOrder, ReleaseOrder
 from sentinel.model.framing import Frame, FrameKind
 from sentinel.model.ids import AssetId, CommandId, digest
-from sentinel.model.modbus import SERVER_DEVICE_BUSY, operation, writes_of
+from sentinel.model.modbus import operation, writes_of
 from sentinel.model.observation import Counters
 from sentinel.model.tags import OnDeadline, TagMap
 from sentinel.model.time import Instant
@@ -61,7 +61,6 @@ class Gate:
         self._per_address: Counter[AssetId] = Counter()
         self._flow = 0
         self._held: dict[CommandId, HeldWrite] = {}
-        self._held_of: Counter[AssetId] = Counter()
         self._tasks: set[asyncio.Task[object]] = set()
         self.accepted = self._refused = self._failed = 0
         self.address: tuple[str, int] = ("", 0)
@@ -208,9 +207,6 @@ class Gate:
         if decision.course is Course.REFUSE:
             self._refused += 1
             return decision
-        if decision.course is Course.HOLD and self._held_of[client.address] >= self._config.held_per_address:
-            self._refused += 1
-            return Decision(Course.REFUSE, SERVER_DEVICE_BUSY)
         now_s = self._clock.monotonic_s()
         command = self._command(client, unit, pdu, adu)
         self._tell(FrameKind.COMMAND, to_json(command))
@@ -233,7 +229,6 @@ class Gate:
         held = HeldWrite(adu, command, client, now_s, choice)
         held.timer = loop.call_later(left_s, self._overdue, held)
         self._held[command.id] = held
-        self._held_of[client.address] += 1
         return held
 
     def abandon(self, held: HeldWrite, reason: str) -> None:
@@ -282,12 +277,7 @@ class Gate:
         """True once only."""
         if held.timer is not None:
             held.timer.cancel()
-        if self._held.pop(held.command.id, None) is None:
-            return False
-        self._held_of[held.client.address] -= 1
-        if not self._held_of[held.client.address]:
-            del self._held_of[held.client.address]
-        return True
+        return self._held.pop(held.command.id, None) is not None
 
     def _report(self, command: Command, forwarded: bool, *, ruled: bool, since_s: float, reason: str) -> None:
         held_ms = (self._clock.monotonic_s() - since_s) * 1000

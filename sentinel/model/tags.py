@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from sentinel.model.command import TagWrite
 
+MAX_UNNAMED = 64  # coils without a name that are told one by one: a request may set 1,968, and its octets tell them all
+
 
 class TagRole(StrEnum):
     PROCESS_VALUE = "process_value"
@@ -121,9 +123,13 @@ class TagMap:
         object.__setattr__(self, "by_node", nodes)
 
     def bit_writes(self, unit: int, address: int, bits: Iterable[bool]) -> tuple[TagWrite, ...]:
-        writes = []
+        """What coils would be set to: all that have a name, and the first `MAX_UNNAMED` of those that have none."""
+        writes, unnamed = [], 0
         for at, bit in enumerate(bits, start=address):
             tag = self.by_point.get((unit, Table.COIL, at))
+            unnamed += tag is None
+            if tag is None and unnamed > MAX_UNNAMED:
+                continue
             writes.append(TagWrite(tag=tag.name if tag else None, point=f"coil {at}", raw=float(bit), value=float(bit), unit="1"))
         return tuple(writes)
 

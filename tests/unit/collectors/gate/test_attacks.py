@@ -12,11 +12,13 @@ import pytest
 from collectors.gate.config import GateConfig
 from collectors.gate.relay import ClientSide, ServerSide
 from sentinel.errors import ConfigError
-from sentinel.model.command import Command
+from sentinel.model.command import Command, TagWrite
+from sentinel.model.modbus import writes_of
+from sentinel.model.tags import MAX_UNNAMED, Table, TagMap
 from sentinel.ports import Ruling
-from tests.unit.collectors.gate.plant import WAIT_S, Bed, Client, adu, answer_to, bed, read, write, write_several
+from tests.unit.collectors.gate.plant import TAGS, WAIT_S, Bed, Client, adu, answer_to, bed, read, tag, write, write_several
 
-REFUSED, BUSY = bytes((0x86, 4)), bytes((0x86, 6))
+REFUSED = bytes((0x86, 4))
 
 
 async def test_a_refusal_waits_for_the_answers_that_the_server_still_owes(tmp_path: Path) -> None:
@@ -145,24 +147,17 @@ async def test_a_client_that_takes_no_answers_is_cut(tmp_path: Path) -> None:
         assert await other.ask(read(2)) == answer_to(read(2))
 
 
-async def test_one_address_cannot_take_every_place_where_writes_are_held(tmp_path: Path) -> None:
-    def only_the_operator(command: Command) -> bool | None:
-        return True if command.source == "127.0.0.20" else None
-
-    async with bed(tmp_path, only_the_operator, deadline_ms=60_000.0, held=3, held_per_address=2) as plant:
-        flood = [await plant.client("127.0.0.66") for _ in range(3)]
-        for client in flood[:2]:
-            client.send(write(1, 1))
-        await plant.brain.until(lambda: len(plant.brain.of(Command)) == 2)
-        assert await flood[2].ask(write(1, 1)) == adu(1, BUSY), "not even where the tag's choice is to forward"
-        operator = await plant.client("127.0.0.20")
-        assert await operator.ask(write(9, 0)) == write(9, 0)
-        flood[0].writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        flood[0].writer.transport.abort()
-        await plant.brain.outcomes(2)
-        flood[2].send(write(2, 1))
-        await plant.brain.until(lambda: len(plant.brain.of(Command)) == 4)
-        assert plant.server.everything == write(9, 0)
+def test_a_write_of_a_thousand_coils_is_described_by_what_has_a_name() -> None:
+    """Each point takes microseconds to describe, in which nobody's reads pass, and a hundred octets of the outbox."""
+    pdu = struct.pack(">BHHB", 15, 0, 1968, 246) + b"\xaa" * 246
+    named = tag("FAR", 1900, Table.COIL)
+    writes = writes_of(TagMap((*TAGS, named)), 1, pdu)
+    assert writes is not None
+    assert [write.tag for write in writes if write.tag] == ["RUN", "FAR"]
+    assert len(writes) == 2 + MAX_UNNAMED
+    assert writes_of(TagMap(()), 1, pdu[:1] + struct.pack(">HHB", 0, 8, 1) + b"\xaa") == tuple(
+        TagWrite(tag=None, point=f"coil {at}", raw=float(at % 2), value=float(at % 2), unit="1") for at in range(8)
+    )
 
 
 async def test_a_crowd_that_fills_the_gate_makes_room_for_who_has_less(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_any_request_is_decided_and_only_sound_ones_can_reach_the_server(pdu: by
         assert pdu[0] in READS or pdu[:2] == b"\x2b\x0e"
     if decision.course in (Course.HOLD, Course.SAFETY) and pdu[0] in WRITES - {21, 22}:
         assert writes_of(TAG_MAP, unit, pdu)
-        assert len(touched(TAG_MAP, unit, pdu)) >= 1
+        assert len(list(touched(TAG_MAP, unit, pdu))) >= 1
     if decision.course is Course.SAFETY:
         assert all(tag is not None and tag.safety for tag in touched(TAG_MAP, unit, pdu))
     answer = exception_adu(adu(9, pdu, unit), 4)
