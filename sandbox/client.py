@@ -7,18 +7,20 @@ Everything that the court sends is treated as hostile.  `run` holds the connecti
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from sandbox.protocol import MAX_ANSWER_OCTETS, MAX_STEPS, Context, Request, Step, problem_of, verdict_of
 from sentinel.clock import Clock
 from sentinel.model.codec import CodecError, to_json
 from sentinel.model.command import Command, Origin
 from sentinel.model.framing import Frame, FrameKind, FrameReader, FramingError
-from sentinel.model.ids import CommandId, Digest, VerdictId, short_id
+from sentinel.model.ids import AssetId, CommandId, Digest, VerdictId, short_id
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.ports import Outcome
 from sentinel.twin.snapshot import Snapshot
@@ -28,10 +30,12 @@ log = logging.getLogger(__name__)
 HELD_PATIENCE_S = 0.15  # the gate's deadline is 0.2 s; the ruling has to travel back
 PATIENCE_S = 5.0
 MAX_IN_FLIGHT = 64
+HELD_AT_ONCE = 2  # of one source: an unsafe verdict takes some 30 ms, so that a source that floods costs another one's write two of them
 MAX_SNAPSHOTS = 8  # a command is judged from the last one before it, even when it is handed over late
 STEPS_PER_TAG = 16  # per tag, so that noise on other tags cannot push a slow drift out of memory
 MAX_TAGS = 1024
 _CONNECT_S = 1.0
+_LEAST_PATIENCE_S = 0.001
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _MAX_UNSENT_OCTETS = 8 * 1024 * 1024
 _CHUNK = 65536
@@ -47,6 +51,7 @@ class Familiarity:
 
 @dataclass(slots=True)
 class _Asked:
+    sequence: int
     request: Request
     snapshot: Snapshot
     answer: "asyncio.Future[Verdict | str]"  # a text says why there is no verdict
@@ -71,6 +76,7 @@ class CourtClient:
         self._writer: asyncio.StreamWriter | None = None
         self._asked: dict[int, _Asked] = {}
         self._judged: OrderedDict[VerdictId, tuple[Request, Snapshot]] = OrderedDict()
+        self._turns: WeakValueDictionary[AssetId, asyncio.Semaphore] = WeakValueDictionary()  # of sources that have writes held
         self._sequence = 0
         self._steps: OrderedDict[str, deque[tuple[CommandId, Step]]] = OrderedDict()
         self.connected = asyncio.Event()
@@ -103,22 +109,34 @@ class CourtClient:
                     steps[place] = (command, applied)
 
     async def judge(self, command: Command) -> Verdict:
+        """Held writes of one source take turns, for the court judges one command after the other."""
         began_s = self._clock.monotonic_s()
-        sequence, asked = self._ask(command)
-        self.remember(command)
-        if isinstance(asked, str):
-            return self._undecided(command, asked, began_s)
-        request, snapshot = asked.request, asked.snapshot
+        is_held = command.origin is Origin.GATE
+        patience_s = self._held_patience_s if is_held else self._patience_s
+        turn = self._turns.setdefault(command.source, asyncio.Semaphore(HELD_AT_ONCE)) if is_held else contextlib.nullcontext()
+        asked: _Asked | None = None
+        verdict: Verdict | str
         try:
-            async with asyncio.timeout(request.patience_s):
+            async with asyncio.timeout(patience_s), turn:
+                answer = self._ask(command, max(_LEAST_PATIENCE_S, patience_s - (self._clock.monotonic_s() - began_s)))
+                self.remember(command)
+                if isinstance(answer, str):
+                    return self._undecided(command, answer, began_s)
+                asked = answer
                 verdict = await asked.answer
         except TimeoutError:
-            verdict = f"the court did not answer within {1000 * request.patience_s:.0f} ms"
+            if asked is None:
+                self.remember(command)
+                verdict = f"{HELD_AT_ONCE} writes of {command.source} are being judged, and its turn did not come"
+            else:
+                verdict = "the court did not answer"
+            verdict += f" within {1000 * patience_s:.0f} ms"
         finally:
-            self._asked.pop(sequence, None)
-        if isinstance(verdict, str):
-            return self._undecided(command, verdict, began_s)
-        self._judged[verdict.id] = (request, snapshot)
+            if asked is not None:
+                self._asked.pop(asked.sequence, None)
+        if asked is None or isinstance(verdict, str):
+            return self._undecided(command, str(verdict), began_s)
+        self._judged[verdict.id] = (asked.request, asked.snapshot)
         while len(self._judged) > MAX_IN_FLIGHT:
             self._judged.popitem(last=False)
         return verdict
@@ -127,14 +145,14 @@ class CourtClient:
         """What one of the last verdicts rests on; None when the court did not give it, or too many came after it."""
         return self._judged.get(verdict)
 
-    def _ask(self, command: Command) -> tuple[int, _Asked | str]:
-        """(sequence, what was asked, or why nothing could be)."""
+    def _ask(self, command: Command, patience_s: float) -> _Asked | str:
+        """What was asked, or why nothing could be."""
         if not self._snapshots:
-            return 0, "the twin has not given a snapshot yet"
+            return "the twin has not given a snapshot yet"
         if self._writer is None:
-            return 0, "the court is not in session"
+            return "the court is not in session"
         if len(self._asked) >= MAX_IN_FLIGHT:
-            return 0, f"{MAX_IN_FLIGHT} commands wait for the court already"
+            return f"{MAX_IN_FLIGHT} commands wait for the court already"
         name, snapshot = self._meeting(command)
         urgent = command.origin is Origin.GATE
         known = self._familiarity(command)
@@ -143,13 +161,13 @@ class CourtClient:
             snapshot=name,
             context=Context(steps=self._recall(command), source_is_new=known.is_new, source_scanned=known.scanned),
             urgent=urgent,
-            patience_s=self._held_patience_s if urgent else self._patience_s,
+            patience_s=patience_s,
         )
         self._send(name, snapshot)
         self._sequence += 1
-        asked = self._asked[self._sequence] = _Asked(request, snapshot, asyncio.get_running_loop().create_future())
+        asked = self._asked[self._sequence] = _Asked(self._sequence, request, snapshot, asyncio.get_running_loop().create_future())
         self._writer.write(Frame(FrameKind.JUDGE, self._sequence, to_json(request)).encode())
-        return self._sequence, asked
+        return asked
 
     def _recall(self, command: Command) -> tuple[Step, ...]:
         """The tags of this command first to keep, then the latest of the others."""

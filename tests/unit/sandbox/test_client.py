@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.client import MAX_IN_FLIGHT, MAX_TAGS, STEPS_PER_TAG, CourtClient, Familiarity
+from sandbox.client import HELD_AT_ONCE, MAX_IN_FLIGHT, MAX_TAGS, STEPS_PER_TAG, CourtClient, Familiarity
 from sandbox.config import Thresholds
 from sandbox.judge import judge
 from sandbox.protocol import Request, answer, failure, request_of
@@ -91,6 +91,26 @@ async def test_a_silent_court_is_waited_for_no_longer_than_the_gate_can(tmp_path
     assert 100 < verdict.took_ms < 1500
 
 
+async def test_a_source_that_floods_does_not_keep_another_ones_write_waiting(tmp_path: Path, snapshot: Snapshot) -> None:
+    asked: list[Request] = []
+
+    def slow(request: Request, sequence: int) -> bytes:
+        return b""  # as long as the gate can wait
+
+    async with impostor(tmp_path, slow, asked, patience_s=0.3) as client:
+        client.keep(snapshot)
+        flood = [command({"LIC101.SP": 1.9}, name=f"f-{at}", origin=Origin.GATE, source="192.0.2.66") for at in range(20)]
+        judged = [asyncio.create_task(client.judge(one)) for one in flood]
+        operator = asyncio.create_task(client.judge(command({"LIC101.SP": 1.2}, name="own", origin=Origin.GATE, source="192.0.2.20")))
+        verdicts = await asyncio.gather(*judged, operator)
+    assert [request.command.id for request in asked] == [*(f"f-{at}" for at in range(HELD_AT_ONCE)), "own"]
+    reasons = [verdict.reason for verdict in verdicts]
+    assert reasons[0] == reasons[-1] == "the court did not answer within 300 ms"
+    assert set(reasons[HELD_AT_ONCE:-1]) == {
+        f"{HELD_AT_ONCE} writes of 192.0.2.66 are being judged, and its turn did not come within 300 ms"
+    }
+
+
 @pytest.mark.parametrize(
     "lie",
     [
@@ -154,7 +174,7 @@ async def test_too_many_questions_at_once(tmp_path: Path, snapshot: Snapshot) ->
 
     async with impostor(tmp_path, never) as client:
         client.keep(snapshot)
-        waiting = [asyncio.create_task(client.judge(command({"LIC101.SP": 1.9}))) for _ in range(MAX_IN_FLIGHT)]
+        waiting = [asyncio.create_task(client.judge(command({"LIC101.SP": 1.9}, source=f"10.0.1.{at}"))) for at in range(MAX_IN_FLIGHT)]
         await all_asked.wait()
         verdict = await client.judge(command({"LIC101.SP": 1.9}))
         for task in waiting:
