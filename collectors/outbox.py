@@ -27,7 +27,7 @@ from sentinel.ports import Outcome
 
 OUTBOX_OCTETS = 64 * 1024 * 1024
 FLIGHT_OCTETS = 8 * 1024 * 1024  # of one lane, sent and not yet acknowledged; at least one entry is always let go
-FLIGHT_ENTRIES = 256
+FLIGHT_ENTRIES = 4096  # so many that a held write does not wait for others to be kept
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 1.0
 _ENTRY_OVERHEAD_OCTETS = 64
 

@@ -16,7 +16,7 @@ from sentinel.model.ids import CommandId
 from sentinel.ports import Outcome
 
 HELLO_S = 5.0
-URGENT_AT_ONCE = 64  # commands of one collector that the sink is keeping
+URGENT_AT_ONCE = 4096  # commands and outcomes of one collector that the sink is keeping: none waits for the disk of another
 _QUEUED_OCTETS = {True: 32 * 1024 * 1024, False: 3 * MAX_PAYLOAD_OCTETS}  # by lane; an honest sender's window is far below
 
 log = logging.getLogger(__name__)

@@ -254,6 +254,24 @@ async def test_a_command_waits_for_no_other_and_an_outcome_for_its_own(path: Pat
     assert kept.index(command(1)) < kept.index(outcome)
 
 
+async def test_a_flood_of_commands_that_are_slow_to_keep_holds_none_back(path: Path) -> None:
+    begun, may_end = asyncio.Queue[Command](), asyncio.Event()
+
+    async def sink(value: Any) -> None:
+        if isinstance(value, Command):
+            begun.put_nowait(value)
+            await may_end.wait()
+
+    async with Intake(path, sink), running(Outbox(path, "gate")) as outbox:
+        for number in range(1000):
+            await outbox.command(command(number))
+        try:
+            assert [(await asyncio.wait_for(begun.get(), WAIT_S)).seen for _ in range(1000)] == list(range(1000))
+        finally:
+            may_end.set()
+        await drained(outbox)
+
+
 async def test_the_same_command_twice_does_no_harm(path: Path) -> None:
     keeper = Keeper()
     async with Intake(path, keeper), running(Outbox(path, "gate")) as outbox:
