@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ _JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the 
 _SELF = "brain"  # the name that the supervisor gives to this process
 _HELD = 4096
 _VERDICTS = 4096
-_RECENT, _ECHO_S = 64, 2.0
+_RECENT, _ECHO_S = 8192, 2.0  # held commands that an echo may be of: more in so short a time pass no gate
 _GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,18 @@ def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bo
     named = [tags.by_name[write.tag] for write in command.writes if write.tag is not None and write.tag in tags.by_name]
     forward = bool(named) and len(named) == len(command.writes) and all(tag.on_deadline is OnDeadline.FORWARD for tag in named)
     return Ruling(command=command.id, forward=forward, reason=f"undecided, by declared choice: {verdict.reason}")
+
+
+def _is_echo(command: Command, recent: Sequence[Command]) -> bool:
+    """What the gate held is heard again on both of its sides, with the same writes: one command, judged once.  ``recent``: oldest first."""
+    for held in reversed(recent):
+        age_s = seconds_between(held.seen, command.seen)
+        if age_s >= _ECHO_S:
+            return False  # and so are all that were held before
+        ends = {held.source, held.target} & {command.source, command.target}
+        if age_s > -_ECHO_S and ends and (held.operation, held.unit, held.writes) == (command.operation, command.unit, command.writes):
+            return True
+    return False
 
 
 def unfinished(baseline_file: Path) -> Path:
@@ -191,7 +203,8 @@ class Brain:
             if self._sync is not None:
                 for readings in self._analysis.take_readings():
                     self._sync.observe(readings, heard.until)
-            commands = [command for command in self._analysis.take_commands() if not self._is_echo(command)]
+            held = tuple(self._recent)  # the event loop adds to it meanwhile
+            commands = [command for command in self._analysis.take_commands() if not _is_echo(command, held)]
             for command in commands:
                 self._replicate(command, command.seen)
             return findings, commands
@@ -267,15 +280,6 @@ class Brain:
         details: dict[str, Any] = {"ruled": outcome.ruled, "held_ms": round(outcome.held_ms, 3), "reason": outcome.reason}
         await self._audit("gate", step, str(outcome.command), **details)
         await self._found(await self._think(self._analysis.outcome, outcome))
-
-    def _is_echo(self, command: Command) -> bool:
-        """What the gate held is heard again on both of its sides, with the same writes: one command, judged once."""
-        for held in reversed(tuple(self._recent)):
-            near = abs(seconds_between(held.seen, command.seen)) < _ECHO_S
-            ends = {held.source, held.target} & {command.source, command.target}
-            if near and ends and (held.operation, held.unit, held.writes) == (command.operation, command.unit, command.writes):
-                return True
-        return False
 
     def _replicate(self, command: Command, at: Instant) -> None:
         """The twin gets what the plant got, without waiting for the next reading of it."""

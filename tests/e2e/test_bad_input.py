@@ -97,6 +97,29 @@ async def test_malformed_traffic_is_a_finding_that_says_what_is_wrong(appliance:
     assert await appliance.until("a finding about malformed frames", told)
 
 
+async def test_a_flood_of_refused_writes_is_not_taken_for_what_reached_the_plant(appliance: Appliance) -> None:
+    """What the gate held is heard again by its own ear, seconds later; only what it held is known to have been refused."""
+    flooder, operator, connections, each = "127.0.0.72", appliance.story.setting.operator, 10, 20
+
+    async def flood(first: int) -> None:
+        async with connection(appliance.gate, flooder) as (reader, writer):
+            for value in range(first, first + each):
+                writer.write(bytes.fromhex("0001 0000 0006 01 06 005a") + value.to_bytes(2, "big"))  # no tag is there: refused at once
+                assert (await reader.readexactly(9))[7:] == REFUSED
+
+    async with asyncio.timeout(WAIT_S):
+        await asyncio.gather(*(flood(at * each) for at in range(connections)))
+    ended_ns = SystemClock().now()
+
+    async def is_heard() -> bool:
+        return bool((await appliance.all("assets"))[operator]["last_seen"] > ended_ns + NS_PER_S)
+
+    await appliance.until("the seconds of the flood are over and looked at", is_heard)
+    commands = [one for one in (await appliance.all("commands")).values() if one["source"] == flooder]
+    assert {one["origin"] for one in commands} == {"gate"}
+    assert len(commands) == connections * each
+
+
 # certificates
 
 
