@@ -1,12 +1,13 @@
 """Below the application: which hardware address speaks for which asset, frames that are relayed, and copies that contradict each other.
 
 Works from the first minute: the hardware addresses heard in an asset's first minute are its own until a baseline says otherwise (a
-sensor on both sides of a router hears two), but two that claim one address by ARP contradict each other at once.  An address that
-speaks for many assets is a router and may go on doing so.  Virtual router addresses (RFC 5798, HSRP) move by design.
+sensor on both sides of a router hears two), but two that claim one address by ARP contradict each other at once.  A hardware address
+that spoke for many assets while the baseline was learnt is a router and may go on doing so; nobody becomes one afterwards.  Virtual
+router addresses (RFC 5798, HSRP) move by design.
 """
 
 import ipaddress
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -14,8 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sentinel.detect.evidence import ARP, asset, frames_of, listed
+from sentinel.detect.watched import watched
 from sentinel.model.asset import is_group_address
-from sentinel.model.columns import distinct
+from sentinel.model.columns import Array, distinct, grouped
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows
 from sentinel.model.protocol import Defect, MessageKind
@@ -26,6 +28,7 @@ from sentinel.ports import Spec, Stability
 ROUTER_ADDRESSES = 3
 GRACE_NS = 60 * NS_PER_S
 MAX_BINDINGS = 100_000
+MAX_TAKEN = 256  # addresses remembered of one impostor
 _VIRTUAL = ("00:00:5e:00:01:", "00:00:5e:00:02:", "00:00:0c:07:ac:", "00:00:0c:9f:f")
 
 
@@ -35,6 +38,10 @@ class _Foreign:
 
     speaks_for: set[str] = field(default_factory=set)
     receives_for: set[str] = field(default_factory=set)
+
+    def take(self, address: str, speaks: bool) -> None:
+        if len(self.speaks_for) + len(self.receives_for) < MAX_TAKEN:
+            (self.speaks_for if speaks else self.receives_for).add(address)
 
     @property
     def addresses(self) -> list[str]:
@@ -51,10 +58,10 @@ class Lower:
 
     def __init__(self) -> None:
         self._owners: dict[str, set[str]] = defaultdict(set)  # address: its hardware addresses
-        self._owned: dict[str, set[str]] = defaultdict(set)  # hardware address: its addresses
+        self._owned: dict[str, set[str]] = defaultdict(set)  # hardware address: its addresses, as learnt
         self._bindings = 0
         self._first_heard: dict[str, int] = {}  # of addresses that no baseline knows
-        self._foreign: dict[str, _Foreign] = defaultdict(_Foreign)
+        self._foreign: OrderedDict[str, _Foreign] = OrderedDict()
         self._active = False
 
     def learn(self, window: Window) -> None:
@@ -65,50 +72,48 @@ class Lower:
         self._active = True
         self._foreign.clear()
 
-    def _bind(self, address: str, mac: str) -> None:
-        if mac not in self._owners[address] and self._bindings < MAX_BINDINGS:
-            self._bindings += 1
-            self._owners[address].add(mac)
+    def _bind(self, address: str, mac: str) -> bool:
+        """False when the table is full."""
+        if mac in self._owners.get(address, ()):
+            return True
+        if self._bindings >= MAX_BINDINGS:
+            return False
+        self._bindings += 1
+        self._owners[address].add(mac)
+        if not self._active:
             self._owned[mac].add(address)
+        return True
 
     def score(self, window: Window) -> Sequence[Detection]:
         found = []
-        suspects: dict[str, list[tuple[str, int, bool]]] = defaultdict(list)
-        for address, mac, key, speaks in _pairs(window.flows):
+        suspects: dict[str, list[tuple[str, Array, bool]]] = defaultdict(list)
+        for address, mac, rows, speaks in _pairs(window.flows):
             owners = self._owners.get(address)
             if not owners:
-                if speaks:  # nobody is the owner of an address because it was asked for
-                    self._bind(address, mac)
+                if speaks and self._bind(address, mac):  # nobody is the owner of an address because it was asked for
                     self._first_heard[address] = window.start
             elif mac in owners:
                 continue
-            elif window.start - self._first_heard.get(address, -GRACE_NS) < GRACE_NS and not _claims(window.flows, key, speaks):
+            elif window.start - self._first_heard.get(address, -GRACE_NS) < GRACE_NS and not _claims(window.flows, rows, speaks):
                 self._bind(address, mac)
             elif len(self._owned.get(mac, ())) < ROUTER_ADDRESSES and not mac.startswith(_VIRTUAL):
-                suspects[mac].append((address, key, speaks))
+                suspects[mac].append((address, rows, speaks))
         for mac, addresses in suspects.items():
             found.append(self._impostor(window.flows, mac, addresses))
         return [*found, *self._tampering(window)]
 
-    def _impostor(self, flows: Flows, mac: str, addresses: list[tuple[str, int, bool]]) -> Detection:
-        foreign = self._foreign[mac]
-        rows = np.zeros(len(flows), bool)
+    def _impostor(self, flows: Flows, mac: str, addresses: list[tuple[str, Array, bool]]) -> Detection:
+        foreign = watched(self._foreign, mac, _Foreign)
         for address, _, speaks in addresses:
-            (foreign.speaks_for if speaks else foreign.receives_for).add(address)
-            code = flows.names.index(address)
-            hardware = flows.names.index(mac)
-            rows |= (
-                ((flows.source == code) & (flows.source_mac == hardware))
-                if speaks
-                else ((flows.target == code) & (flows.target_mac == hardware))
-            )
+            foreign.take(address, speaks)
+        rows = np.unique(np.concatenate([part for _, part, _ in addresses]))
         frames = frames_of(flows.frame[rows])
         taken = foreign.addresses
         own = sorted(self._owned.get(mac, ()))
         known_as = f"{mac} ({listed(own)})" if own else mac
         rightful = listed(f"{address} belongs to {listed(sorted(self._owners[address]))}" for address in taken)
         relays = len(taken) > 1
-        arp_rows = rows & np.isin(flows.kind, ARP)
+        by_arp = bool(np.isin(flows.kind[rows], ARP).any())
         if relays:
             title, severity = (
                 f"{known_as} stands between {listed(taken)}: their frames pass through it (adversary in the middle)",
@@ -118,12 +123,11 @@ class Lower:
             title, severity = f"{known_as} speaks as {taken[0]}, which belongs to another machine", Severity.HIGH
         else:
             title, severity = f"Frames for {taken[0]} go to {known_as}, which is not its hardware address", Severity.HIGH
-        how = "claims by ARP" if arp_rows.any() else "receives the frames of" if not foreign.speaks_for else "sends frames in the name of"
-        first = int(np.flatnonzero(rows)[0])
+        how = "claims by ARP" if by_arp else "receives the frames of" if not foreign.speaks_for else "sends frames in the name of"
         return Detection(
             detector=self.spec.name,
             title=title,
-            seen=Instant(int(flows.time[first])),
+            seen=Instant(int(flows.time[rows[0]])),
             frame=frames[0] if frames else 0,
             frames=frames,
             source=asset(own[0] if own else mac),
@@ -190,7 +194,11 @@ class Lower:
         return found
 
     def state(self) -> Mapping[str, Any]:
-        return {"owners": {address: sorted(macs) for address, macs in sorted(self._owners.items()) if macs}}
+        owners: dict[str, list[str]] = defaultdict(list)
+        for mac, addresses in sorted(self._owned.items()):
+            for address in addresses:
+                owners[address].append(mac)
+        return {"owners": dict(sorted(owners.items()))}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         for address, macs in state["owners"].items():
@@ -199,9 +207,9 @@ class Lower:
         self.activate()
 
 
-def _pairs(flows: Flows) -> list[tuple[str, str, int, bool]]:
-    """Distinct (address, hardware address, row, does it speak), senders first; only addresses above Ethernet, no groups."""
-    found: dict[tuple[str, str, bool], int] = {}
+def _pairs(flows: Flows) -> list[tuple[str, str, Array, bool]]:
+    """Distinct (address, hardware address, rows, does it speak), senders first; only addresses above Ethernet, no groups."""
+    found: dict[tuple[str, str, bool], Array] = {}
     if not len(flows):
         return []
     for name, mac_name, speaks in (("source", "source_mac", True), ("target", "target_mac", False)):
@@ -210,16 +218,16 @@ def _pairs(flows: Flows) -> list[tuple[str, str, int, bool]]:
         if not speaks:
             wanted &= ~np.isin(flows.kind, ARP)
         rows = np.flatnonzero(wanted)
-        first, _ = distinct(addresses[rows], macs[rows])
-        for row in rows[first].tolist():
+        first, which = distinct(addresses[rows], macs[rows])
+        for row, part in zip(rows[first].tolist(), grouped(which), strict=True):
             address, mac = flows.names[addresses[row]], flows.names[macs[row]]
             if not is_group_address(mac) and _is_unicast(address):
-                found.setdefault((address, mac, speaks), row)
-    return [(address, mac, row, speaks) for (address, mac, speaks), row in found.items()]
+                found[address, mac, speaks] = rows[part]
+    return [(address, mac, rows, speaks) for (address, mac, speaks), rows in found.items()]
 
 
-def _claims(flows: Flows, row: int, speaks: bool) -> bool:
-    return speaks and int(flows.kind[row]) in ARP
+def _claims(flows: Flows, rows: Array, speaks: bool) -> bool:
+    return speaks and bool(np.isin(flows.kind[rows], ARP).any())
 
 
 def _is_unicast(address: str) -> bool:

@@ -10,12 +10,12 @@ V = TypeVar("V")
 MAX_WATCHED = 20_000  # conversations or requests; the one longest unheard gives way
 
 
-def watched(table: OrderedDict[K, V], key: K, make: Callable[[], V]) -> V:
+def watched(table: OrderedDict[K, V], key: K, make: Callable[[], V], limit: int | None = None) -> V:
     """The entry of a key, made where there is none."""
     entry = table.get(key)
     if entry is None:
         entry = table[key] = make()
-        if len(table) > MAX_WATCHED:
+        if len(table) > (limit or MAX_WATCHED):
             table.popitem(last=False)
     else:
         table.move_to_end(key)

@@ -72,3 +72,21 @@ def test_a_changed_copy_names_who_changed_what() -> None:
     (answer,) = [d for d in _learnt().score(window(9, [row])) if d.cause.startswith("tamper:")]
     assert "T1692.002" in answer.techniques
     assert answer.title == f"Answers from {PLC} to {MASTER} are changed on the way by {IMPOSTOR}"
+
+
+def test_nobody_becomes_a_router_by_inventing_addresses() -> None:
+    lower = _learnt()
+    invented = [flow(9, source=f"192.0.2.{i}", source_mac=IMPOSTOR, target=MASTER) for i in range(1, 5)]
+    assert lower.score(window(9, flow_rows=invented)) == []
+    (found,) = lower.score(window(10, flow_rows=[flow(10, source=PLC, target=MASTER, source_mac=IMPOSTOR)]))
+    assert found.cause == f"link:{IMPOSTOR}"
+    again = Lower()
+    again.restore(lower.state())
+    assert again.score(window(11, flow_rows=[flow(11, source=PLC, target=MASTER, source_mac=IMPOSTOR)]))
+
+
+def test_a_claim_by_arp_counts_wherever_it_stands_in_its_second() -> None:
+    lower = Lower()
+    lower.score(window(0, flow_rows=[flow(0)]))
+    rows = [flow(1, source_mac=IMPOSTOR), flow(1.1, source_mac=IMPOSTOR, kind=FlowKind.ARP_REPLY, port=-1)]
+    assert [found.cause for found in lower.score(window(1, flow_rows=rows))] == [f"link:{IMPOSTOR}"]
