@@ -36,7 +36,7 @@ from sentinel.model.time import Instant
 from sentinel.model.window import Window
 from sentinel.ports import Spec, Stability
 
-MAX_LEARNT = 500_000  # conduits; a flood while learning must not fill the memory
+MAX_LEARNT = 500_000  # assets, conduits, operations; a flood while learning must not fill the memory
 BUSY_HABITS = 20  # so many new things by one known client are no longer small
 DYNAMIC_PORTS = 3  # a pair that was heard on so many high ports negotiates them (FTP data, DCOM)
 _REGISTERED = 1024
@@ -69,15 +69,17 @@ class Novelty:
         for client, server, service, _ in _conversations(window.flows)[0]:
             self._learn_conduit(client, server, service)
         for row, mac in zip(window.flows.decoded("source"), window.flows.decoded("source_mac"), strict=True):
-            if row:
+            if row and len(self._assets) < MAX_LEARNT:
                 self._assets.add(row)
-            if mac:
+            if mac and len(self._macs) < MAX_LEARNT:
                 self._macs.add(mac)
         messages = window.messages
         for operation, span, _, port in _requests(messages)[0]:
             self._learn_conduit(operation[0], operation[1], f"tcp/{port}")
-            self._assets.update(operation[:2])
-            self._book.add(operation, span)
+            if len(self._assets) < MAX_LEARNT:
+                self._assets.update(operation[:2])
+            if len(self._book) < MAX_LEARNT:
+                self._book.add(operation, span)
 
     def _learn_conduit(self, client: str, server: str, service: str) -> None:
         if len(self._conduits) < MAX_LEARNT:
@@ -165,10 +167,9 @@ class Novelty:
         techniques = ["T0848"] if industrial else []
         techniques += ["T0886"] if remote else []
         techniques += ["T0885"] if not (industrial or remote or only_group or quiet) else []
-        peers = sorted(self._peers[client] - {"group"})
-        alone = (
-            "it was not there" if stranger else "it only announced itself" if "group" in self._peers[client] else "it only answered others"
-        )
+        known = self._peers.get(client, set())  # never by index: who asks for a stranger must not make an entry for it
+        peers = sorted(known - {"group"})
+        alone = "it was not there" if stranger else "it only announced itself" if "group" in known else "it only answered others"
         expected = f"it only spoke to {listed(peers)}" if peers else alone
         observed = listed([f"{service_words(s)} to {'everybody' if g else t}" for _, t, s, g in contacts])
         frames = frames_of(flows.frame[rows])

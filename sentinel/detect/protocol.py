@@ -4,14 +4,16 @@ Rates are counted over the last ten seconds of packet time.  What the sensor its
 anybody.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sentinel.detect.evidence import asset, counted, counted_detection, frames_of, listed, protocol_words
 from sentinel.detect.usual import Usual
+from sentinel.detect.watched import watched
 from sentinel.model.columns import distinct, grouped
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
@@ -36,6 +38,9 @@ _DEFECT_WORDS: dict[int, str] = {
 }
 
 
+_Answers = partial(deque[tuple[int, int, int]], maxlen=16)
+
+
 class ProtocolChecks:
     spec: ClassVar[Spec] = Spec(
         name="protocol",
@@ -45,7 +50,7 @@ class ProtocolChecks:
     )
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[str, str], deque[tuple[int, int, int]]] = {}  # (client, server): (time, answers, exceptions)
+        self._answers: OrderedDict[tuple[str, str], deque[tuple[int, int, int]]] = OrderedDict()  # (time, answers, exceptions) of each pair
         self._usual = Usual()
 
     def learn(self, window: Window) -> None:
@@ -138,10 +143,8 @@ class ProtocolChecks:
             members = rows[group]
             refused = members[messages.kind[members] == MessageKind.EXCEPTION]
             pair = (messages.name_of(int(messages.client[rows[at]])) or "?", messages.name_of(int(messages.server[rows[at]])) or "?")
-            recent = self._answers.setdefault(pair, deque(maxlen=16))
+            recent = watched(self._answers, pair, _Answers, MAX_WATCHED)
             recent.append((now, len(members), len(refused)))
-            while len(self._answers) > MAX_WATCHED:
-                del self._answers[next(iter(self._answers))]
             answers = sum(count for time, count, _ in recent if time > now - HORIZON_NS)
             exceptions = sum(count for time, _, count in recent if time > now - HORIZON_NS)
             if not len(refused) or exceptions < MIN_EXCEPTIONS or 2 * exceptions <= answers:

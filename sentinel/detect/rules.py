@@ -21,6 +21,7 @@ from yaml import YAMLError
 from sentinel.detect.attack import checked
 from sentinel.detect.evidence import asset, frames_of, listed, operation_words
 from sentinel.detect.sigma_columns import Mask, compiled
+from sentinel.detect.usual import Usual
 from sentinel.errors import ConfigError
 from sentinel.model.columns import Columns, distinct, grouped
 from sentinel.model.detection import Detection, Severity
@@ -118,23 +119,18 @@ class Rules:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
-        self._usual: set[tuple[str, str, str]] = set()
+        self._usual = Usual()
 
     def learn(self, window: Window) -> None:
         for rule in self._rules:
             if rule.severity <= Severity.MEDIUM:
-                self._usual.update((rule.id, str(found.source), str(found.target)) for found in self._matches(rule, window))
+                self._usual.learn(self._matches(rule, window))
 
     def activate(self) -> None:
         """Rules have no thresholds."""
 
     def score(self, window: Window) -> Sequence[Detection]:
-        return [
-            found
-            for rule in self._rules
-            for found in self._matches(rule, window)
-            if (rule.id, str(found.source), str(found.target)) not in self._usual
-        ]
+        return self._usual.without(found for rule in self._rules for found in self._matches(rule, window))
 
     def _matches(self, rule: Rule, window: Window) -> list[Detection]:
         columns: Any = window.messages if rule.columns is Messages else window.flows
@@ -185,7 +181,7 @@ class Rules:
         return found
 
     def state(self) -> Mapping[str, Any]:
-        return {"usual": sorted(map(list, self._usual))}
+        return self._usual.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._usual = {(rule, client, server) for rule, client, server in state["usual"]}
+        self._usual.restore(state)

@@ -27,6 +27,7 @@ MIN_ARP_TARGETS = 20
 MIN_UNITS = 12  # different units of one server
 MIN_STEPS = 16  # reads that each go one step further than the one before
 MAX_WATCHED = 4096  # clients or pairs under watch; the one longest unheard is forgotten
+MAX_THINGS = 100_000  # of all of them together
 
 
 class _Recent:
@@ -34,21 +35,26 @@ class _Recent:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[Any, dict[Any, int]] = OrderedDict()
+        self._size = 0
 
     def note(self, subject: Any, thing: Any, time: int) -> None:
         things = self._seen.setdefault(subject, {})
+        self._size += thing not in things
         things.pop(thing, None)
         things[thing] = time
         self._seen.move_to_end(subject)
-        if len(self._seen) > MAX_WATCHED:
-            self._seen.popitem(last=False)
         if len(things) > MAX_WATCHED:
             del things[next(iter(things))]
+            self._size -= 1
+        while len(self._seen) > MAX_WATCHED or (self._size > MAX_THINGS and len(self._seen) > 1):
+            _, forgotten = self._seen.popitem(last=False)
+            self._size -= len(forgotten)
 
     def count(self, subject: Any, now: int) -> int:
         things = self._seen.get(subject, {})
         for thing in [thing for thing, time in things.items() if time < now - HORIZON_NS]:
             del things[thing]
+            self._size -= 1
         return len(things)
 
     def of(self, subject: Any) -> list[Any]:

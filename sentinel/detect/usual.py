@@ -5,13 +5,17 @@ from typing import Any
 
 from sentinel.model.detection import Detection
 
+MAX_USUAL = 100_000  # forged addresses while learning must not fill the memory
+
 
 class Usual:
     def __init__(self) -> None:
         self._known: set[tuple[str, str]] = set()  # (feature, who to whom)
 
     def learn(self, detections: Iterable[Detection]) -> None:
-        self._known.update(map(_habit, detections))
+        for detection in detections:
+            if len(self._known) < MAX_USUAL:
+                self._known.add(_habit(detection))
 
     def without(self, detections: Iterable[Detection]) -> list[Detection]:
         return [detection for detection in detections if _habit(detection) not in self._known]

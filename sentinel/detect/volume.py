@@ -2,7 +2,7 @@
 
 Packets and new connections are counted in blocks of ten seconds per conversation; the limits come from the block sums that were learnt, by
 the plant's false-alarm budget.  Conversations that were never learnt are held against fixed, generous limits, so a flood by a stranger is
-seen without a baseline.
+seen without a baseline.  Connections that nobody is known for are counted per server too: forged senders open one each.
 """
 
 from collections import OrderedDict, defaultdict, deque
@@ -31,6 +31,7 @@ MARGIN = 2.0  # a limit lies at least this far above the largest learnt block
 MAX_BLOCKS_KEPT = 1024  # per conversation, about three hours
 
 Key = tuple[str, str, str]  # client, server, service
+MANY = "many assets"  # the client of a server's own sum
 
 
 @dataclass(slots=True)
@@ -41,9 +42,10 @@ class _Volume:
     past_packets: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_BLOCKS_KEPT))
     past_connections: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_BLOCKS_KEPT))
 
-    def add(self, block: int, packets: float, connections: float) -> None:
+    def add(self, block: int, packets: float, connections: float, *, keep: bool) -> None:
+        """``keep``: the sums of past blocks are wanted, which is while learning."""
         if block != self.block:
-            if self.block >= 0:
+            if self.block >= 0 and keep:
                 self.past_packets.append(self.packets)
                 self.past_connections.append(self.connections)
             self.block, self.packets, self.connections = block, 0.0, 0.0
@@ -66,12 +68,12 @@ class Volume:
         self._limits: dict[Key, tuple[float, float]] = {}  # packets, connections in a block
 
     def learn(self, window: Window) -> None:
-        self._count(window)
+        self._count(window, keep=True)
 
     def activate(self) -> None:
         probability = self._budget.probability_per_block("volume", BLOCK_NS / NS_PER_S, 2 * max(len(self._volumes), 1))
         for key, volume in self._volumes.items():
-            volume.add(-2, 0.0, 0.0)  # ends the open block
+            volume.add(-2, 0.0, 0.0, keep=True)  # ends the open block
             self._limits[key] = (
                 _limit(volume.past_packets, probability, MIN_PACKETS),
                 _limit(volume.past_connections, probability, MIN_CONNECTIONS),
@@ -79,15 +81,23 @@ class Volume:
         self._volumes.clear()
 
     def score(self, window: Window) -> Sequence[Detection]:
-        return self._floods(window, self._count(window))
+        return self._floods(window, self._count(window, keep=False))
 
-    def _count(self, window: Window) -> dict[Key, Array]:
+    def _count(self, window: Window, *, keep: bool) -> dict[Key, Array]:
         """Adds the window to the block sums; the rows of each conversation."""
         flows, block = window.flows, window.start // BLOCK_NS
         rows_of = _conversations(flows)
+        servers: dict[Key, list[Array]] = defaultdict(list)
         for key, rows in rows_of.items():
             opened = (flows.from_client[rows] == 1) & ((flows.tcp_flags[rows] & TCP_SYN) != 0)
-            watched(self._volumes, key, _Volume).add(block, float(flows.packets[rows].sum()), float(opened.sum()))
+            watched(self._volumes, key, _Volume).add(block, float(flows.packets[rows].sum()), float(opened.sum()), keep=keep)
+            if opened.any() and key not in self._limits:
+                servers[MANY, key[1], key[2]].append(rows[opened])
+        for key, parts in servers.items():
+            rows = np.concatenate(parts)
+            if len(parts) > 1 or key in self._volumes:
+                watched(self._volumes, key, _Volume).add(block, 0.0, float(len(rows)), keep=keep)
+                rows_of[key] = np.sort(rows)
         return rows_of
 
     def _floods(self, window: Window, rows_of: Mapping[Key, Array]) -> list[Detection]:
@@ -115,9 +125,9 @@ class Volume:
             seen=Instant(int(flows.time[rows].min())),
             frame=frames[0] if frames else 0,
             frames=frames,
-            source=asset(client),
+            source=None if client == MANY else asset(client),
             target=asset(server),
-            cause=f"actor:{client}",
+            cause=f"crowd:{server}" if client == MANY else f"actor:{client}",
             feature=f"flood of {feature}",
             observed=f"{observed:.0f} {what} within 10 s",
             expected=expected,

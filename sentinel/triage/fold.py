@@ -3,6 +3,8 @@
 The cause of a detection names a kind and a subject.  A small kind (``habit``, ``protocol``, ``rhythm``, ``process``) joins a strong
 finding about the same asset that is going on at that moment: a flood and the polls that it starves are one thing.  A cause that was
 quiet for long, or that turns from small to grave, opens a new finding: who looked at the small one must not miss the grave one.
+Subjects are named by addresses, and addresses can be forged: beyond a number of new findings a minute, what many subjects do to one asset
+is one finding about that asset (``crowd``).
 """
 
 from collections import OrderedDict, defaultdict
@@ -26,6 +28,9 @@ TOGETHER_S = 60.0  # a symptom this close to a strong finding about the same ass
 AFTERMATH_S = 300.0  # a victim may take this long to recover
 MAX_CASES = 10_000  # the oldest are let go; they stay in the records
 MAX_COMMANDS_REMEMBERED = 10_000
+CROWD = 32  # new findings of one kind about one asset within a minute; nobody reads more of them one by one
+CROWD_S = 60.0
+MAX_CROWDED = 4096  # assets that are counted; the one longest unheard is forgotten
 _SMALL = frozenset({"habit", "protocol", "rhythm", "process"})
 _SUFFERED = frozenset({"rhythm", "process"})
 _BETWEEN = frozenset({"link", "tamper"})
@@ -51,6 +56,7 @@ class Triage:
         self._by_cause: dict[str, FindingId] = {}
         self._commands: OrderedDict[CommandId, Command] = OrderedDict()
         self._case_of: dict[CommandId, FindingId] = {}
+        self._crowds: OrderedDict[tuple[str, AssetId | None], tuple[Instant, int]] = OrderedDict()
         self.let_go = 0
 
     @property
@@ -91,6 +97,8 @@ class Triage:
             if strong:
                 return strong
         case = self._open_case(detection.cause, detection.seen)
+        if case is None and self._is_crowded(detection):
+            return self._crowd_about(detection)
         if case and not (case.severity <= Severity.LOW and detection.severity >= Severity.MEDIUM):
             return case
         return self._open(Case.opened(detection.cause, detection.title, detection.severity, detection.seen, detection.frame))
@@ -116,6 +124,30 @@ class Triage:
             if kind in _SUFFERED and not suffered.isdisjoint(case.assets):
                 return case
         return None
+
+    def _is_crowded(self, detection: Detection) -> bool:
+        """Counts this new cause with those of its kind about the same asset."""
+        key = (_kind(detection.cause), detection.target)
+        if key[0] == "crowd":
+            return False
+        since, count = self._crowds.pop(key, (detection.seen, 0))
+        if seconds_between(since, detection.seen) > CROWD_S:
+            since, count = detection.seen, 0
+        self._crowds[key] = (since, count + 1)
+        if len(self._crowds) > MAX_CROWDED:
+            self._crowds.popitem(last=False)
+        return count >= CROWD
+
+    def _crowd_about(self, detection: Detection) -> Case:
+        cause = f"crowd:{detection.target or _kind(detection.cause)}"
+        case = self._open_case(cause, detection.seen)
+        if case:
+            return case
+        whom = f" with {detection.target}" if detection.target else ""
+        title = f"More than {CROWD} assets begin the same{whom} within a minute: {detection.title}"
+        case = self._open(Case.opened(cause, title, detection.severity, detection.seen, detection.frame))
+        case.title_rank = (Severity.CRITICAL, 1.0)  # no member of a crowd gives it its name
+        return case
 
     def _open(self, case: Case) -> Case:
         self._cases[case.id] = case
