@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-SUMMARY = "measure: the gate, the court's verdicts, a week of routine, decoding (of a capture, or of made-up traffic), the whole road"
+SUMMARY = "measure: gate, verdicts, a week of routine, decoding (and traffic for it), detection, the whole road"
 BENCHES = {
     "gate": "sentinel.measure.gate",
     "verdict": "sentinel.measure.verdict",
@@ -11,6 +11,7 @@ BENCHES = {
     "decode": "collectors.capture.bench",
     "traffic": "collectors.capture.traffic",
     "road": "sentinel.measure.road",
+    "detect": "sentinel.assess.bench",
 }
 
 

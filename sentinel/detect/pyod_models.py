@@ -83,3 +83,10 @@ class MSPC(BaseDetector):  # type: ignore[misc]
             raise ValueError("the arrays of a process model do not fit together")
         model._invert()
         return model
+
+
+def plain(rows: Array, seed: int) -> BaseDetector:
+    """An isolation forest as PyOD gives it, for comparison; no detector of ours uses it.  Rows x features, finite."""
+    from pyod.models.iforest import IForest
+
+    return IForest(random_state=seed).fit(rows)

@@ -1,17 +1,16 @@
-"""Residual: is the whole process where it usually is?  One PyOD detector over all tags of a second together.
+"""Residual: is the whole process where it usually is?  One `ProcessModel` over all tags of a second together.
 
 Its features are the residuals against the twin where windows carry them, else the readings themselves; each tag keeps its last value
-for up to `HOLD_S`.  Learning keeps rows; activation fits on the first 70 %, sets the threshold on the rest by the plant's false-alarm
-budget, then fits on all.  The score is smoothed, so one odd second is no alarm.
+for up to `HOLD_S`.  Learning keeps rows; activation fits the model, which sets its own limits on held-out rows by the plant's
+false-alarm budget.  After a write the readings go where they were sent: what deviates then is said in a lower voice, but it is said.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sentinel.detect.calibrate import Budget, block_maxima, threshold
+from sentinel.detect.calibrate import WEEK_S, Budget
 from sentinel.detect.evidence import listed
 from sentinel.model.columns import Array
 from sentinel.model.detection import Detection, Severity
@@ -23,24 +22,24 @@ from sentinel.model.window import Window
 from sentinel.ports import Spec
 
 if TYPE_CHECKING:
-    from sentinel.detect.pyod_models import MSPC
+    from sentinel.detect.process_model import Memory, ProcessModel
 
 HOLD_S = 30.0  # a tag that was not read for longer is missing, and the second is not judged
-MIN_ROWS = 120
-MAX_ROWS = 20_000  # of the learning phase; older rows are thinned to every second one
+MIN_ROWS = 150
+MAX_ROWS = 20_000  # of the learning phase, some 80 MB; beyond, every second run of rows is dropped
+RUN_ROWS = 64  # rows that stay together when some are dropped: a model of neighbours needs neighbours
 MAX_TAGS = 512
-HELD_OUT = 0.3
-BLOCK_S = 10.0
+ROW_S = 1.0  # a window
 SETTLING_S = 600.0  # readings go where a write sends them; only residuals know that it was told so
-SMOOTHING = 0.3  # EWMA weight of the newest second
-MIN_THRESHOLD = 3.0  # standard deviations per tag
+_NAMED = 0.3  # of the largest deviation: a tag that is this far off too is named with it
+_FEATURES = {"tag": "relation between tags", "distance": "joint distance", "level": "joint level"}
 _PROCESS_ROLES = frozenset({TagRole.PROCESS_VALUE, TagRole.OUTPUT})
 
 
 class Residual:
     spec: ClassVar[Spec] = Spec(
         name="residual",
-        summary="all process values of a second together, against their learnt joint distribution (PyOD, Mahalanobis)",
+        summary="all process values of a second together: each against the others and the last seconds, and all of them jointly",
         config={"alarms_per_week": (1.0, "false alarms that the whole plant may give in a week")},
         attack=("T0831", "T0832", "T1692.002"),
     )
@@ -50,11 +49,12 @@ class Residual:
         self._budget = budget or Budget()
         self._last: dict[str, tuple[int, float]] = {}
         self._uses_residuals = False
-        self._rows: list[tuple[int, dict[str, float]]] = []
+        self._columns: dict[str, int] = {}  # of the rows that are kept while learning
+        self._rows: list[Array] = []  # NaN = not read; a row knows the columns that were there at its time
         self._tags: list[str] = []
-        self._model: MSPC | None = None
-        self._threshold = math.inf
-        self._smoothed: float | None = None
+        self._model: ProcessModel | None = None
+        self._memory: Memory | None = None
+        self._last_row = 0
         self._last_write = 0
 
     def _follow(self, window: Window) -> bool:
@@ -63,6 +63,7 @@ class Residual:
             self._uses_residuals = True
             self._last.clear()
             self._rows.clear()
+            self._columns.clear()
         columns = window.residuals if self._uses_residuals else window.readings
         taken = False
         for tag, time, value in _newest(columns):
@@ -77,89 +78,111 @@ class Residual:
         return known is not None and known.role in _PROCESS_ROLES
 
     def learn(self, window: Window) -> None:
-        if self._follow(window):
-            self._rows.append(
-                (window.start, {tag: value for tag, (time, value) in self._last.items() if window.end - time <= HOLD_S * NS_PER_S})
-            )
-            if len(self._rows) > MAX_ROWS:
-                self._rows = self._rows[::2]
+        if not self._follow(window):
+            return
+        for tag in self._last:
+            self._columns.setdefault(tag, len(self._columns))
+        row = np.full(len(self._columns), np.nan)
+        for tag, (time, value) in self._last.items():
+            if window.end - time <= HOLD_S * NS_PER_S:
+                row[self._columns[tag]] = value
+        self._rows.append(row)
+        if len(self._rows) > MAX_ROWS:
+            self._rows = [kept for place, kept in enumerate(self._rows) if place // RUN_ROWS % 2 == 0]
 
     def activate(self) -> None:
-        tags = (
-            sorted(set.intersection(*(set(row) for _, row in self._rows[len(self._rows) // 10 :]))) if len(self._rows) >= MIN_ROWS else []
-        )
-        if len(tags) < 2:
-            self._rows.clear()
-            return
-        from sentinel.detect.pyod_models import MSPC
-
-        kept = [(time, [row[tag] for tag in tags]) for time, row in self._rows if all(tag in row for tag in tags)]
-        times, values = np.array([time for time, _ in kept]), np.array([row for _, row in kept])
-        floor = np.array([_resolution(values[:, i]) / math.sqrt(12.0) for i in range(len(tags))])
-        cut = int(len(values) * (1.0 - HELD_OUT))
-        trial = MSPC(floor=floor).partial_fit(values[:cut])
-        scores = _smooth(trial.decision_function(values[cut:]))
-        maxima = block_maxima(times[cut:], scores, int(BLOCK_S * NS_PER_S))
-        limit = threshold(maxima, self._budget.probability_per_block("residual", BLOCK_S))
-        self._threshold = max(MIN_THRESHOLD, 1.2 * float(maxima.max()), limit if math.isfinite(limit) else 0.0)
-        self._model, self._tags = MSPC(floor=floor).partial_fit(values), tags
+        rows = np.full((len(self._rows), len(self._columns)), np.nan)
+        for place, row in enumerate(self._rows):
+            rows[place, : len(row)] = row
+        names = list(self._columns)
         self._rows.clear()
+        self._columns.clear()
         self._last.clear()
+        if len(rows) < MIN_ROWS:
+            return
+        steady = np.isfinite(rows[len(rows) // 10 :]).all(axis=0)  # the first tenth may still be without its slowest tags
+        order = sorted(np.flatnonzero(steady).tolist(), key=lambda column: names[column])
+        rows = rows[:, order]
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        tags = [names[column] for column in order]
+        from sentinel.detect.process_model import Memory, ProcessModel
+
+        model = ProcessModel()
+        resolution = np.array([_resolution(rows[:, column]) for column in range(len(tags))])
+        share = self._budget.probability_per_block("residual", WEEK_S / 100.0) * 100.0  # alarms in a week
+        try:
+            model.fit(rows, share, ROW_S, resolution=resolution)
+        except ValueError:  # too little varies: there is no joint behaviour to learn
+            return
+        self._model, self._tags, self._memory = model, tags, Memory()
 
     def score(self, window: Window) -> Sequence[Detection]:
         self._last_write = max([self._last_write, *(command.seen for command in window.commands)])
-        if self._model is None or not self._follow(window):
+        if self._model is None or self._memory is None or not self._follow(window):
             return ()
         fresh = {tag: value for tag, (time, value) in self._last.items() if window.end - time <= HOLD_S * NS_PER_S}
         if any(tag not in fresh for tag in self._tags):
             return ()
+        from sentinel.detect.process_model import Memory
+
+        if window.start - self._last_row > HOLD_S * NS_PER_S:  # after a pause there is no past to go by
+            self._memory = Memory()
+        self._last_row = window.start
         row = np.array([fresh[tag] for tag in self._tags])
-        now = float(self._model.decision_function(row[None, :])[0])
-        self._smoothed = now if self._smoothed is None else SMOOTHING * now + (1.0 - SMOOTHING) * self._smoothed
-        settled = self._uses_residuals or window.end - self._last_write > SETTLING_S * NS_PER_S
-        if self._smoothed <= self._threshold or not settled:
-            return ()
-        shares = self._model.contributions(row)
-        worst = [int(i) for i in np.argsort(-shares, kind="stable")[:3] if shares[i] > 0.1] or [int(np.argmax(shares))]
+        judged = self._model.score(row[None, :], memory=self._memory)
+        ratio = float(judged.ratio[0])
+        return (self._detection(window, row, ratio, int(judged.parts[0].argmax())),) if ratio > 1.0 else ()
+
+    def _detection(self, window: Window, row: Array, ratio: float, part: int) -> Detection:
+        assert self._model is not None
+        assert self._memory is not None
+        kind, tag, weight = self._model.statistic(part)
+        expected, off = self._model.explain(row, self._memory)
+        places = self._model.tags.tolist()
+        order = np.argsort(-np.abs(off), kind="stable")[:3].tolist()
+        worst = [i for i in order if abs(off[i]) >= _NAMED * abs(off[order[0]])]
+        if tag is not None:  # the tag whose limit was passed comes first, also where smoothing found it
+            worst = [places.index(tag), *(i for i in worst if places[i] != tag)][:3]
+        named = [self._tags[places[i]] for i in worst]
         told = listed(
-            f"{self._tags[i]} = {row[i]:.4g} (usually {self._model.mean[i]:.4g} +- {self._model.deviation[i]:.2g})" for i in worst
+            f"{name} = {row[places[i]]:.4g} where the others say {expected[i]:.4g}, {abs(off[i]):.1f} of its usual deviations off"
+            for name, i in zip(named, worst, strict=True)
         )
-        named = listed(self._tags[i] for i in worst)
-        kind = "residuals against the twin" if self._uses_residuals else "readings"
-        return (
-            Detection(
-                detector=self.spec.name,
-                title=f"The process is not where it usually is: {named}",
-                seen=window.start,
-                tags=tuple(self._tags[i] for i in worst),
-                cause="process:plant",
-                feature="joint distance",
-                observed=f"{self._smoothed:.2f} standard deviations per tag",
-                expected=f"at most {self._threshold:.2f}, from held-out normal seconds",
-                score=self._smoothed,
-                threshold=self._threshold,
-                why=f"The {kind} of {len(self._tags)} tags together are {self._smoothed:.1f} standard deviations per tag off: {told}.",
-                techniques=("T0831",),
-                severity=Severity.MEDIUM,
-                confidence=0.5,
-            ),
+        over = "at once" if weight == 1.0 else f"over the last {round(2.0 / weight)} s"
+        settled = self._uses_residuals or window.end - self._last_write > SETTLING_S * NS_PER_S
+        source = "residuals against the twin" if self._uses_residuals else "readings"
+        return Detection(
+            detector=self.spec.name,
+            title=f"The process is not where it usually is: {listed(named)}",
+            seen=window.start,
+            tags=tuple(named),
+            cause="process:plant",
+            feature=_FEATURES[kind],
+            observed=f"{ratio:.2f} times the limit, {over}",
+            expected="at most the limit that held-out normal seconds gave",
+            score=ratio,
+            threshold=1.0,
+            why=f"The {source} of {len(self._tags)} tags deviate {over}, {ratio:.1f} times as far as normal seconds ever did: {told}.",
+            techniques=("T0831",),
+            severity=Severity.MEDIUM if settled else Severity.LOW,
+            confidence=0.5 if settled else 0.3,
         )
 
     def state(self) -> Mapping[str, Any]:
         if self._model is None:
             return {"tags": []}
-        return {"tags": self._tags, "threshold": self._threshold, "uses_residuals": self._uses_residuals, **self._model.arrays()}
+        return {"tags": self._tags, "uses_residuals": self._uses_residuals, **self._model.arrays()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         if not state["tags"]:
             return
-        from sentinel.detect.pyod_models import MSPC
+        from sentinel.detect.process_model import Memory, ProcessModel
 
-        self._tags = [str(tag) for tag in state["tags"]]
-        self._threshold, self._uses_residuals = float(state["threshold"]), bool(state["uses_residuals"])
-        self._model = MSPC.of({name: state[name] for name in ("mean", "scatter", "floor", "count")})
-        if len(self._model.mean) != len(self._tags):
+        self._tags, self._uses_residuals = [str(tag) for tag in state["tags"]], bool(state["uses_residuals"])
+        model = ProcessModel.of(state)
+        if len(model.tags) and int(model.tags.max()) >= len(self._tags):
             raise ValueError("the process model and its list of tags differ in length")
+        self._model, self._memory = model, Memory()
 
 
 def _newest(readings: Readings) -> list[tuple[str, int, float]]:
@@ -167,15 +190,6 @@ def _newest(readings: Readings) -> list[tuple[str, int, float]]:
     rows = np.flatnonzero((readings.tag >= 0) & (readings.quality == Quality.GOOD) & np.isfinite(readings.value))
     last = {int(readings.tag[row]): row for row in rows.tolist()}
     return [(readings.names[code], int(readings.seen[row]), float(readings.value[row])) for code, row in last.items()]
-
-
-def _smooth(scores: Array) -> Array:
-    smoothed = np.empty(len(scores))
-    level = float(scores[0]) if len(scores) else 0.0
-    for i, score in enumerate(scores.tolist()):
-        level = SMOOTHING * score + (1.0 - SMOOTHING) * level
-        smoothed[i] = level
-    return smoothed
 
 
 def _resolution(values: Array) -> float:

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from sentinel.detect.calibrate import Budget, block_maxima, threshold
 from sentinel.detect.pyod_models import MSPC
 from sentinel.detect.residual import Residual
+from sentinel.model.detection import Severity
 from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.window import Window
 from tests.observations import readings, window
+from tests.unit.detect.test_limits import write
 
 _TAGS = TagMap(tuple(Tag(name=name, role=TagRole.PROCESS_VALUE, unit="m", low=0, high=9) for name in ("A", "B", "C")))
 
@@ -38,6 +40,30 @@ def test_a_broken_relation_between_tags_is_found_though_each_is_in_its_range(res
     chance = np.random.default_rng(7)
     repeated = [found for second in range(30) for found in again.score(_second(second, chance, 0.3, residuals=residuals))]
     assert repeated
+
+
+def test_a_write_lowers_the_voice_and_does_not_silence_it() -> None:
+    """Whoever writes a harmless setpoint every few minutes must not keep the process layer quiet."""
+    chance, model = np.random.default_rng(1), Residual(_TAGS)
+    for second in range(600):
+        model.learn(_second(second, chance))
+    model.activate()
+    model.score(window(600, commands=(write(600, "LIC101.SP", 1.0),)))
+    said = [found for second in range(601, 640) for found in model.score(_second(second, chance, 0.15))]
+    assert said
+    assert {found.severity for found in said} == {Severity.LOW}
+    assert "where the others say" in said[0].why
+
+
+def test_a_long_learning_keeps_bounded_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentinel.detect.residual.MAX_ROWS", 1000)
+    chance, model = np.random.default_rng(1), Residual(_TAGS)
+    for second in range(3000):
+        model.learn(_second(second, chance))
+    assert len(model._rows) <= 1000
+    model.activate()
+    assert [found for second in range(3000, 3300) for found in model.score(_second(second, chance))] == []
+    assert [found for second in range(3300, 3330) for found in model.score(_second(second, chance, 0.15))]
 
 
 def test_too_little_to_learn_from_stays_silent() -> None:

@@ -1,0 +1,70 @@
+"""``sentinel bench detect``: the detectors on labelled data sets, as JSON or as a table.
+
+``--dataset`` names the kind of the files, ``--train`` and ``--test`` the files; ``--all`` takes a folder laid out like the developers' data
+and runs every set that is there.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sentinel.assess.datasets import READERS
+from sentinel.errors import InputError
+
+_COLUMNS = (
+    "score", "far", "event_recall", "event_precision", "event_f1", "delay_p50_s", "delay_p90_s", "false_alarms_per_day",
+    "time_in_alarm", "vus_pr", "auc_pr", "fit_s", "score_s",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="sentinel bench detect", description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--dataset", choices=tuple(READERS), metavar="KIND", help=f"of the files: {', '.join(READERS)}")
+    parser.add_argument("--train", nargs="+", type=Path, metavar="FILE", default=[], help="normal operation")
+    parser.add_argument("--test", nargs="+", type=Path, metavar="FILE", default=[], help="with labels")
+    parser.add_argument("--all", type=Path, metavar="DIR", help="every set of a folder laid out like the developers' data")
+    parser.add_argument("--json", action="store_true", help="one JSON object per set instead of a table")
+    given = parser.parse_args(arguments)
+    if given.all is None and not (given.dataset and given.train and given.test):
+        parser.error("give --dataset, --train and --test, or --all")
+    from sentinel.assess.process import assess  # PyOD takes seconds to load: not for a usage line
+
+    jobs = sets_in(given.all) if given.all else [(given.dataset, given.train, given.test)]
+    for kind, train, test in jobs:
+        figures = assess(kind, train, test)
+        print(json.dumps(figures) if given.json else as_text(figures), flush=True)
+    return 0
+
+
+def sets_in(folder: Path) -> list[tuple[str, list[Path], list[Path]]]:
+    """(kind, training files, test files) of what lies there; raises InputError where nothing does."""
+    process = folder / "process"
+    found = [
+        ("batadal", _matching(process, "batadal/dataset03*"), _matching(process, "batadal/*full_labels*")),
+        ("tep", _matching(process, "tep/d00.dat*"), _matching(process, "tep/d??_te.dat*")),
+        ("skab", _matching(process, "skab/anomaly-free*"), _matching(process, "skab/*/*.csv*")),
+    ]
+    jobs = [job for job in found if job[1] and job[2]]
+    if not jobs:
+        raise InputError(f"{folder}: holds none of process/batadal, process/tep, process/skab")
+    return jobs
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern))
+
+
+def as_text(figures: dict[str, Any]) -> str:
+    lines = [f"{figures['dataset']}: {figures['rows']} rows in {len(figures['test'])} files"]
+    lines += [f"  {name:22} {_words(figures.get(name))}" for name in _COLUMNS if name in figures]
+    if figures.get("false_alarms_ci"):
+        lines.append(f"  {'95 % of it':22} {' to '.join(_words(each) for each in figures['false_alarms_ci'])}")
+    for name, values in figures["baselines"].items():
+        lines.append(f"  beside {name:15} " + ", ".join(f"{key} {_words(value)}" for key, value in values.items()))
+    return "\n".join(lines)
+
+
+def _words(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}"

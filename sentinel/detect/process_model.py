@@ -1,0 +1,280 @@
+"""A model of the normal process: rows of tag values in, one ratio per row out; above 1 the process is not as it was learnt.
+
+What it looks at, each against a limit of its own:
+
+- ``tag``: every tag against what all other tags, the last rows and the hour of the day say about it (its partial regression, read off the
+  inverse of the shrunk correlation matrix), at once and smoothed;
+- ``distance``: the Mahalanobis distance of the row together with the last rows, smoothed over several memories;
+- ``level``: the Mahalanobis distance of the smoothed row (a multivariate EWMA, Lowry et al. 1992), which sees small lasting shifts.
+
+Limits come from rows that the model did not see: learning is cut into contiguous parts, each is scored by a model of the others, and the
+highest score of every block of rows is read by `calibrate` at the false alarms that are allowed.  Smoothing starts at the expectation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from scipy.signal import lfilter
+
+from sentinel.detect.calibrate import WEEK_S, block_maxima, threshold
+from sentinel.detect.pyod_models import MSPC
+from sentinel.model.columns import Array
+
+BLOCK_ROWS = 24  # longer than the memory of the slowest smoothing, 1 / 0.05 rows
+CLIP = 8.0  # standard deviations; one tag gone wild must not decide what is expected of all others
+CALM_SHARE, CALM_RATIO, CLEAR_ROWS = 0.9, 0.5, 8  # an alarm ends after so many rows as calm as nine in ten normal ones, or half way down
+MIN_ROWS_PER_FEATURE = 2.0  # fewer rows than that per column of the stack: fewer lags
+SMOOTH_TAG = 0.8  # von Neumann ratio (mean squared step / variance; 2 = white): below, a tag drifts rather than scatters
+TREND_WEIGHT = 0.01  # of the newest row in the level that a drifting tag is held against
+TREND_CLIP = 30.0  # standard deviations; a drifting tag may go further before it is cut
+TREND_GUARD = 8.0  # standard deviations; what lies further off teaches the trend nothing
+_FLOOR = 1e-3  # of a standardised column
+_LARGEST = 60.0  # standard deviations; a longer tail adds nothing but a slow recovery
+_HOURS = 24
+_MIN_SCALE = 0.3  # of a residual's own deviation: its robust scale is never smaller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Smoothing weights are those of the newest row, 1 = no memory.  ``folds`` = 1: limits from the very rows that were learnt.
+    ``margin`` multiplies every limit.  ``follows_trends``: tags that drift are held against their own recent level."""
+
+    lags: int = 2
+    tag_scales: tuple[float, ...] = (1.0,)
+    distance_scales: tuple[float, ...] = (1.0, 0.3, 0.1, 0.05)
+    level_scales: tuple[float, ...] = (0.3, 0.1, 0.05)
+    folds: int = 5
+    margin: float = 1.0
+    follows_trends: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """What a stream of rows leaves behind for the next: the last rows, and the state of every smoothing."""
+
+    past: Array | None = None
+    smoothed: dict[tuple[str, float], Array] = field(default_factory=dict)
+
+    def smooth(self, kind: str, rows: Array, weight: float) -> Array:
+        begin = self.smoothed.get((kind, weight))
+        smoothed, self.smoothed[kind, weight] = _smooth_from(rows, weight, np.zeros((1, rows.shape[1])) if begin is None else begin)
+        return smoothed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratios:
+    """``ratio``: per row, the largest of ``parts`` (rows x statistics), each statistic over its limit."""
+
+    ratio: Array
+    parts: Array
+
+
+class ProcessModel:
+    """``fit`` then ``score``.  Rows are finite and equally spaced; ``hours`` is the hour of the day per row, where the process has a day.
+
+    Tags that never moved while learning take no part: what they may do is a matter of their limits.
+    """
+
+    def __init__(self, shape: Shape | None = None) -> None:
+        self.shape = shape or Shape()
+        self.limits: Array = np.zeros(0)
+        self.moments, self.level_moments = MSPC(), list[MSPC]()
+        self.calm = CALM_RATIO
+        self.held_out: Array = np.zeros(0)  # the ratio of every learnt row, scored by a model that had not seen it
+
+    def fit(
+        self, rows: Array, false_alarms_per_week: float, row_s: float, hours: Array | None = None, resolution: Array | None = None
+    ) -> None:
+        """``resolution``: the smallest step of each tag.  Raises ValueError where there is nothing to learn from."""
+        if rows.ndim != 2 or len(rows) < 5 * BLOCK_ROWS or not np.isfinite(rows).all():
+            raise ValueError(f"a process model needs at least {5 * BLOCK_ROWS} rows of finite values")
+        floor = np.zeros(rows.shape[1]) if resolution is None else resolution / np.sqrt(12.0)
+        self.tags = np.flatnonzero(rows.std(axis=0) > np.maximum(floor, 1e-9 * np.maximum(np.abs(rows).max(axis=0), 1.0)))
+        if len(self.tags) < 2:
+            raise ValueError("a process model needs at least two tags that vary")
+        rows = rows[:, self.tags]
+        self.mean, self.deviation = rows.mean(axis=0), rows.std(axis=0)
+        self.drifting = np.zeros(rows.shape[1], bool)
+        if self.shape.follows_trends:
+            self.drifting = (np.diff(rows, axis=0) ** 2).mean(axis=0) / rows.var(axis=0) < SMOOTH_TAG
+        self.trend_deviation = np.ones(rows.shape[1])
+        if self.drifting.any():
+            flat = self._standard(rows)[2 * BLOCK_ROWS :]
+            self.trend_deviation[self.drifting] = np.maximum(flat.std(axis=0)[self.drifting], 1e-3)
+        width = rows.shape[1] + (0 if hours is None else _HOURS)
+        fits = int(len(rows) / MIN_ROWS_PER_FEATURE - width) // rows.shape[1]
+        self.lags = int(np.clip(fits, 0, self.shape.lags))
+        stack = self._stack(self._standard(rows), hours)[self.lags :]
+        self._learn(stack)
+        held_out = self._cross_fitted(stack) if self.shape.folds > 1 else self._statistics(stack)
+        probability = min(false_alarms_per_week * row_s * BLOCK_ROWS / WEEK_S / held_out.shape[1], 0.5)
+        places = np.arange(len(held_out))
+        self.limits = self.shape.margin * np.maximum(
+            1e-6, np.array([threshold(block_maxima(places, held_out[:, i], BLOCK_ROWS), probability) for i in range(held_out.shape[1])])
+        )
+        self.held_out = (held_out / self.limits).max(axis=1)
+        self.calm = max(float(np.quantile(self.held_out, CALM_SHARE)), CALM_RATIO)
+
+    def _cross_fitted(self, stack: Array) -> Array:
+        """Statistics of every row under a model of the other parts; also sets the scale of the residuals."""
+        parts = np.array_split(np.arange(len(stack)), self.shape.folds)
+        whole = self.moments, self.level_moments
+        residuals, models = np.empty((len(stack), self.count)), []
+        for part in parts:
+            self._learn(np.delete(stack, part, axis=0))
+            models.append((self.moments, self.level_moments))
+            residuals[part] = self._residuals(stack[part])
+        robust = np.median(np.abs(residuals), axis=0) / 0.6745  # the median of a normal's absolute value
+        self.scale = np.maximum(np.maximum(robust, _MIN_SCALE * residuals.std(axis=0)), 1e-6)
+        found = []
+        for part, (self.moments, self.level_moments) in zip(parts, models, strict=True):
+            found.append(self._statistics(stack[part]))
+        self.moments, self.level_moments = whole
+        return np.vstack(found)
+
+    # -- the parts --
+
+    @property
+    def count(self) -> int:
+        return len(self.mean)
+
+    def _standard(self, rows: Array) -> Array:
+        far = TREND_CLIP if self.drifting.any() else CLIP
+        z: Array = np.clip((rows - self.mean) / self.deviation, -far, far)
+        if self.drifting.any():
+            z[:, self.drifting] = _without_trend(z[:, self.drifting]) / self.trend_deviation[self.drifting]
+        return z
+
+    def _stack(self, z: Array, hours: Array | None) -> Array:
+        """Rows beside their predecessors and the hour of the day.  The first ``lags`` rows have no true past."""
+        before = [np.vstack([np.repeat(z[:1], lag, axis=0), z[:-lag]])[: len(z)] for lag in range(1, self.lags + 1)]
+        return np.hstack([z, *before, *([] if hours is None else [np.eye(_HOURS)[hours.astype(int) % _HOURS]])])
+
+    def _learn(self, stack: Array) -> None:
+        z = stack[:, : self.count]
+        floor = np.full(stack.shape[1], _FLOOR)
+        floor[self.count * (1 + self.lags) :] = 1.0  # an hour of the day is a weak witness: a tenth of the days decides nothing
+        self.moments = MSPC(floor=floor).partial_fit(stack)
+        self.level_moments = [
+            MSPC(floor=np.full(self.count, _FLOOR)).partial_fit(_smooth(z, each)[BLOCK_ROWS:]) for each in self.shape.level_scales
+        ]
+        self.scale = np.maximum(self._residuals(stack).std(axis=0), 1e-6)
+
+    def _residuals(self, stack: Array) -> Array:
+        """Every tag minus what everything else says about it: (M x)_i / M_ii with the inverse correlation M."""
+        standard = (stack - self.moments.mean) / self.moments.deviation
+        inverse = self.moments.precision
+        residuals: Array = (standard @ inverse[:, : self.count]) / np.diag(inverse)[: self.count]
+        return residuals
+
+    def _statistics(self, stack: Array, memory: Memory | None = None) -> Array:
+        """Rows x (tag statistics by scale, distances by scale, levels by scale)."""
+        memory = memory or Memory()
+        columns = []
+        if self.shape.tag_scales:
+            residuals = np.clip(self._residuals(stack) / self.scale, -_LARGEST, _LARGEST)
+            columns += [np.abs(memory.smooth("tag", residuals, each)) * np.sqrt((2.0 - each) / each) for each in self.shape.tag_scales]
+        if self.shape.distance_scales:
+            squared = np.minimum(self.moments.decision_function(stack), 2.0 * _LARGEST)[:, None] ** 2
+            columns += [1.0 + memory.smooth("distance", squared - 1.0, each) for each in self.shape.distance_scales]
+        for each, moments in zip(self.shape.level_scales, self.level_moments, strict=True):
+            columns.append(moments.decision_function(memory.smooth("level", stack[:, : self.count], each))[:, None] ** 2)
+        return np.hstack(columns)
+
+    def score(self, rows: Array, hours: Array | None = None, memory: Memory | None = None) -> Ratios:
+        """Of rows that follow each other, and what ``memory`` holds.  The first ones, which have no past to be judged by, get 0."""
+        memory = memory or Memory()
+        z = self._standard(rows[:, self.tags])
+        known = np.zeros((0, self.count)) if memory.past is None else memory.past[max(len(memory.past) - self.lags, 0) :]
+        joined = np.vstack([known, z])
+        memory.past = joined[max(len(joined) - self.lags - 1, 0) :]
+        parts = np.zeros((len(rows), len(self.limits)))
+        fresh = len(z) - max(self.lags - len(known), 0)  # rows with a full past
+        if fresh > 0:
+            stack = self._stack(joined, None if hours is None else np.concatenate([np.zeros(len(known)), hours]))[-fresh:]
+            parts[-fresh:] = self._statistics(stack, memory) / self.limits
+        return Ratios(ratio=parts.max(axis=1), parts=parts)
+
+    def explain(self, row: Array, memory: Memory) -> tuple[Array, Array]:
+        """(what the rest says each varying tag should be, how many of its own deviations it is off) for the row that was scored last.
+
+        Empty where the row had no past yet; not for models with a calendar.
+        """
+        if memory.past is None or len(memory.past) <= self.lags:
+            return np.zeros(0), np.zeros(0)
+        residual = self._residuals(self._stack(memory.past, None)[-1:])[0]
+        expected: Array = row[self.tags] - residual * self.deviation
+        return expected, residual / self.scale
+
+    def statistic(self, index: int) -> tuple[str, int | None, float]:
+        """(kind, tag or None, smoothing weight) of a column of ``parts``."""
+        tags = len(self.shape.tag_scales) * self.count
+        if index < tags:
+            return "tag", int(self.tags[index % self.count]), self.shape.tag_scales[index // self.count]
+        if index < tags + len(self.shape.distance_scales):
+            return "distance", None, self.shape.distance_scales[index - tags]
+        return "level", None, self.shape.level_scales[index - tags - len(self.shape.distance_scales)]
+
+    # -- at rest --
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything that scoring needs, as plain arrays; not for models that follow trends, which live for one file."""
+        found = {"tags_used": self.tags, "tag_mean": self.mean, "tag_deviation": self.deviation, "scale": self.scale, "limits": self.limits}
+        found["lags"] = np.array([self.lags], np.int64)
+        for name, moments in [("stack", self.moments), *((f"level{i}", each) for i, each in enumerate(self.level_moments))]:
+            found |= {f"{name}_{key}": array for key, array in moments.arrays().items()}
+        return found
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array], shape: Shape | None = None) -> Self:
+        """Raises KeyError or ValueError where the arrays are not those of a model of this shape."""
+        model = cls(shape)
+        model.tags, model.lags = arrays["tags_used"].astype(np.int64), int(arrays["lags"][0])
+        model.mean, model.deviation, model.scale = arrays["tag_mean"], arrays["tag_deviation"], arrays["scale"]
+        model.limits, model.drifting = arrays["limits"], np.zeros(len(model.mean), bool)
+        names = ["stack", *(f"level{i}" for i in range(len(model.shape.level_scales)))]
+        loaded = [MSPC.of({key: arrays[f"{name}_{key}"] for key in ("mean", "scatter", "floor", "count")}) for name in names]
+        model.moments, model.level_moments = loaded[0], loaded[1:]
+        columns = len(model.shape.tag_scales) * model.count + len(model.shape.distance_scales) + len(model.shape.level_scales)
+        if len(model.limits) != columns or len(model.moments.mean) != model.count * (1 + model.lags) or len(model.scale) != model.count:
+            raise ValueError("the arrays of a process model do not fit together")
+        return model
+
+    def line_at(self, share: float) -> float:
+        """The ratio that this share of held-out normal rows exceeds."""
+        return float(np.quantile(self.held_out, 1.0 - share))
+
+
+def in_alarm(ratio: Array, calm: float) -> Array:
+    """Per row: is an alarm on?  It begins above 1 and ends when the ratio stayed below ``calm``."""
+    alarm, on, quiet = np.zeros(len(ratio), bool), False, 0
+    for row, each in enumerate(ratio.tolist()):
+        if each > 1.0:
+            on, quiet = True, 0
+        elif on:
+            quiet = quiet + 1 if each < calm else 0
+            on = quiet <= CLEAR_ROWS
+        alarm[row] = on
+    return alarm
+
+
+def _smooth(rows: Array, weight: float) -> Array:
+    """EWMA from zero; the weight is that of the newest row."""
+    return _smooth_from(rows, weight, np.zeros((1, rows.shape[1])))[0]
+
+
+def _smooth_from(rows: Array, weight: float, begin: Array) -> tuple[Array, Array]:
+    smoothed, end = lfilter([weight], [1.0, weight - 1.0], rows, axis=0, zi=begin)
+    return smoothed, end
+
+
+def _without_trend(z: Array) -> Array:
+    level = np.zeros(z.shape[1])
+    slow, flat = _smooth(z, 0.2), np.empty_like(z)
+    for row in range(len(z)):
+        flat[row] = z[row] - level
+        step = slow[row] - level
+        level = level + TREND_WEIGHT * np.where(np.abs(step) < TREND_GUARD, step, 0.0)
+    return flat

@@ -1,0 +1,99 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentinel.detect.process_model import CLEAR_ROWS, Memory, ProcessModel, Shape, in_alarm
+
+_ROWS = 4000
+
+
+def _process(rows: int, seed: int) -> Any:
+    """Four tags of one slow state, and one that stands still."""
+    chance = np.random.default_rng(seed)
+    state = np.zeros(rows)
+    for i in range(1, rows):
+        state[i] = 0.95 * state[i - 1] + chance.normal()
+    tags = [gain * state + 0.1 * chance.normal(size=rows) for gain in (1.0, -2.0, 0.5, 3.0)]
+    return np.column_stack([*tags, np.full(rows, 7.0)])
+
+
+@pytest.fixture(scope="module")
+def model() -> ProcessModel:
+    learnt = ProcessModel()
+    learnt.fit(_process(_ROWS, 1), false_alarms_per_week=1.0, row_s=60.0)
+    return learnt
+
+
+def test_fresh_normal_rows_keep_the_budget(model: ProcessModel) -> None:
+    weeks = 20_000 * 60.0 / 604_800.0
+    alarms = in_alarm(model.score(_process(20_000, 2)).ratio, model.calm)
+    episodes = int((np.diff(alarms.astype(int)) == 1).sum())
+    assert episodes <= 8 * weeks  # the chance of more under one a week is below one in a thousand
+
+
+def test_a_broken_relation_a_lasting_shift_and_a_wild_tag_are_found_and_named(model: ProcessModel) -> None:
+    for change, tag in ((0.8, 0), (5.0, 2)):
+        rows = _process(300, 3)
+        rows[100:, tag] += change
+        scored = model.score(rows)
+        assert scored.ratio[:100].max() < 1.0
+        at = int(np.argmax(scored.ratio > 1.0))
+        assert 100 <= at < 110
+        part = model.statistic(int(scored.parts[at].argmax()))
+        assert part[0] in {"tag", "distance", "level"}
+        assert part[1] in {tag, None}
+
+
+def test_a_stream_scores_as_the_file_does(model: ProcessModel) -> None:
+    rows = _process(60, 4)
+    whole = model.score(rows).ratio
+    memory, parts = Memory(), []
+    for low, high in ((0, 1), (1, 2), (2, 17), (17, 18), (18, 60)):
+        parts.append(model.score(rows[low:high], memory=memory).ratio)
+    assert np.allclose(np.concatenate(parts), whole)
+    expected, off = model.explain(rows[-1], memory)
+    assert np.allclose(expected, rows[-1, :4], atol=0.5)
+    assert np.abs(off).max() < 5.0
+
+
+def test_it_rests_as_arrays(model: ProcessModel) -> None:
+    rows = _process(50, 5)
+    again = ProcessModel.of(model.arrays())
+    assert np.array_equal(again.score(rows).ratio, model.score(rows).ratio)
+    with pytest.raises(ValueError, match="do not fit together"):
+        ProcessModel.of({**model.arrays(), "limits": np.ones(3)})
+
+
+def test_a_tag_that_never_moved_is_left_to_its_limits(model: ProcessModel) -> None:
+    assert model.tags.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("rows", [np.zeros((20, 3)), np.full((500, 2), np.nan), np.zeros((500, 3)), np.zeros(500)])
+def test_nothing_to_learn_from_is_refused(rows: Any) -> None:
+    with pytest.raises(ValueError, match="needs at least"):
+        ProcessModel().fit(rows, 1.0, 1.0)
+
+
+def test_few_rows_are_worth_fewer_lags() -> None:
+    short = ProcessModel()
+    short.fit(np.random.default_rng(1).normal(size=(130, 40)), 1.0, 1.0)
+    assert short.lags == 0
+
+
+def test_a_tag_that_drifts_is_held_against_its_own_level() -> None:
+    chance = np.random.default_rng(6)
+    drift = np.cumsum(chance.normal(size=3000)) * 0.05
+    rows = np.column_stack([drift + 0.01 * chance.normal(size=3000), chance.normal(size=3000)])
+    shape = Shape(lags=0, tag_scales=(), distance_scales=(0.3,), level_scales=(0.1,), folds=1, margin=6.0, follows_trends=True)
+    model = ProcessModel(shape)
+    model.fit(rows[:400], 1.0, 1.0)
+    assert model.drifting.tolist() == [True, False]
+    assert model.score(rows).ratio.max() < 1.0
+    rows[2000:, 1] += 6.0
+    assert model.score(rows).ratio[2000:2060].max() > 1.0
+
+
+def test_an_alarm_ends_when_it_stayed_calm() -> None:
+    ratio = np.array([0.1, 1.2, 0.7, 0.9, *([0.2] * (CLEAR_ROWS + 2))])
+    assert in_alarm(ratio, 0.5).tolist() == [False, True, True, True, *([True] * CLEAR_ROWS), False, False]
