@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-SUMMARY = "measure: gate, verdicts, a week of routine, decoding (and traffic for it), detection, the whole road"
+SUMMARY = "measure: gate, verdicts, a week of routine, decoding (and traffic for it), detection, valve strokes, the whole road"
 BENCHES = {
     "gate": "sentinel.measure.gate",
     "verdict": "sentinel.measure.verdict",
@@ -12,6 +12,7 @@ BENCHES = {
     "traffic": "collectors.capture.traffic",
     "road": "sentinel.measure.road",
     "detect": "sentinel.assess.bench",
+    "valve": "sentinel.assess.valves",
 }
 
 

@@ -10,6 +10,7 @@ from sentinel.detect.protocol import ProtocolChecks
 from sentinel.detect.residual import Residual
 from sentinel.detect.rules import Rules, load_rules
 from sentinel.detect.scans import Scans
+from sentinel.detect.strokes import Strokes
 from sentinel.detect.timing import Timing
 from sentinel.detect.volume import Volume
 from sentinel.detect.writers import Writers
@@ -27,6 +28,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Timing.spec.name: lambda _tags, _budget: Timing(),
     Limits.spec.name: lambda tags, _budget: Limits(tags),
     Residual.spec.name: Residual,
+    Strokes.spec.name: Strokes,
 }
 
 

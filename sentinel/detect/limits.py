@@ -83,7 +83,7 @@ class Limits:
         self._active = False
 
     def learn(self, window: Window) -> None:
-        for tag, rows in _by_tag(window.readings).items():
+        for tag, rows in by_tag(window.readings).items():
             envelope = self._envelope(self._envelopes, tag)
             if envelope is not None:
                 envelope.take(window.readings.value[rows], window.readings.seen[rows])
@@ -113,7 +113,7 @@ class Limits:
 
     def _score_readings(self, window: Window) -> list[Detection]:
         readings, found = window.readings, []
-        for tag, rows in _by_tag(readings).items():
+        for tag, rows in by_tag(readings).items():
             values, times = readings.value[rows], readings.seen[rows]
             known = self._known(tag)
             detection = self._outside_range(known, values, times) if known else None
@@ -273,7 +273,7 @@ class Limits:
         self._active = True
 
 
-def _by_tag(readings: Readings) -> dict[str, Array]:
+def by_tag(readings: Readings) -> dict[str, Array]:
     """Rows of good, finite readings per tag, in order."""
     rows = np.flatnonzero((readings.tag >= 0) & (readings.quality == Quality.GOOD) & np.isfinite(readings.value))
     if not len(rows):

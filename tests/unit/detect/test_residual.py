@@ -113,5 +113,5 @@ def test_a_threshold_keeps_its_budget_on_fresh_noise() -> None:
 
 def test_the_budget_is_shared() -> None:
     budget = Budget(alarms_per_week=2.0)
-    assert math.isclose(budget.probability_per_block("residual", 604_800.0 / 100), 2.0 * 0.6 / 100)
+    assert math.isclose(budget.probability_per_block("residual", 604_800.0 / 100), 2.0 * 0.4 / 100)
     assert budget.probability_per_block("residual", 10.0, 5) < budget.probability_per_block("residual", 10.0)

@@ -1,0 +1,78 @@
+"""Change: a self-starting, two-sided CUSUM over single values that should all be alike.
+
+Each value is compared with those before it by the quantile of its prediction (Hawkins 1987), so watching begins with the third value and
+needs no known mean.  The reference is an anchor: it stops learning after `ANCHOR` values, and never learns from what looks like a change,
+so a slow creep is held against where it began.  The limit comes from the mean number of values between false alarms (Siegmund 1985).
+"""
+
+import math
+from dataclasses import dataclass
+
+from scipy.optimize import brentq
+from scipy.stats import norm
+from scipy.stats import t as student
+
+ANCHOR = 200  # values; of so many the mean is known to 0.07 deviations
+MIN_BEFORE = 8  # values before anything is said: fewer do not tell their own spread
+_OVERSHOOT = 1.166  # Siegmund's correction for discrete values
+_REFERENCE = (0.25, 1.5)  # standard deviations; half the change to find, within what a CUSUM can use
+_LARGEST = 5.0  # standard deviations that one value may contribute
+
+
+def limit_for(run_length: float, reference: float) -> float:
+    """h of a two-sided CUSUM whose false alarms are ``run_length`` values apart on average; infinite where none is allowed."""
+    if math.isinf(run_length):
+        return math.inf
+
+    def apart(limit: float) -> float:
+        width = 2.0 * reference * (limit + _OVERSHOOT)
+        return (math.exp(min(width, 700.0)) - width - 1.0) / (2.0 * reference**2) / 2.0 - run_length
+
+    return 0.0 if apart(0.0) >= 0.0 else float(brentq(apart, 0.0, 350.0 / reference))
+
+
+@dataclass(slots=True)
+class Change:
+    """``smallest``: the change to find, in the values' unit.  ``up`` and ``down`` are the sums, in standard deviations."""
+
+    smallest: float
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    up: float = 0.0
+    down: float = 0.0
+    begun: int = 0  # values since the larger sum left zero
+
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0
+
+    def reference(self) -> float:
+        return min(max(0.5 * self.smallest / max(self.deviation, 1e-12), _REFERENCE[0]), _REFERENCE[1])
+
+    def take(self, value: float, run_length: float) -> tuple[float, float]:
+        """(the larger sum, its limit) after this value; the limit is infinite while there is too little to compare with."""
+        if self.count < MIN_BEFORE:
+            self._learn(value)
+            return 0.0, math.inf
+        reference = self.reference()
+        off = (value - self.mean) / (max(self.deviation, 1e-12) * math.sqrt(1.0 + 1.0 / self.count))
+        score = float(norm.ppf(min(max(float(student.cdf(off, self.count - 1)), 1e-12), 1.0 - 1e-12)))
+        score = min(max(score, -_LARGEST), _LARGEST)
+        self.up, self.down = max(0.0, self.up + score - reference), max(0.0, self.down - score - reference)
+        self.begun = self.begun + 1 if max(self.up, self.down) > 0.0 else 0
+        limit = limit_for(run_length, reference)
+        if self.count < ANCHOR and max(self.up, self.down) < 0.5 * limit:
+            self._learn(value)
+        return max(self.up, self.down), limit
+
+    def _learn(self, value: float) -> None:
+        self.count += 1
+        step = value - self.mean
+        self.mean += step / self.count
+        self.squares += step * (value - self.mean)
+
+    def restart(self) -> None:
+        """After it was told: what goes on is the same change, and is told again only when it adds up anew."""
+        self.up = self.down = 0.0
+        self.begun = 0

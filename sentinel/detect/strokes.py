@@ -1,0 +1,187 @@
+"""Strokes: does an actuator still move as fast as it did?  A valve that is 2 % faster is found within a few strokes.
+
+Every measured tag of the plant file that travels between rests is an actuator; opening and closing are watched apart.  The logarithm of
+the rate is freed of what the load explains: the measured tag that learning found it to follow, if there is one.  What remains goes
+through a CUSUM whose limit keeps the plant's false-alarm budget over all actuators and strokes together.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sentinel.detect.calibrate import WEEK_S, Budget
+from sentinel.detect.change import Change
+from sentinel.detect.limits import by_tag
+from sentinel.detect.stroke import Stroke, StrokeReader
+from sentinel.model.detection import Detection, Severity
+from sentinel.model.tags import TagMap, TagRole
+from sentinel.model.time import NS_PER_S, Instant
+from sentinel.model.window import Window
+from sentinel.ports import Spec
+
+SMALLEST = math.log(1.02)  # the change of rate to find
+MAX_ACTUATORS = 2048  # directions count apart
+MAX_LEARNT = 512  # strokes kept while learning, of one direction; the newest
+MIN_FOR_LOAD = 30  # strokes before a load is looked for
+LOAD_DOUBT = 4.0  # a correlation this many times its chance deviation is a load
+MIN_STROKES_PER_WEEK = 1.0
+_MOVING = frozenset({TagRole.PROCESS_VALUE, TagRole.OUTPUT})
+
+Direction = tuple[str, str]  # tag, "opens" or "closes"
+
+
+@dataclass(slots=True)
+class _Actuator:
+    """``load``: the tag that the rate follows, and by how much per unit around its mean; `learnt` only while learning."""
+
+    change: Change = field(default_factory=lambda: Change(SMALLEST))
+    load: tuple[str, float, float] | None = None
+    strokes_per_week: float = 0.0
+    learnt: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+
+    def value(self, rate: float, around: Mapping[str, float]) -> float:
+        value = math.log(abs(rate))
+        if self.load is not None and self.load[0] in around:
+            tag, slope, mean = self.load
+            value -= slope * (around[tag] - mean)
+        return value
+
+
+class Strokes:
+    spec: ClassVar[Spec] = Spec(
+        name="strokes",
+        summary="valves and other actuators whose strokes became faster or slower, by the slope of each ramp and a CUSUM",
+        config={"alarms_per_week": (1.0, "false alarms that the whole plant may give in a week")},
+        attack=("T0831", "T0879"),
+    )
+
+    def __init__(self, tag_map: TagMap | None = None, budget: Budget | None = None) -> None:
+        self._tag_map = tag_map
+        self._budget = budget or Budget()
+        self._readers: dict[str, StrokeReader] = {}
+        self._actuators: dict[Direction, _Actuator] = {}
+        self._latest: dict[str, float] = {}  # the newest value of every measured tag
+        self._heard: tuple[int, int] | None = None  # from, until, while learning
+        self._active = False
+
+    def learn(self, window: Window) -> None:
+        self._heard = (self._heard[0] if self._heard else window.start, window.end)
+        for tag, stroke, around in self._strokes(window):
+            actuator = self._actuator(tag, stroke)
+            if actuator is not None:
+                actuator.learnt.append((stroke.rate, around))
+                del actuator.learnt[:-MAX_LEARNT]
+
+    def activate(self) -> None:
+        weeks = (self._heard[1] - self._heard[0]) / NS_PER_S / WEEK_S if self._heard else 0.0
+        for actuator in self._actuators.values():
+            actuator.load = _load(actuator.learnt)
+            actuator.strokes_per_week = len(actuator.learnt) / weeks if weeks > 0 else 0.0
+            for rate, around in actuator.learnt:
+                actuator.change.take(actuator.value(rate, around), math.inf)
+            actuator.change.restart()
+            actuator.learnt.clear()
+        self._active = True
+
+    def score(self, window: Window) -> Sequence[Detection]:
+        if not self._active:
+            return ()
+        found = []
+        for tag, stroke, around in self._strokes(window):
+            actuator = self._actuator(tag, stroke)
+            if actuator is None:
+                continue
+            total, limit = actuator.change.take(actuator.value(stroke.rate, around), self._run_length())
+            if total > limit:
+                found.append(self._detection(tag, stroke, actuator, around, total, limit))
+                actuator.change.restart()
+        return found
+
+    def _run_length(self) -> float:
+        """Strokes of the whole plant between two false alarms."""
+        a_week = sum(max(actuator.strokes_per_week, MIN_STROKES_PER_WEEK) for actuator in self._actuators.values())
+        return a_week / (self._budget.alarms_per_week * self._budget.shares.get(self.spec.name, 1.0))
+
+    def _strokes(self, window: Window) -> list[tuple[str, Stroke, dict[str, float]]]:
+        """In the order in which they ended, with what the other tags read then."""
+        if self._tag_map is None or not len(window.readings):
+            return []
+        found = []
+        for tag, rows in by_tag(window.readings).items():
+            known = self._tag_map.by_name.get(tag)
+            if known is None or known.role not in _MOVING or known.high <= known.low:
+                continue
+            if tag not in self._readers and len(self._readers) >= MAX_ACTUATORS:
+                continue
+            reader = self._readers.setdefault(tag, StrokeReader(span=known.high - known.low))
+            found += [(tag, stroke) for stroke in reader.take(window.readings.seen[rows], window.readings.value[rows])]
+            self._latest[tag] = float(window.readings.value[rows[-1]])
+        found.sort(key=lambda pair: (pair[1].ended, pair[0]))
+        return [(tag, stroke, {name: value for name, value in self._latest.items() if name != tag}) for tag, stroke in found]
+
+    def _actuator(self, tag: str, stroke: Stroke) -> _Actuator | None:
+        key = (tag, "opens" if stroke.rate > 0 else "closes")
+        if key not in self._actuators and len(self._actuators) >= MAX_ACTUATORS:
+            return None
+        return self._actuators.setdefault(key, _Actuator())
+
+    def _detection(
+        self, tag: str, stroke: Stroke, actuator: _Actuator, around: Mapping[str, float], total: float, limit: float
+    ) -> Detection:
+        change = actuator.change
+        usual, now = math.exp(change.mean), math.exp(actuator.value(stroke.rate, around))
+        verb = "opens" if stroke.rate > 0 else "closes"
+        direction = "faster" if change.up >= change.down else "slower"
+        freed = f", freed of what {actuator.load[0]} explains" if actuator.load else ""
+        return Detection(
+            detector=self.spec.name,
+            title=f"{tag} {verb} {direction} than it did",
+            seen=Instant(stroke.ended),
+            tags=(tag,),
+            cause=f"process:{tag}",
+            feature=f"stroke rate: {verb} {direction}",
+            observed=f"{100 * now:.4g} % of its span per second, over {change.begun} strokes",
+            expected=f"{100 * usual:.4g} % +- {100 * usual * change.deviation:.2g} %, from {change.count} strokes{freed}",
+            score=total,
+            threshold=limit,
+            why=f"{tag} {verb} with {100 * now:.4g} % of its span per second, usually {100 * usual:.4g} %{freed}; over the last "
+            f"{change.begun} strokes it adds up to {total:.1f} standard deviations, the limit is {limit:.1f}.",
+            techniques=("T0831",),
+            severity=Severity.MEDIUM,
+            confidence=0.6,
+        )
+
+    def state(self) -> Mapping[str, Any]:
+        rows = []
+        for key, each in sorted(self._actuators.items()):
+            change = each.change
+            rows.append([*key, change.count, change.mean, change.squares, each.strokes_per_week, list(each.load) if each.load else None])
+        return {"actuators": rows}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for tag, verb, count, mean, squares, a_week, load in state["actuators"]:
+            change = Change(SMALLEST, int(count), float(mean), float(squares))
+            follows = (str(load[0]), float(load[1]), float(load[2])) if load else None
+            self._actuators[tag, verb] = _Actuator(change, follows, float(a_week))
+        self._active = True
+
+
+def _load(learnt: Sequence[tuple[float, Mapping[str, float]]]) -> tuple[str, float, float] | None:
+    """The tag that the logarithm of the rate follows most clearly, its slope and mean; None where none is clear."""
+    if len(learnt) < MIN_FOR_LOAD:
+        return None
+    values = np.log(np.abs([rate for rate, _ in learnt]))
+    best: tuple[float, tuple[str, float, float]] | None = None
+    for tag in sorted(set.intersection(*(set(around) for _, around in learnt))):
+        loads = np.array([around[tag] for _, around in learnt])
+        spread = float(loads.std())
+        if spread <= 1e-9 * max(1.0, float(np.abs(loads).max())) or values.std() <= 0:
+            continue
+        slope = float(((loads - loads.mean()) * (values - values.mean())).mean()) / spread**2
+        clear = abs(slope) * spread / float(values.std())
+        if clear > LOAD_DOUBT / math.sqrt(len(learnt)) and (best is None or clear > best[0]):
+            best = (clear, (tag, slope, float(loads.mean())))
+    return best[1] if best else None
