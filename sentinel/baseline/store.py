@@ -1,7 +1,8 @@
 """A baseline at rest: one ``.npz`` file with a JSON manifest; no pickle, and a digest over all of it.
 
 The learnt state of every detector is a mapping of names to arrays or JSON values.  Equal baselines give equal octets.  Anything else
-than such a file, and any change of a single octet in it, is an `InputError`.
+than such a file, and any change of what it holds, is an `InputError`.  The digest finds damage; it is no signature: whoever may write the
+file may write another.
 """
 
 import io
