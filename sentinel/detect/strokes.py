@@ -16,6 +16,7 @@ from sentinel.detect.calibrate import WEEK_S, Budget
 from sentinel.detect.change import Change
 from sentinel.detect.limits import by_tag
 from sentinel.detect.stroke import Stroke, StrokeReader
+from sentinel.model.columns import Array
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.tags import TagMap, TagRole
 from sentinel.model.time import NS_PER_S, Instant
@@ -24,7 +25,8 @@ from sentinel.ports import Spec
 
 SMALLEST = math.log(1.02)  # the change of rate to find
 MAX_ACTUATORS = 2048  # directions count apart
-MAX_LEARNT = 512  # strokes kept while learning, of one direction; the newest
+MAX_LEARNT = 200  # strokes kept while learning, of one direction; the newest, as many as anchor the baseline
+MAX_LOADS = 64  # measured tags that may explain a rate, in the order of the plant file
 MIN_FOR_LOAD = 30  # strokes before a load is looked for
 LOAD_DOUBT = 4.0  # a correlation this many times its chance deviation is a load
 MIN_STROKES_PER_WEEK = 1.0
@@ -35,18 +37,19 @@ Direction = tuple[str, str]  # tag, "opens" or "closes"
 
 @dataclass(slots=True)
 class _Actuator:
-    """``load``: the tag that the rate follows, and by how much per unit around its mean; `learnt` only while learning."""
+    """``load``: the tag that the rate follows, and by how much per unit around its mean; ``learnt`` (rate, loads) only while learning."""
 
     change: Change = field(default_factory=lambda: Change(SMALLEST))
     load: tuple[str, float, float] | None = None
     strokes_per_week: float = 0.0
-    learnt: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+    learnt: list[tuple[float, Array]] = field(default_factory=list)
 
-    def value(self, rate: float, around: Mapping[str, float]) -> float:
+    def value(self, rate: float, loads: Mapping[str, int], around: Array) -> float:
         value = math.log(abs(rate))
-        if self.load is not None and self.load[0] in around:
+        if self.load is not None and self.load[0] in loads:
             tag, slope, mean = self.load
-            value -= slope * (around[tag] - mean)
+            now = float(around[loads[tag]])
+            value -= slope * (now - mean) if math.isfinite(now) else 0.0
         return value
 
 
@@ -63,7 +66,9 @@ class Strokes:
         self._budget = budget or Budget()
         self._readers: dict[str, StrokeReader] = {}
         self._actuators: dict[Direction, _Actuator] = {}
-        self._latest: dict[str, float] = {}  # the newest value of every measured tag
+        measured = [tag.name for tag in (tag_map.tags if tag_map else ()) if tag.role in _MOVING]
+        self._loads = {name: place for place, name in enumerate(measured[:MAX_LOADS])}
+        self._latest = np.full(len(self._loads), np.nan)  # the newest value of each of them
         self._heard: tuple[int, int] | None = None  # from, until, while learning
         self._active = False
 
@@ -78,10 +83,10 @@ class Strokes:
     def activate(self) -> None:
         weeks = (self._heard[1] - self._heard[0]) / NS_PER_S / WEEK_S if self._heard else 0.0
         for actuator in self._actuators.values():
-            actuator.load = _load(actuator.learnt)
+            actuator.load = _load(actuator.learnt, self._loads)
             actuator.strokes_per_week = len(actuator.learnt) / weeks if weeks > 0 else 0.0
             for rate, around in actuator.learnt:
-                actuator.change.take(actuator.value(rate, around), math.inf)
+                actuator.change.take(actuator.value(rate, self._loads, around), math.inf)
             actuator.change.restart()
             actuator.learnt.clear()
         self._active = True
@@ -94,7 +99,7 @@ class Strokes:
             actuator = self._actuator(tag, stroke)
             if actuator is None:
                 continue
-            total, limit = actuator.change.take(actuator.value(stroke.rate, around), self._run_length())
+            total, limit = actuator.change.take(actuator.value(stroke.rate, self._loads, around), self._run_length())
             if total > limit:
                 found.append(self._detection(tag, stroke, actuator, around, total, limit))
                 actuator.change.restart()
@@ -105,7 +110,7 @@ class Strokes:
         a_week = sum(max(actuator.strokes_per_week, MIN_STROKES_PER_WEEK) for actuator in self._actuators.values())
         return a_week / (self._budget.alarms_per_week * self._budget.shares.get(self.spec.name, 1.0))
 
-    def _strokes(self, window: Window) -> list[tuple[str, Stroke, dict[str, float]]]:
+    def _strokes(self, window: Window) -> list[tuple[str, Stroke, Array]]:
         """In the order in which they ended, with what the other tags read then."""
         if self._tag_map is None or not len(window.readings):
             return []
@@ -118,9 +123,17 @@ class Strokes:
                 continue
             reader = self._readers.setdefault(tag, StrokeReader(span=known.high - known.low))
             found += [(tag, stroke) for stroke in reader.take(window.readings.seen[rows], window.readings.value[rows])]
-            self._latest[tag] = float(window.readings.value[rows[-1]])
+            if tag in self._loads:
+                self._latest[self._loads[tag]] = float(window.readings.value[rows[-1]])
         found.sort(key=lambda pair: (pair[1].ended, pair[0]))
-        return [(tag, stroke, {name: value for name, value in self._latest.items() if name != tag}) for tag, stroke in found]
+        return [(tag, stroke, self._around(tag)) for tag, stroke in found]
+
+    def _around(self, tag: str) -> Array:
+        """What the others read now: nothing explains itself."""
+        around: Array = self._latest.copy()
+        if tag in self._loads:
+            around[self._loads[tag]] = np.nan
+        return around
 
     def _actuator(self, tag: str, stroke: Stroke) -> _Actuator | None:
         key = (tag, "opens" if stroke.rate > 0 else "closes")
@@ -128,11 +141,9 @@ class Strokes:
             return None
         return self._actuators.setdefault(key, _Actuator())
 
-    def _detection(
-        self, tag: str, stroke: Stroke, actuator: _Actuator, around: Mapping[str, float], total: float, limit: float
-    ) -> Detection:
+    def _detection(self, tag: str, stroke: Stroke, actuator: _Actuator, around: Array, total: float, limit: float) -> Detection:
         change = actuator.change
-        usual, now = math.exp(change.mean), math.exp(actuator.value(stroke.rate, around))
+        usual, now = math.exp(change.mean), math.exp(actuator.value(stroke.rate, self._loads, around))
         verb = "opens" if stroke.rate > 0 else "closes"
         direction = "faster" if change.up >= change.down else "slower"
         freed = f", freed of what {actuator.load[0]} explains" if actuator.load else ""
@@ -169,16 +180,17 @@ class Strokes:
         self._active = True
 
 
-def _load(learnt: Sequence[tuple[float, Mapping[str, float]]]) -> tuple[str, float, float] | None:
+def _load(learnt: Sequence[tuple[float, Array]], names: Mapping[str, int]) -> tuple[str, float, float] | None:
     """The tag that the logarithm of the rate follows most clearly, its slope and mean; None where none is clear."""
-    if len(learnt) < MIN_FOR_LOAD:
+    if len(learnt) < MIN_FOR_LOAD or not names:
         return None
     values = np.log(np.abs([rate for rate, _ in learnt]))
+    table = np.array([around for _, around in learnt])
     best: tuple[float, tuple[str, float, float]] | None = None
-    for tag in sorted(set.intersection(*(set(around) for _, around in learnt))):
-        loads = np.array([around[tag] for _, around in learnt])
+    for tag, place in sorted(names.items()):
+        loads = table[:, place]
         spread = float(loads.std())
-        if spread <= 1e-9 * max(1.0, float(np.abs(loads).max())) or values.std() <= 0:
+        if not spread > 1e-9 * max(1.0, float(np.abs(loads).max())) or values.std() <= 0:  # also where it was not heard throughout
             continue
         slope = float(((loads - loads.mean()) * (values - values.mean())).mean()) / spread**2
         clear = abs(slope) * spread / float(values.std())

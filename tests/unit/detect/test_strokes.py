@@ -173,3 +173,14 @@ def test_the_measure_counts_what_it_claims() -> None:
     assert figures["strokes_read"] == figures["strokes_made"]
     assert figures["strokes_one"] <= 6
     assert figures["strokes_fleet"] <= 12
+
+
+def test_learning_keeps_bounded_strokes_and_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentinel.detect.strokes.MAX_LEARNT", 5)
+    monkeypatch.setattr("sentinel.detect.strokes.MAX_LOADS", 1)
+    detector = Strokes(_TAGS)
+    for each in _operated(12, 10.0, np.random.default_rng(6), 0):
+        detector.learn(each)
+    kept = [learnt for actuator in detector._actuators.values() for learnt in (actuator.learnt,)]
+    assert {len(learnt) for learnt in kept} == {5}
+    assert {len(around) for learnt in kept for _, around in learnt} == {1}
