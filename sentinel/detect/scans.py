@@ -71,7 +71,7 @@ class Scans:
 
     def __init__(self) -> None:
         self._targets, self._arp_targets, self._units = _Recent(), _Recent(), _Recent()
-        self._steps: OrderedDict[tuple[str, str, int, int], tuple[int, int]] = OrderedDict()  # (last address, length of the run)
+        self._steps: OrderedDict[tuple[str, str, int, int], tuple[int, int, int]] = OrderedDict()  # (last address, length, direction)
         self._usual = Usual()
 
     def learn(self, window: Window) -> None:
@@ -217,16 +217,20 @@ class Scans:
                 continue
             key = (messages.names[messages.client[row]], messages.names[messages.server[row]], protocol, function)
             address = int(messages.address[row])
-            last, steps = self._steps.pop(key, (address - 1, 0))
-            steps = steps + 1 if 1 <= address - last <= 2 else steps if address == last else 1
-            self._steps[key] = (address, steps)
+            last, steps, onward = self._steps.pop(key, (address, 1, 0))
+            step = address - last
+            if 1 <= abs(step) <= 2:  # upwards or downwards; to and fro begins anew
+                steps, onward = (steps + 1 if step * onward >= 0 else 2), step
+            elif step:
+                steps, onward = 1, 0
+            self._steps[key] = (address, steps, onward)
             if len(self._steps) > MAX_WATCHED:
                 self._steps.popitem(last=False)
             if steps >= MIN_STEPS:
                 runs[key].append(row)
         found = []
         for (client, server, protocol, function), members in runs.items():
-            _, steps = self._steps[client, server, protocol, function]
+            _, steps, _ = self._steps[client, server, protocol, function]
             words = operation_words(protocol, function)
             found.append(
                 counted_detection(

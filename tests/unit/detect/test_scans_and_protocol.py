@@ -45,6 +45,14 @@ def test_what_was_usual_while_learning_is_no_scan() -> None:
     assert scans.score(window(50, [request(50 + 0.01 * unit, unit=unit) for unit in range(MIN_UNITS)])) == []
 
 
+def test_a_walk_downwards_is_a_walk_and_to_and_fro_is_none() -> None:
+    down = [request(0.01 * i, address=500 - i, quantity=1, frame=i + 1) for i in range(MIN_STEPS)]
+    assert [found.feature.partition(":")[0] for found in Scans().score(window(0, down))] == ["address scan"]
+    scans = Scans()
+    for second in range(2 * MIN_STEPS):
+        assert scans.score(window(second, [request(second, address=500 + second % 2, quantity=1)])) == []
+
+
 def test_malformed_messages_blame_their_sender() -> None:
     (one,) = ProtocolChecks().score(window(0, [answer(0, defect=Defect.BAD_LENGTH, frame=3)]))
     assert (one.source, one.target, one.cause, one.frames) == (PLC, MASTER, f"protocol:{PLC}", (3,))
