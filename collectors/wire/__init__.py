@@ -4,8 +4,10 @@
 ``Flows.protocol``, and its place is kept here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from sentinel.model import modbus
 from sentinel.model.protocol import Protocol
 from sentinel.ports import Spec, Stability
 
@@ -15,7 +17,12 @@ class Wire:
     protocol: Protocol
     spec: Spec
     ports: tuple[int, ...] = ()  # registered; the side that has one of them answers, where no handshake was heard
-    decoded: bool = False
+    operation: Callable[[int], str] | None = None  # the standard's name of a function; None = only recognised
+    values: Callable[[int, int, bytes], list[int]] | None = None  # of a message: function, quantity (-1 = unknown), octets
+
+    @property
+    def decoded(self) -> bool:
+        return self.operation is not None
 
 
 CATALOGUE: tuple[Wire, ...] = (
@@ -27,7 +34,8 @@ CATALOGUE: tuple[Wire, ...] = (
             stability=Stability.STABLE,
         ),
         ports=(502,),
-        decoded=True,
+        operation=modbus.operation,
+        values=modbus.values,
     ),
     Wire(protocol=Protocol.OPCUA, spec=Spec(name="opcua", summary="OPC UA binary, recognised by its message header"), ports=(4840,)),
     Wire(protocol=Protocol.ENIP, spec=Spec(name="enip", summary="EtherNet/IP, recognised by port and command"), ports=(44818, 2222)),

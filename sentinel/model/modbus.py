@@ -53,6 +53,18 @@ def is_read(function: int, subfunction: int = -1) -> bool:
     return function in READS or (function == 43 and subfunction == 14)
 
 
+def values(function: int, quantity: int, octets: bytes) -> list[int]:
+    """Value octets as numbers: bits of the bit functions, lowest first (clause 6.1), else whole registers.
+
+    ``quantity`` cuts the padding of the last octet off where it is known.  Function 5 gives 1 or 0, or the word that is neither.
+    """
+    if function in (1, 2, 15):
+        bits = [octet >> at & 1 for octet in octets for at in range(8)]
+        return bits[:quantity] if quantity >= 0 else bits
+    words = [int.from_bytes(octets[at : at + 2], "big") for at in range(0, len(octets) - 1, 2)]
+    return [int(word == 0xFF00) if word in (0, 0xFF00) else word for word in words] if function == 5 else words
+
+
 def is_sound_write(pdu: bytes) -> bool:
     """Functions 5, 6, 15, 16 and 23 whose octets agree with each other (clauses 6.5, 6.6, 6.11, 6.12, 6.17)."""
     function = pdu[0] if pdu else 0

@@ -1,0 +1,79 @@
+"""`sentinel decode`: every unit one row, the same in both formats."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from collectors.capture.packets import ETHERNET
+from collectors.capture.replay import to_pcap
+from sentinel.cli import main
+from sentinel.commands.decode import FIELDS
+from sentinel.model.modbus import values
+from tests.unit.collectors.capture.frames import MS, START, Talk, adu, read, registers, write
+
+
+def capture(path: Path) -> Path:
+    talk = Talk()
+    talk.ask(read(1, address=10, count=2))
+    talk.answer(registers(1, (7, 65535)))
+    talk.ask(write(2, 5, 9, 3) + read(3, address=60000))
+    talk.answer(adu(3, b"\x83\x02"))
+    talk.ask(bytes.fromhex("deadbeefdeadbeef") + read(4))
+    path.write_bytes(to_pcap([(START + at * MS + 5, len(octets), octets) for at, octets in enumerate(talk.packets)], ETHERNET))
+    return path
+
+
+def lines(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, object]]:
+    assert main(["decode", *arguments]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_one_line_per_unit_with_the_documented_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = lines(capsys, str(capture(tmp_path / "a.pcap")), "--protocol", "modbus")
+    assert all(tuple(row) == tuple(FIELDS) for row in rows)
+    assert [(row["kind"], row["function"], row["transaction"]) for row in rows] == [
+        ("request", 3, 1), ("response", 3, 1), ("request", 6, 2), ("request", 3, 3), ("exception", 3, 3),
+        ("request", None, None), ("request", 3, 4),
+    ]  # fmt: skip
+    asked, answered, wrote, _, refused, garbage, _ = rows
+    assert (asked["src"], asked["dst"], asked["address"], asked["quantity"], asked["values"]) == ("10.0.0.1", "10.0.0.2", 10, 2, None)
+    assert (answered["src"], answered["dst"], answered["values"]) == ("10.0.0.2", "10.0.0.1", [7, 65535])
+    assert answered["latency_ms"] == 1.0
+    assert str(answered["ts"]).endswith("000005Z")
+    assert (wrote["unit"], wrote["operation"], wrote["address"], wrote["values"]) == (3, "write_single_register", 5, [9])
+    assert (refused["exception"], refused["address"]) == (2, 60000)
+    assert (garbage["defect"], garbage["unit"], garbage["pdu"]) == ("garbage", None, "deadbeefdeadbeef")
+
+
+def test_parquet_holds_the_same_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = capture(tmp_path / "a.pcap"), tmp_path / "a.parquet"
+    assert main(["decode", str(file), "--format", "parquet", "--out", str(out)]) == 0
+    table = pq.read_table(out)
+    assert table["ts"].cast("int64").to_pylist() == [START + at * MS + 5 for at in (3, 4, 5, 5, 6, 7, 7)]
+    rows = lines(capsys, str(file))
+    for name in FIELDS.keys() - {"ts"}:
+        assert table[name].to_pylist() == [row[name] for row in rows]
+
+
+def test_parquet_needs_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decode", str(capture(tmp_path / "a.pcap")), "--format", "parquet"]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("function", "quantity", "octets", "expected"),
+    [
+        (1, 10, "cd01", [1, 0, 1, 1, 0, 0, 1, 1, 1, 0]),
+        (2, -1, "01", [1, 0, 0, 0, 0, 0, 0, 0]),
+        (5, 1, "ff00", [1]),
+        (5, 1, "0000", [0]),
+        (5, 1, "1234", [0x1234]),
+        (16, 2, "000a0102", [10, 258]),
+        (3, 2, "000a01", [10]),  # cut
+        (22, 1, "00f20025", [0xF2, 0x25]),
+    ],
+)
+def test_values(function: int, quantity: int, octets: str, expected: list[int]) -> None:
+    assert values(function, quantity, bytes.fromhex(octets)) == expected
