@@ -3,13 +3,14 @@
 import argparse
 import importlib
 
-SUMMARY = "measure: gate, verdicts, a week of routine, decoding (and traffic for it), detection, valve strokes, the whole road"
+SUMMARY = "measure what the README quotes, on this machine"
 BENCHES = {
     "gate": "sentinel.measure.gate",
     "verdict": "sentinel.measure.verdict",
     "week": "sentinel.measure.week",
     "decode": "collectors.capture.bench",
     "traffic": "collectors.capture.traffic",
+    "oracle": "collectors.capture.oracle",
     "road": "sentinel.measure.road",
     "detect": "sentinel.assess.bench",
     "valve": "sentinel.assess.valves",
