@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sentinel.model import opcua
 from sentinel.model.columns import Array
 from sentinel.model.detection import Detection
 from sentinel.model.ids import AssetId
@@ -112,6 +113,8 @@ def operation_words(protocol: int, function: int, subfunction: int = -1) -> str:
     if protocol in (Protocol.MODBUS, Protocol.MODBUS_RTU_TCP):
         name = operation(function).replace("_", " ")
         return f"{name} ({function}/{subfunction})" if subfunction >= 0 else f"{name} ({function})"
+    if protocol == Protocol.OPCUA:
+        return f"{protocol_words(protocol)} {opcua.operation(function)} ({function})"
     return f"{protocol_words(protocol)} service {function}"
 
 

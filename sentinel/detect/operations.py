@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sentinel.model import opcua
 from sentinel.model.protocol import Protocol
 
 MODBUS = (Protocol.MODBUS, Protocol.MODBUS_RTU_TCP)
@@ -20,8 +21,6 @@ _TABLE_OF = {
 }
 _MODBUS_READS = frozenset({1, 2, 3, 4, 7, 11, 12, 17, 20, 24})
 _MODBUS_WRITES = frozenset({5, 6, 15, 16, 21, 22, 23})
-# OPC UA service request ids (Part 6, annex A): Write, HistoryUpdate, Call, AddNodes, AddReferences, DeleteNodes, DeleteReferences
-_OPCUA_WRITES = frozenset({673, 700, 712, 488, 494, 500, 506})
 
 Conduit = tuple[str, str, str]  # client, server, service: "tcp/502"
 Operation = tuple[str, str, int, int, int, int]  # client, server, protocol, unit, function, subfunction
@@ -31,14 +30,14 @@ MAX_SPANS = 256  # per operation; beyond, the nearest spans are joined
 def is_write(protocol: int, function: int) -> bool:
     if protocol in MODBUS:
         return function in _MODBUS_WRITES
-    return protocol == Protocol.OPCUA and function in _OPCUA_WRITES
+    return protocol == Protocol.OPCUA and function in opcua.WRITES
 
 
 def is_read(protocol: int, function: int) -> bool:
     """False also for what is neither: diagnostics, identification, programming."""
     if protocol in MODBUS:
         return function in _MODBUS_READS
-    return protocol == Protocol.OPCUA and function not in _OPCUA_WRITES
+    return protocol == Protocol.OPCUA and function not in opcua.WRITES
 
 
 def table_of(protocol: int, function: int) -> str | None:
