@@ -15,7 +15,7 @@ from collectors.capture.streams import distance, remember
 from collectors.capture.tables import HELD_OCTETS, NO_MAC
 from collectors.compiled import kernel
 from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream
-from collectors.wire.recognise import PROBES, recognise_tcp
+from collectors.wire.recognise import PROBE_OCTETS, PROBES, recognise_tcp
 from sentinel.model.protocol import Protocol
 
 Table = Any
@@ -94,7 +94,7 @@ def deliver(
         if lost > 0:
             side.past = 0
         side.next = (side.next + end - start + lost) & _SEQUENCE_MASK
-        if flow.protocol == _UNKNOWN and flow.probes < PROBES and end > start and not is_modbus_port(flow):
+        if flow.protocol == _UNKNOWN and flow.probes < PROBES and end - start >= PROBE_OCTETS and not is_modbus_port(flow):
             flow.probes += 1
             flow.protocol = recognise_tcp(octets, start, end - start, flow.b_port if flow.client == 0 else flow.a_port)
     if flow.protocol not in (_UNKNOWN, _MODBUS):
