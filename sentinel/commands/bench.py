@@ -12,8 +12,8 @@ BENCHES = {
     "traffic": "collectors.capture.traffic",
     "oracle": "collectors.capture.oracle",
     "road": "sentinel.measure.road",
-    "detect": "sentinel.assess.bench",
-    "valve": "sentinel.assess.valves",
+    "detect": "sentinel.measure.detection.bench",
+    "valve": "sentinel.measure.detection.valves",
 }
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.assess.bench import sets_in
-from sentinel.assess.process import assess
+from sentinel.measure.detection.bench import sets_in
+from sentinel.measure.detection.process import assess
 from tests.data import DATA, data_file
 
 pytestmark = pytest.mark.data

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentinel.assess.valves import measure
 from sentinel.detect.calibrate import Budget
 from sentinel.detect.change import Change, limit_for
 from sentinel.detect.stroke import StrokeReader
 from sentinel.detect.strokes import Strokes
+from sentinel.measure.detection.valves import measure
 from sentinel.model.columns import Array
 from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.time import NS_PER_S

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.assess.metrics import (
+from sentinel.measure.detection.metrics import (
     Series,
     average_precision,
     batadal_score,

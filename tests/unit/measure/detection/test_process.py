@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentinel.assess.bench import main, sets_in
-from sentinel.assess.process import assess
 from sentinel.errors import InputError
+from sentinel.measure.detection.bench import main, sets_in
+from sentinel.measure.detection.process import assess
 
 _KEYS = {
     "dataset", "event_recall", "event_precision", "event_f1", "delay_p50_s", "delay_p90_s", "false_alarms_per_day", "false_alarms_ci",

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentinel.assess.bench import main
-from sentinel.assess.captures import assess_captures, judged, labelled_frames
 from sentinel.errors import InputError
+from sentinel.measure.detection.bench import main
+from sentinel.measure.detection.captures import assess_captures, judged, labelled_frames
 from sentinel.model.time import Instant
 from sentinel.triage.fold import Triage
 from tests.data import data_file

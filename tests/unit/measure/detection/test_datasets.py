@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentinel.assess.datasets import READERS, batadal, same_tags, skab, tep
 from sentinel.errors import InputError
+from sentinel.measure.detection.datasets import READERS, batadal, same_tags, skab, tep
 
 _BATADAL = "DATETIME, L_T1, S_PU1,ATT_FLAG\n06/01/14 00,0.50,1,0\n06/01/14 01,0.61,0,-999\n06/01/14 02,0.7,0,1\n"
 _SKAB = "datetime;Current;Pressure;anomaly;changepoint\n2020-03-09 10:14:33;1.33;0.05;0.0;0.0\n2020-03-09 10:14:34;1.35;;1.0;0.0\n"

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from sentinel.assess.datasets import READERS, Table, same_tags
-from sentinel.assess.metrics import Series, area_figures, batadal_score, event_figures, point_f1
 from sentinel.clock import SystemClock
 from sentinel.detect.process_model import ProcessModel, Shape, in_alarm
 from sentinel.detect.pyod_models import plain
 from sentinel.errors import InputError
+from sentinel.measure.detection.datasets import READERS, Table, same_tags
+from sentinel.measure.detection.metrics import Series, area_figures, batadal_score, event_figures, point_f1
 from sentinel.model.columns import Array
 
 ALARMS_PER_WEEK = 0.1  # of the whole plant: about five false alarms a year

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from collectors.capture.replay import replay
-from sentinel.assess.datasets import lines_of
-from sentinel.assess.metrics import Series, area_figures, event_figures
 from sentinel.clock import SystemClock
 from sentinel.commands.replay import analyse
 from sentinel.errors import InputError
+from sentinel.measure.detection.datasets import lines_of
+from sentinel.measure.detection.metrics import Series, area_figures, event_figures
 from sentinel.model.columns import Array
 from sentinel.model.detection import Severity
 from sentinel.model.finding import Finding

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sentinel.assess.datasets import READERS
 from sentinel.errors import InputError
+from sentinel.measure.detection.datasets import READERS
 
 CAPTURE = "capture"
 Job = tuple[str, list[Path], list[Path], list[Path]]  # kind, training files, test files, label files
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("give --dataset, --train and --test, or --all")
     if given.labels and given.dataset != CAPTURE:
         parser.error("--labels goes with --dataset capture: other sets carry their labels")
-    from sentinel.assess.captures import assess_captures
-    from sentinel.assess.process import assess  # PyOD takes seconds to load: not for a usage line
+    from sentinel.measure.detection.captures import assess_captures
+    from sentinel.measure.detection.process import assess  # PyOD takes seconds to load: not for a usage line
 
     jobs = sets_in(given.all) if given.all else [(given.dataset, given.train, given.test, given.labels)]
     for kind, train, test, labels in jobs:
