@@ -9,6 +9,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +45,7 @@ class Stage:
     anna: Person
     ada: Person
     logs: Path
+    people: Path
 
     async def until(self, what: str, ask: Callable[[], Awaitable[Any]], within_s: float) -> Any:
         """Asks the API until the answer is something."""
@@ -111,14 +114,14 @@ async def stage(bed: Bed, tmp_path: Path) -> AsyncIterator[Stage]:
     url = f"https://127.0.0.1:{port}"
     rita, anna, ada = (Person(name, url, tmp_path / "people") for name in PEOPLE)
     try:
-        yield Stage(bed, plant, operator, rita, anna, ada, places.logs)
+        yield Stage(bed, plant, operator, rita, anna, ada, places.logs, tmp_path / "people")
     finally:
         for person in (rita, anna, ada):
             await person.client.aclose()
         await asyncio.to_thread(appliance.stop)
 
 
-async def test_the_main_road(stage: Stage) -> None:
+async def test_the_main_road(stage: Stage, tmp_path: Path) -> None:
     bed, plc, attacker = stage.bed, stage.bed.address("plc"), stage.bed.address("att")
 
     async def is_active() -> bool:
@@ -149,6 +152,17 @@ async def test_the_main_road(stage: Stage) -> None:
     assert finding["assets"][0] == attacker
     assert verdict["invariant"] == "T101-overfill"
 
+    async def case() -> Any:
+        answer = await stage.rita.client.get(f"/verdicts/{verdict['id']}/case")
+        return answer.content if answer.status_code == httpx.codes.OK else None
+
+    file = tmp_path / "verdict.case.zip"
+    file.write_bytes(await stage.until("the case that the verdict rests on", case, FOUND_S))
+    rerun = [sys.executable, "-m", "sentinel", "rerun", str(file), "--authority", str(stage.people / "ca.pem")]
+    again = await asyncio.to_thread(subprocess.run, rerun, capture_output=True, text=True, check=False, timeout=FOUND_S)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "the same to the last bit" in again.stdout
+
     async def proposed() -> Any:
         items = (await stage.rita.get("/actions"))["items"]
         return next((item for item in items if item["target"] == attacker and item["state"] == "proposed"), None)
@@ -167,8 +181,8 @@ async def test_the_main_road(stage: Stage) -> None:
         return bool((await stage.rita.get(f"/actions/{action['id']}"))["state"] == "applied")
 
     await stage.until("the action is applied", applied, FOUND_S)
-    again = await asyncio.to_thread(bed.run, "att", *["mbpoll", "-1", "-q", "-m", "tcp", "-t", "3", plc])
-    assert again.returncode != 0
+    later = await asyncio.to_thread(bed.run, "att", *["mbpoll", "-1", "-q", "-m", "tcp", "-t", "3", plc])
+    assert later.returncode != 0
     count = len(stage.operator.lines)
     await asyncio.to_thread(stage.operator.wait_for, lambda _: len(stage.operator.lines) > count + 100)
     await asyncio.to_thread(stage.operator.stop, signal.SIGINT)
