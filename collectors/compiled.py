@@ -36,7 +36,7 @@ _MARKS = ("@kernel", "np.dtype(")  # what makes a file part of the digest
 _CONSTANTS = (  # files whose values kernels have frozen in them
     Path(__file__).resolve(),
     _ROOT / "wire" / "__init__.py",
-    *(_ROOT.parent / "sentinel" / "model" / name for name in ("protocol.py", "modbus.py", "observation.py", "time.py")),
+    *(_ROOT.parent / "sentinel" / "model" / name for name in ("protocol.py", "modbus.py", "opcua.py", "observation.py", "time.py")),
 )
 
 

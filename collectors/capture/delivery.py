@@ -15,12 +15,13 @@ from collectors.capture.streams import distance, remember
 from collectors.capture.tables import HELD_OCTETS, NO_MAC
 from collectors.compiled import kernel
 from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream
+from collectors.wire.opcua import stream as opcua
 from collectors.wire.recognise import PROBE_OCTETS, PROBES, recognise_tcp
 from sentinel.model.protocol import Protocol
 
 Table = Any
 
-_MODBUS, _UNKNOWN = int(Protocol.MODBUS), int(Protocol.UNKNOWN)
+_MODBUS, _OPCUA, _UNKNOWN = int(Protocol.MODBUS), int(Protocol.OPCUA), int(Protocol.UNKNOWN)
 _MODBUS_PORT = 502
 _SEQUENCE_MASK = (1 << 32) - 1
 
@@ -68,6 +69,58 @@ def is_modbus_port(flow: Table) -> bool:
     return _MODBUS_PORT in (flow.a_port, flow.b_port)
 
 
+@kernel
+def take_place(t: Any, f: int) -> None:
+    """A place in the OPC UA tables; each direction begins there as it was begun for any application."""
+    flow = t.flows[f]
+    flow.opcua = -1
+    for place in range(len(t.opcua_owners)):
+        if t.opcua_owners[place] == 0:
+            t.opcua_owners[place] = f + 1
+            flow.opcua = place + 1
+            for side in range(2):
+                opcua.open_stream(t.opcua_streams, t.opcua_pending, 2 * place + side, t.streams[2 * f + side].joined == 1)
+            return
+    t.state[0].opcua_refused += 1
+
+
+@kernel
+def give_place(t: Any, f: int) -> None:
+    flow = t.flows[f]
+    if flow.opcua > 0:
+        t.opcua_owners[flow.opcua - 1] = 0
+    flow.opcua = 0
+
+
+@kernel
+def opcua_stream_of(flow: Table, f: int, x: int) -> int:
+    return 2 * (int(np.int64(flow.opcua)) - 1) + (stream_of(flow, f, x) & 1)
+
+
+@kernel
+def deliver_opcua(t: Any, f: int, y: int, octets: Table, start: int, end: int, missing: int, lost: int, is_copy: bool) -> None:
+    flow = t.flows[f]
+    is_turned = opcua.feed(
+        t.opcua_streams,
+        t.opcua_carry,
+        t.opcua_pending,
+        t.messages,
+        t.message_pool,
+        t.tally,
+        t.source,
+        opcua_stream_of(flow, f, y),
+        octets,
+        start,
+        end,
+        missing,
+        lost,
+        is_copy,
+    )
+    if is_turned:
+        flow.client ^= 1
+        flow.names_of = -1
+
+
 def deliver(
     t: Any,
     f: int,
@@ -97,10 +150,15 @@ def deliver(
         if flow.protocol == _UNKNOWN and flow.probes < PROBES and end - start >= PROBE_OCTETS and not is_modbus_port(flow):
             flow.probes += 1
             flow.protocol = recognise_tcp(octets, start, end - start, flow.b_port if flow.client == 0 else flow.a_port)
-    if flow.protocol not in (_UNKNOWN, _MODBUS):
+    if flow.protocol == _OPCUA and flow.opcua == 0:
+        take_place(t, f)
+    if flow.protocol not in (_UNKNOWN, _MODBUS) and flow.opcua <= 0:
         return
     side.opened = 1
     say_source(t, f, time, frame, source_mac, target_mac, row)
+    if flow.opcua > 0:
+        deliver_opcua(t, f, y, octets, start, end, missing, lost, is_copy)
+        return
     x = stream_of(flow, f, y)
     seen = feed(
         t.streams,
@@ -146,8 +204,12 @@ def close_side(t: Any, f: int, x: int, time: int, frame: int, source_mac: Any, t
     side = t.sides[x]
     if side.opened and side.held == 0:
         say_source(t, f, time, frame, source_mac, target_mac, -1)
-        y = stream_of(t.flows[f], f, x)
-        lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, y, -1)
+        flow = t.flows[f]
+        if flow.opcua > 0:
+            y = opcua_stream_of(flow, f, x)
+            opcua.lose(t.opcua_streams, t.opcua_carry, t.opcua_pending, t.messages, t.message_pool, t.tally, t.source, y, -1)
+        else:
+            lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, stream_of(flow, f, x), -1)
         side.opened = 0
 
 
@@ -167,6 +229,7 @@ def end_flow(t: Any, f: int, time: int) -> None:
             take_block(t, side)
         if side.opened:
             close_side(t, f, x, time, 0, NO_MAC, NO_MAC)
+    give_place(t, f)
 
 
 @kernel

@@ -105,7 +105,7 @@ class Sensor:
         counters = Counters(
             accepted=counts["packets"],
             refused=counts["unreadable"],
-            dropped=self._dropped + counts["rows_refused"] + counts["held_refused"],
+            dropped=self._dropped + counts["rows_refused"] + counts["held_refused"] + counts["opcua_refused"],
         )
         return Heard(
             source=self.source, until=Instant(until), messages=Messages.concat(messages), flows=Flows.concat(flows), counters=counters

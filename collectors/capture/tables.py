@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from collectors.wire.modbus.layout import CARRY_OCTETS, GARBAGE_OCTETS, LEAST_FRAME_OCTETS, OUT, SCRATCH_OCTETS, zeros
 from collectors.wire.modbus.layout import State as ModbusState
+from collectors.wire.opcua.layout import KEPT_OCTETS as OPCUA_OCTETS
+from collectors.wire.opcua.layout import State as OpcuaState
 from sentinel.model.observation import SLOT_NS
 
 Records = NDArray[Any]
 
 BATCH_PACKETS = 4096  # decoded at once: the header records stay in the second-level cache
 MAX_FLOWS = 1 << 16  # conversations known at once
+OPCUA_FLOWS = 512  # of them, decoded as OPC UA at once; of further ones only that they speak it is known, and counted
 BUCKETS = MAX_FLOWS * 2
 HISTORY_OCTETS = 512  # of a stream's past, per direction, to compare repeated octets with
 HELD_BLOCKS = 4096  # segments that wait for an earlier one, over all streams
@@ -32,7 +35,7 @@ MESSAGE_POOL = 4 << 20
 PIECES_PER_PACKET = 2 * HELD_PER_STREAM + 1
 OCTETS_PER_PACKET = SCRATCH_OCTETS + 2 * (HELD_PER_STREAM * HELD_OCTETS + CARRY_OCTETS)
 ROWS_PER_PACKET = 2 * (OCTETS_PER_PACKET // (LEAST_FRAME_OCTETS + 1) + 1) + 2 * PIECES_PER_PACKET
-POOL_PER_PACKET = OCTETS_PER_PACKET + GARBAGE_OCTETS * PIECES_PER_PACKET
+POOL_PER_PACKET = OCTETS_PER_PACKET + GARBAGE_OCTETS * PIECES_PER_PACKET + 4 * OPCUA_OCTETS  # two directions, of two connections
 NAMES_PER_ROW = 4  # two addresses, two hardware addresses
 NAMES_PER_PACKET = NAMES_PER_ROW * PIECES_PER_PACKET
 NAMES = 1 << 16
@@ -103,7 +106,8 @@ FLOW = np.dtype(
         ("used", "u1"),
         ("closed", "u1"),
         ("answered", "u1"),  # both sides were heard
-        ("line_end", "u1", 29),
+        ("opcua", "i2"),  # its place in the OPC UA tables, from 1; 0 = none yet, -1 = there was none to be had
+        ("line_end", "u1", 24),
     ],
     align=True,
 )
@@ -184,6 +188,7 @@ COUNTERS = (
     "rows_refused",  # packets that found no flow row, because MAX_SLOT_ROWS was reached
     "mac_pairs_folded",
     "held_refused",  # segments that found no place to wait
+    "opcua_refused",  # conversations in OPC UA that found no place to be decoded
     "gaps",
     "contradictions",
     "octets_unchecked",  # repeated octets too old to be compared
@@ -237,11 +242,15 @@ class Tables(NamedTuple):
     scratch: Records
     tally: Records
     source: Records
+    opcua_owners: Records  # of each place: the conversation's index, from 1; 0 = free
+    opcua_streams: Records
+    opcua_carry: Records
+    opcua_pending: Records
 
 
 def make_tables(seed: int) -> Tables:
     """Zeroed memory is mapped, not touched: an idle sensor costs little."""
-    modbus = ModbusState(MAX_FLOWS)
+    modbus, opcua = ModbusState(MAX_FLOWS), OpcuaState(OPCUA_FLOWS)
     state = np.zeros(1, STATE)
     state["slot"] = state["last"] = state["swept"] = NEVER
     state["seed"] = seed
@@ -272,4 +281,8 @@ def make_tables(seed: int) -> Tables:
         scratch=modbus.scratch,
         tally=modbus.tally,
         source=modbus.source,
+        opcua_owners=np.zeros(OPCUA_FLOWS, np.int32),
+        opcua_streams=opcua.streams,
+        opcua_carry=opcua.carry,
+        opcua_pending=opcua.pending,
     )

@@ -29,6 +29,9 @@ _MODBUS, _OPCUA, _OTHER = 0, 1, 2
 _PORTS = np.array([502, 4840, 443])
 _WIDTHS = {"modbus": 64, "mixed": 512}  # of the longest body
 _SHARES = {"modbus": (1.0, 0.0, 0.0), "mixed": (0.5, 0.4, 0.1)}  # of connections, by protocol
+_URI = b"http://opcfoundation.org/UA/SecurityPolicy#None"
+_POLICY = np.frombuffer(struct.pack("<i", len(_URI)) + _URI + struct.pack("<ii", -1, -1), np.uint8)
+_OPEN_OCTETS = 132  # of opening a channel without security, and of its answer
 _CLIENTS_PER_SERVER = 4
 _MAX_CONNECTIONS = 100_000  # a period of them is held in memory, about half a kilooctet a packet
 _REGISTERS = (1, 1, 2, 2, 2, 4, 10, 20)  # that a poll asks for
@@ -168,10 +171,11 @@ class Plant:
 
     def _opcua(self, rows: Array, kinds: Array, bodies: list[Array], sizes: list[Array]) -> None:
         count, exchange = len(rows), self.exchange[rows]
-        ask_octets = np.where(exchange == 0, 64, 96 + 8 * self.registers[rows])
-        answer_octets = np.where(exchange == 0, 28, 64 + 16 * self.registers[rows])
-        names = np.array([list(b"HELF"), list(b"OPNF"), list(b"MSGF")], np.uint8)
         stage = np.minimum(exchange, 2)
+        ask_octets = np.select([stage == 0, stage == 1], [64, _OPEN_OCTETS], 96 + 8 * self.registers[rows])
+        answer_octets = np.select([stage == 0, stage == 1], [28, _OPEN_OCTETS], 64 + 16 * self.registers[rows])
+        names = np.array([list(b"HELF"), list(b"OPNF"), list(b"MSGF")], np.uint8)
+        opening = stage == 1
         for side, octets, first in ((0, ask_octets, names), (1, answer_octets, np.array([list(b"ACKF"), *names[1:].tolist()], np.uint8))):
             body = bodies[side][rows]
             body[:, :4] = first[stage]
@@ -181,6 +185,13 @@ class Plant:
             put_little(body, 16, exchange, 4)
             put_little(body, 20, exchange, 4)
             put_little(body, 24, np.full(count, 0x0277_0001 if side == 0 else 0x027A_0001), 4)  # read request 631, response 634
+            body[opening, 12 : 12 + len(_POLICY)] = _POLICY  # with neither certificate nor thumbprint
+            at = 12 + len(_POLICY)
+            for number in (exchange, exchange, np.full(count, 0x01BE_0001 if side == 0 else 0x01C1_0001)):  # open secure channel 446, 449
+                opened = body[opening]
+                put_little(opened, at, number[opening], 4)
+                body[opening] = opened
+                at += 4
             bodies[side][rows], sizes[side][rows] = body, octets
 
     def _other(self, rows: Array, kinds: Array, bodies: list[Array], sizes: list[Array]) -> None:

@@ -7,7 +7,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sentinel.model import modbus
+from sentinel.model import modbus, opcua
 from sentinel.model.protocol import Protocol
 from sentinel.ports import Spec, Stability
 
@@ -37,7 +37,15 @@ CATALOGUE: tuple[Wire, ...] = (
         operation=modbus.operation,
         values=modbus.values,
     ),
-    Wire(protocol=Protocol.OPCUA, spec=Spec(name="opcua", summary="OPC UA binary, recognised by its message header"), ports=(4840,)),
+    Wire(
+        protocol=Protocol.OPCUA,
+        spec=Spec(
+            name="opcua",
+            summary="OPC UA binary on any port: every service by its id, pairing with latency, defects; what is encrypted stays unread",
+        ),
+        ports=(4840,),
+        operation=opcua.operation,
+    ),
     Wire(protocol=Protocol.ENIP, spec=Spec(name="enip", summary="EtherNet/IP, recognised by port and command"), ports=(44818, 2222)),
     Wire(protocol=Protocol.S7COMM, spec=Spec(name="s7comm", summary="S7comm and S7comm-plus, recognised behind COTP"), ports=(102,)),
     Wire(protocol=Protocol.DNP3, spec=Spec(name="dnp3", summary="DNP3, recognised by its start octets"), ports=(20000,)),

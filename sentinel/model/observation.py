@@ -41,7 +41,7 @@ class Messages(Columns):
     transaction: I8 = column("i8", "the protocol's own transaction or request number")
     unit: I2 = column("i2", "Modbus unit identifier; -1 = not in this protocol")
     function: I4 = column("i4", "function code (Modbus, without the exception bit) or service id")
-    subfunction: I4 = column("i4", "sub-function or MEI type; -1 = none")
+    subfunction: I4 = column("i4", "sub-function or MEI type; MessageType of an OPC UA chunk without a service; -1 = none")
     address: I4 = column("i4", "first data address, from 0; -1 = none; a response carries its request's")
     quantity: I4 = column("i4", "number of coils or registers; -1 = none; a response carries its request's")
     exception: U1 = column("u1", "exception code; 0 = none")

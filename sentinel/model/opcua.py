@@ -1,8 +1,13 @@
 """OPC UA names, shared by ear and brain: the services and the numeric identifiers that mark their messages.
 
 An identifier is that of the message's binary encoding in namespace 0 (OPC 10000-6, annex A, NodeIds).  A message's ``function`` is its
-request's identifier on both ways, as a Modbus function code is; a response that is a `SERVICE_FAULT` answers whatever was asked.
+own identifier, a request's or a response's; a response that is a `SERVICE_FAULT` answers whatever was asked.
 """
+
+from enum import IntEnum
+
+HEADER_OCTETS = 8  # message type, chunk type, size (OPC 10000-6, 7.1.2.2)
+MAX_MESSAGE_OCTETS = 1 << 24  # of one chunk; a peer may announce up to 4 GiB, and real stacks stay at or below 64 KiB
 
 # service: (request, response).  OPC 10000-4, clause 5, in its order.
 SERVICES: dict[str, tuple[int, int]] = {
@@ -48,11 +53,25 @@ SERVICES: dict[str, tuple[int, int]] = {
     "DeleteSubscriptions": (847, 850),
 }
 SERVICE_FAULT = 397
+REQUESTS = tuple(sorted(request for request, _ in SERVICES.values()))
+RESPONSES = (SERVICE_FAULT, *sorted(response for _, response in SERVICES.values()))
 _NAME_OF = {identifier: name for name, pair in SERVICES.items() for identifier in pair} | {SERVICE_FAULT: "ServiceFault"}
 
 WRITES = frozenset(
     SERVICES[name][0] for name in ("Write", "HistoryUpdate", "Call", "AddNodes", "AddReferences", "DeleteNodes", "DeleteReferences")
 )
+
+
+class MessageType(IntEnum):
+    """The three letters of a message header, in `Messages.subfunction` of a message that belongs to no service."""
+
+    HELLO = 1  # HEL
+    ACKNOWLEDGE = 2  # ACK
+    ERROR = 3  # ERR
+    REVERSE_HELLO = 4  # RHE
+    OPEN = 5  # OPN
+    CLOSE = 6  # CLO
+    MESSAGE = 7  # MSG
 
 
 def operation(function: int) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from collectors.capture.packets import LINK_TYPES, PacketBatch
 from collectors.capture.sensor import Sensor
 from tests.unit.collectors.capture.frames import START, Talk, ethernet, ip4, ip6, read, registers, udp, write
+from tests.unit.collectors.wire.test_opcua import HANDSHAKE, message
 
 PAGE = mmap.PAGESIZE
 ROOM = 16 * PAGE
@@ -25,11 +26,18 @@ def seeds() -> list[bytes]:
             each.ask(read(i) + write(i, 5, 7))
             each.answer(registers(i))
             each.raw(0, write(i, 8, 8) + read(9), shift=30)
+    opcua = Talk(sport=4840)
+    for from_client, octets in HANDSHAKE:
+        opcua.send(0 if from_client else 1, octets)
+    for i in range(4):
+        opcua.ask(message(673, 2 + 2 * i, 2 + i, final=b"C") + message(0, 3 + 2 * i, 2 + i))
+        opcua.answer(message(676, 2 + i, 2 + i))
+        opcua.raw(0, message(631, 9, 9), shift=40)
     extra = [
         ethernet(ip6(bytes([60, 0]) + bytes(6) + bytes([6, 0]) + bytes(6), "fd00::1", "fd00::2", 0), 0x86DD),
         ethernet(ip4(udp(bytes(40), 47808, 47808), "10.0.0.1", "10.0.0.2", 17), tags=[(0x8100, 1), (0x88A8, 2)]),
     ]
-    return talk.packets + six.packets + extra
+    return talk.packets + six.packets + opcua.packets + extra
 
 
 def mutated(packet: bytes, chance: random.Random) -> bytes:

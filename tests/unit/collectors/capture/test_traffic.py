@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from collectors.capture.files import CaptureFile
@@ -74,6 +75,10 @@ def test_the_mix_holds_other_protocols(tmp_path: Path) -> None:
     messages, flows, _ = heard(path)
     assert set(messages.defect.tolist()) == {Defect.NONE}
     assert set(flows.protocol.tolist()) == {Protocol.UNKNOWN, Protocol.MODBUS, Protocol.OPCUA}
+    services = set(messages.function[messages.protocol == Protocol.OPCUA].tolist())
+    assert services == {-1, 446, 449, 631, 634}
+    answers = np.isin(messages.function, (449, 634))
+    assert (messages.latency[answers] > 0).all()
 
 
 def test_the_command_writes_a_file_and_refuses_nonsense(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
