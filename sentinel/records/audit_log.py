@@ -123,14 +123,24 @@ def _entry(row: Any) -> AuditEntry:
 
 
 def _write_anchor(path: Path, sequence: int, head: str) -> None:
+    line = f"{sequence:020d} {head}\n".encode()  # of fixed size: one write replaces the other
     try:
-        handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-        try:
-            os.pwrite(handle, f"{sequence:020d} {head}\n".encode(), 0)  # of fixed size: one write replaces the other
-        finally:
-            os.close(handle)
+        if path.exists():
+            _pwrite(path, line)
+        else:  # never seen empty: neither by a reader nor after a kill between its making and its first line
+            beside = path.with_name(f"{path.name}.new")
+            _pwrite(beside, line)
+            beside.replace(path)
     except OSError:
         _log.exception("the audit anchor %s cannot be written", path)
+
+
+def _pwrite(path: Path, octets: bytes) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        os.pwrite(handle, octets, 0)
+    finally:
+        os.close(handle)
 
 
 def read_anchor(path: Path) -> tuple[int, str]:

@@ -30,7 +30,7 @@ JOBS_PER_TRANSACTION = 256
 class _Job:
     run: Callable[[Connection], Any]
     durable: bool
-    done: Callable[[Any], None] | None  # told of the result after the commit, in the writer's thread
+    done: Callable[[Any], None] | None  # told of the result after the commit and before the future, in the writer's thread
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
 
@@ -108,12 +108,12 @@ class Writer:
         if self._committed:
             self._committed()
         for job in kept:
-            job.future.set_result(job.result)
             if job.done:
                 try:
                     job.done(job.result)
                 except Exception:  # noqa: BLE001  the row is kept; whoever listened is at fault, and is loud
                     _log.exception("a listener of the records failed")
+            job.future.set_result(job.result)
 
     def _choose_synchronous(self, connection: Connection, level: str) -> None:
         if level != self._synchronous:
