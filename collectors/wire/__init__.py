@@ -6,10 +6,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from sentinel.model import modbus, opcua
 from sentinel.model.protocol import Protocol
 from sentinel.ports import Spec, Stability
+
+Array = NDArray[Any]
+Values = Callable[[Array, Array, Array, Array, Array], tuple[Array, Array]]  # out: how many each message has, all of them in order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +24,7 @@ class Wire:
     spec: Spec
     ports: tuple[int, ...] = ()  # registered; the side that has one of them answers, where no handshake was heard
     operation: Callable[[int], str] | None = None  # the standard's name of a function; None = only recognised
-    values: Callable[[int, int, bytes], list[int]] | None = None  # of a message: function, quantity (-1 = unknown), octets
+    values: Values | None = None  # of messages: their function, quantity (-1 = unknown), value_start, value_octets, and the pool
 
     @property
     def decoded(self) -> bool:

@@ -5,8 +5,7 @@ The same value always gives the same octets (sorted keys, no white space), so di
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -85,19 +84,3 @@ def from_arrow(kind: type[C], octets: bytes) -> tuple[C, dict[str, str]]:
         if len(starts) and not (starts.min() >= 0 and sizes.min() >= 0 and (starts + sizes).max() <= len(pool)):
             raise CodecError(f"{kind.__name__}.{name}: a row points outside the pool")
     return columns, {key.decode(): value.decode() for key, value in metadata.items()}
-
-
-def write_parquet(batches: Iterable[Sequence[Mapping[str, Any]]], types: Mapping[str, str], out: IO[bytes]) -> None:
-    """Rows as a Parquet file, one row group per batch.  ``types``: field name to Arrow type name, ``"list<...>"`` for lists."""
-    import pyarrow.parquet as pq  # half a second that no other road needs
-
-    schema = pa.schema([(name, _arrow_type(type_)) for name, type_ in types.items()])
-    with pq.ParquetWriter(out, schema) as writer:
-        for batch in batches:
-            writer.write_table(pa.Table.from_pylist(list(batch), schema=schema))
-
-
-def _arrow_type(name: str) -> Any:
-    if name.startswith("list<"):
-        return pa.list_(_arrow_type(name[5:-1]))
-    return pa.timestamp("ns", tz="UTC") if name == "instant" else pa.type_for_alias(name)

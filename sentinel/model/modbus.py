@@ -1,5 +1,10 @@
 """Modbus names and limits (Modbus Application Protocol Specification V1.1b3; Messaging on TCP/IP V1.0b), shared by ear, gate and court."""
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from sentinel.model.command import TagWrite
 from sentinel.model.tags import TagMap
 
@@ -53,16 +58,28 @@ def is_read(function: int, subfunction: int = -1) -> bool:
     return function in READS or (function == 43 and subfunction == 14)
 
 
-def values(function: int, quantity: int, octets: bytes) -> list[int]:
-    """Value octets as numbers: bits of the bit functions, lowest first (clause 6.1), else whole registers.
+def values(
+    function: NDArray[Any], quantity: NDArray[Any], start: NDArray[Any], octets: NDArray[Any], pool: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """Value octets as numbers: how many each message has, and all of them in order.
 
-    ``quantity`` cuts the padding of the last octet off where it is known.  Function 5 gives 1 or 0, or the word that is neither.
+    Bits of the bit functions, lowest first (clause 6.1), else registers.  ``quantity`` cuts the padding of the last octet off where it
+    is known; function 5 gives 1 or 0, or the word that is neither.
     """
-    if function in (1, 2, 15):
-        bits = [octet >> at & 1 for octet in octets for at in range(8)]
-        return bits[:quantity] if quantity >= 0 else bits
-    words = [int.from_bytes(octets[at : at + 2], "big") for at in range(0, len(octets) - 1, 2)]
-    return [int(word == 0xFF00) if word in (0, 0xFF00) else word for word in words] if function == 5 else words
+    is_bits = np.isin(function, (1, 2, 15))
+    size = octets.astype(np.int64)
+    bits = np.where(quantity >= 0, np.minimum(8 * size, quantity), 8 * size)
+    count = np.where(is_bits, bits, size // 2)
+    row = np.repeat(np.arange(len(count)), count)
+    at = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    first = start[row] + np.where(is_bits[row], at // 8, 2 * at)
+    high = pool[first].astype(np.uint16)
+    items = high >> (at % 8).astype(np.uint16) & 1
+    word = np.flatnonzero(~is_bits[row])
+    items[word] = high[word] << 8 | pool[first[word] + 1]
+    coil = word[(function[row[word]] == 5) & np.isin(items[word], (0, 0xFF00))]
+    items[coil] = items[coil] == 0xFF00
+    return count, items
 
 
 def is_sound_write(pdu: bytes) -> bool:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -44,17 +45,29 @@ def test_one_line_per_unit_with_the_documented_fields(tmp_path: Path, capsys: py
     assert str(answered["ts"]).endswith("000005Z")
     assert (wrote["unit"], wrote["operation"], wrote["address"], wrote["values"]) == (3, "write_single_register", 5, [9])
     assert (refused["exception"], refused["address"]) == (2, 60000)
-    assert (garbage["defect"], garbage["unit"], garbage["pdu"]) == ("garbage", None, "deadbeefdeadbeef")
+    assert (garbage["defect"], garbage["unit"]) == ("garbage", None)
+    with_octets = lines(capsys, str(tmp_path / "a.pcap"), "--octets")
+    assert [row["pdu"] for row in with_octets] == [
+        "03000a0002", "03040007ffff", "0600050009", "03ea600002", "8302", "deadbeefdeadbeef", "0300000002",
+    ]  # fmt: skip
 
 
 def test_parquet_holds_the_same_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, out = capture(tmp_path / "a.pcap"), tmp_path / "a.parquet"
-    assert main(["decode", str(file), "--format", "parquet", "--out", str(out)]) == 0
+    assert main(["decode", str(file), "--format", "parquet", "--octets", "--out", str(out)]) == 0
     table = pq.read_table(out)
     assert table["ts"].cast("int64").to_pylist() == [START + at * MS + 5 for at in (3, 4, 5, 5, 6, 7, 7)]
     rows = lines(capsys, str(file))
     for name in FIELDS.keys() - {"ts"}:
         assert table[name].to_pylist() == [row[name] for row in rows]
+    assert [octets.hex() for octets in table["pdu"].to_pylist()] == [row["pdu"] for row in lines(capsys, str(file), "--octets")]
+
+
+def test_a_capture_without_units_is_an_empty_table(tmp_path: Path) -> None:
+    file, out = tmp_path / "a.pcap", tmp_path / "a.parquet"
+    file.write_bytes(to_pcap([(START, 60, b"\x02" * 60)], ETHERNET))
+    assert main(["decode", str(file), "--format", "parquet", "--out", str(out)]) == 0
+    assert (len(pq.read_table(out)), pq.read_table(out).column_names) == (0, list(FIELDS))
 
 
 def test_parquet_needs_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,4 +89,9 @@ def test_parquet_needs_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_values(function: int, quantity: int, octets: str, expected: list[int]) -> None:
-    assert values(function, quantity, bytes.fromhex(octets)) == expected
+    given = bytes.fromhex(octets)
+    pool = np.frombuffer(b"\xee" + given + b"\xee", np.uint8)
+    columns = (np.array([each, each]) for each in (function, quantity, 1, len(given)))
+    counts, items = values(*columns, pool)
+    assert counts.tolist() == [len(expected)] * 2
+    assert items.tolist() == expected * 2
