@@ -1,7 +1,20 @@
 """The catalogue of component kinds.  To add one: one file here, one line below; the contract suite then runs over it."""
 
 from sentinel.twin.component import Kind
-from sentinel.twin.components import bearing, circulator, coolant_loop, heater, pipe, pump, spindle, tank, thermal_mass, valve
+from sentinel.twin.components import (
+    bearing,
+    circulator,
+    coolant_loop,
+    heat_exchanger,
+    heater,
+    jacket,
+    pipe,
+    pump,
+    spindle,
+    tank,
+    thermal_mass,
+    valve,
+)
 
 CATALOGUE: tuple[Kind, ...] = (
     tank.KIND,
@@ -10,6 +23,8 @@ CATALOGUE: tuple[Kind, ...] = (
     valve.KIND,
     thermal_mass.KIND,
     heater.KIND,
+    heat_exchanger.KIND,
+    jacket.KIND,
     circulator.KIND,
     spindle.KIND,
     bearing.KIND,
