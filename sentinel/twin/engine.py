@@ -44,7 +44,7 @@ __all__ = [
 F8 = NDArray[np.float64]
 Schedule = Sequence[tuple[float, Writes]]  # (seconds after the snapshot, writes), in rising order
 
-ENGINE_VERSION = "2"  # part of every model's digest: raise it when the same plant file would give other bits
+ENGINE_VERSION = "3"  # part of every model's digest: raise it when the same plant file would give other bits
 _EPSILON_S = 1e-9
 
 
@@ -114,7 +114,8 @@ def rollout(
     every = max(1, round(record_every_s / model.step_s))
     spans = [(begin, end, at_begin) for (begin, at_begin), (end, _) in zip(schedule, (*schedule[1:], (horizon_s, {})), strict=True)]
     calls = [(call, spans[i][2] if first else {}) for i in range(len(spans)) for first, call in _calls(*spans[i][:2], model.step_s)]
-    recorder = Recorder.of(model, record, sum(call[1] for call, _ in calls) // every if record else 0, ensemble.stride, every)
+    steps = sum(call[1] for call, _ in calls)
+    recorder = Recorder.of(model, record, steps // every, ensemble.stride, every) if record else Recorder.none(model)
     times: list[float] = []
     for (begin, steps, step_s), at_begin in calls:
         ensemble.write(at_begin)

@@ -152,6 +152,7 @@ class Recorder:
 
     @staticmethod
     def none(model: Model) -> "Recorder":
+        """Nothing is due within any horizon."""
         return Recorder.of(model, (), 0, LANES, MAX_STEPS + 1)
 
     def trajectories(self, model: Model, members: int) -> dict[str, F8]:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 
-from sentinel.twin.expression import Expression, Op, walk
+from sentinel.twin.expression import INVERSE_ROOT_SEED, INVERSE_ROOT_STEPS, Expression, Op, walk
 from sentinel.twin.plant import Plant
 
 LANES = 8
 VEC = f"<{LANES} x double>"
 _MASK = f"<{LANES} x i1>"
+_WHOLE = f"<{LANES} x i64>"
+_CHAINS = 4  # of dependent comparisons beside each other: one would wait for itself, many would leave the registers
 _COMPARISONS = {Op.MINIMUM: "olt", Op.MAXIMUM: "ogt"}
 _BINARY = {Op.ADD: "fadd", Op.SUBTRACT: "fsub", Op.MULTIPLY: "fmul", Op.DIVIDE: "fdiv"}
 
@@ -130,9 +132,13 @@ class _Program:
 
     def expressions(self, roots: Sequence[Expression], leaf: Leaf) -> list[str]:
         values: dict[int, str] = {}
-        for node in walk(roots):
+        return [self.expression(root, leaf, values) for root in roots]
+
+    def expression(self, root: Expression, leaf: Leaf, values: dict[int, str]) -> str:
+        """`values` keeps what is known already, by node."""
+        for node in walk([root], values):
             values[id(node)] = self._node(node, [values[id(argument)] for argument in node.arguments], leaf)
-        return [values[id(node)] for node in roots]
+        return values[id(root)]
 
     def _node(self, node: Expression, given: list[str], leaf: Leaf) -> str:
         op = node.op
@@ -145,6 +151,8 @@ class _Program:
         if op is Op.ROOT:
             positive = self.select(self.compare("ogt", given[0], "zeroinitializer"), given[0], "zeroinitializer")
             return self.put(f"call {VEC} @llvm.sqrt.v{LANES}f64({VEC} {positive})")
+        if op is Op.INVERSE_ROOT:
+            return self._inverse_root(given[0])
         if op is Op.MAGNITUDE:
             return self.put(f"call {VEC} @llvm.fabs.v{LANES}f64({VEC} {given[0]})")
         if op is Op.GREATER:
@@ -152,6 +160,17 @@ class _Program:
         if op is Op.WHERE:
             return self.select(self.compare("ogt", given[0], self.constant(0.5)), given[1], given[2])
         return leaf(node)
+
+    def _inverse_root(self, x: str) -> str:
+        """As `expression.inverse_root` says it: a third of what a square root and a division keep the divider busy for."""
+        positive = self.select(self.compare("ogt", x, "zeroinitializer"), x, "zeroinitializer")
+        bits = self.put(f"bitcast {VEC} {positive} to {_WHOLE}")
+        guess = self.put(f"sub {_WHOLE} splat (i64 {INVERSE_ROOT_SEED}), {self.put(f'lshr {_WHOLE} {bits}, splat (i64 1)')}")
+        y, half = self.put(f"bitcast {_WHOLE} {guess} to {VEC}"), self.binary("fmul", positive, self.constant(0.5))
+        for _ in range(INVERSE_ROOT_STEPS):
+            square = self.binary("fmul", self.binary("fmul", half, y), y)
+            y = self.binary("fmul", y, self.binary("fsub", self.constant(1.5), square))
+        return y
 
     def leaves(self, states: Sequence[str], integrals: Sequence[str], outputs: Sequence[str], trips: Sequence[str]) -> Leaf:
         rows: Mapping[Op, tuple[Mapping[str, int], Sequence[str]]] = {
@@ -240,17 +259,17 @@ class _Program:
         now = self.splat("%t0")
         for row, distance in enumerate(distances):
             robust[row] = self._smaller(distance, robust[row])
-            violation[row] = self._first(distance, violation[row], now)
+            violation[row] = self.select(self._newly(distance, violation[row]), now, violation[row])
         return [*states, *integrals, *outputs, *robust, *violation, *distances, valid, *starts]
 
     def _smaller(self, a: str, b: str) -> str:
         return self.select(self.compare("olt", a, b), a, b)
 
-    def _first(self, distance: str, violation: str, when: str) -> str:
-        """The time of the first violation: `when`, if it is broken now and was never before."""
+    def _newly(self, distance: str, violation: str) -> str:
+        """Broken now and never before."""
         broken = self.compare("olt", distance, "zeroinitializer")
         never = self.compare("oeq", violation, self.constant(float("inf")))
-        return self.select(self.put(f"and {_MASK} {broken}, {never}"), when, violation)
+        return self.put(f"and {_MASK} {broken}, {never}")
 
     def _starts(self, before: Sequence[str], leaf: Leaf) -> list[str]:
         """How often each counted component was started, and whether it runs; one that was never looked at is not started by being seen."""
@@ -292,26 +311,50 @@ class _Program:
         integrals, outputs = scanned[0::2], scanned[1::2]
 
         moved = self._integrate(states, integrals, outputs, trips)
-        for state, value in zip(plant.states, moved, strict=True):
-            inside = self.put(
-                f"and {_MASK} {self.compare('oge', value, self.constant(state.bounds[0]))}, "
-                f"{self.compare('ole', value, self.constant(state.bounds[1]))}"
-            )
-            valid = self.select(inside, valid, "zeroinitializer")
+        valid = self.select(self._inside(moved), valid, "zeroinitializer")
         states = self._stopped(moved)
 
         leaf = self.leaves(states, integrals, outputs, trips)
         starts = self._starts(starts, leaf)
         distances = self._distances(leaf, starts)
-        step = self.put("sitofp i64 %k to double")
-        begun = self.splat(self.put(f"fadd double %t0, {self.put(f'fmul double {step}, %dt')}"))
         for row, distance in enumerate(distances):
             robust[row] = self._smaller(distance, robust[row])
-            # the limit is crossed where the straight line between two steps does
-            share = self.binary("fdiv", before[row], self.binary("fsub", before[row], distance))
-            crossed = self.binary("fadd", begun, self.binary("fmul", share, self.dt))
-            violation[row] = self._first(distance, violation[row], crossed)
+        violation = self._crossings(distances, before, violation)
         return [*states, *integrals, *outputs, *robust, *violation, *distances, valid, *starts], leaf
+
+    def _inside(self, states: Sequence[str]) -> str:
+        """Every state within its physical bounds; a number that is none is outside."""
+        chains = [""] * _CHAINS
+        for row, (state, value) in enumerate(zip(self.plant.states, states, strict=True)):
+            for how, bound in zip(("oge", "ole"), state.bounds, strict=True):
+                check = self.compare(how, value, self.constant(bound))
+                last = chains[row % _CHAINS]
+                chains[row % _CHAINS] = self.put(f"and {_MASK} {last}, {check}") if last else check
+        return self._joined("and", [chain for chain in chains if chain])
+
+    def _joined(self, how: str, masks: Sequence[str]) -> str:
+        """In pairs, so that no long chain of dependent instructions arises."""
+        while len(masks) > 1:
+            pairs = [self.put(f"{how} {_MASK} {a}, {b}") for a, b in zip(masks[0::2], masks[1::2], strict=False)]
+            masks = [*pairs, *masks[len(masks) // 2 * 2 :]]
+        return masks[0] if masks else f"splat (i1 {'true' if how == 'and' else 'false'})"
+
+    def _crossings(self, distances: Sequence[str], before: Sequence[str], violation: Sequence[str]) -> list[str]:
+        """When each limit was crossed first: where the straight line between two steps does.  Most steps cross none and pass by."""
+        masks = [self._newly(distance, first) for distance, first in zip(distances, violation, strict=True)]
+        news = self.put(f"bitcast {_MASK} {self._joined('or', masks)} to i{LANES}")
+        self.raw(f"  %crossed = icmp ne i{LANES} {news}, 0")
+        self.raw("  br i1 %crossed, label %crossing, label %watched")
+        self.raw("crossing:")
+        step = self.put("sitofp i64 %k to double")
+        begun = self.splat(self.put(f"fadd double %t0, {self.put(f'fmul double {step}, %dt')}"))
+        exact = []
+        for mask, distance, last, first in zip(masks, distances, before, violation, strict=True):
+            share = self.binary("fdiv", last, self.binary("fsub", last, distance))
+            exact.append(self.select(mask, self.binary("fadd", begun, self.binary("fmul", share, self.dt)), first))
+        self.raw("  br label %watched")
+        self.raw("watched:")
+        return [self.put(f"phi {VEC} [ {a}, %body ], [ {b}, %crossing ]") for a, b in zip(violation, exact, strict=True)]
 
     def _stopped(self, states: Sequence[str]) -> list[str]:
         """States held at their stops."""
@@ -329,28 +372,50 @@ class _Program:
         return result
 
     def _integrate(self, states: Sequence[str], integrals: Sequence[str], outputs: Sequence[str], trips: Sequence[str]) -> list[str]:
-        roots = [state.derivative for state in self.plant.states]
-
-        def rates(at: Sequence[str]) -> list[str]:
-            return self.expressions(roots, self.leaves(at, integrals, outputs, trips))
-
-        def along(slopes: Sequence[str], h: str) -> list[str]:
-            return [self.binary("fadd", x, self.binary("fmul", h, slope)) for x, slope in zip(states, slopes, strict=True)]
-
         half = self.binary("fmul", self.dt, self.constant(0.5))
-        k1 = rates(states)
+
+        def rates(at: Sequence[str], use: Callable[[int, str], str]) -> list[str]:
+            """What `use` makes of each rate as soon as it is there, while it is in a register."""
+            leaf = self.leaves(at, integrals, outputs, trips)
+            values: dict[int, str] = {}
+            return [use(row, self.expression(state.derivative, leaf, values)) for row, state in enumerate(self.plant.states)]
+
+        def along(row: int, slope: str, h: str) -> str:
+            return self.binary("fadd", states[row], self.binary("fmul", h, slope))
+
+        def stage(at: Sequence[str], h: str) -> tuple[list[str], list[str]]:
+            """Rates, and the states a step `h` along them."""
+            slopes: list[str] = []
+
+            def use(row: int, slope: str) -> str:
+                slopes.append(slope)
+                return along(row, slope, h)
+
+            moved = rates(at, use)
+            return slopes, moved
+
         if self.plant.method == "heun":
-            k2 = rates(along(k1, self.dt))
-            return along([self.binary("fadd", a, b) for a, b in zip(k1, k2, strict=True)], half)
-        k2 = rates(along(k1, half))
-        k3 = rates(along(k2, half))
-        k4 = rates(along(k3, self.dt))
+            k1, at = stage(states, self.dt)
+            return rates(at, lambda row, k2: along(row, self.binary("fadd", k1[row], k2), half))
+        if self.plant.method == "rk3":
+            k1, at = stage(states, self.binary("fmul", self.dt, self.constant(1.0 / 3.0)))
+            _, at = stage(at, self.binary("fmul", self.dt, self.constant(2.0 / 3.0)))
+            three, quarter = self.constant(3.0), self.binary("fmul", self.dt, self.constant(0.25))
+            return rates(at, lambda row, k3: along(row, self.binary("fadd", k1[row], self.binary("fmul", three, k3)), quarter))
         sixth = self.binary("fmul", self.dt, self.constant(1.0 / 6.0))
-        slopes = []
-        for a, b, c, d in zip(k1, k2, k3, k4, strict=True):
-            inner = self.binary("fadd", b, c)
-            slopes.append(self.binary("fadd", self.binary("fadd", a, d), self.binary("fadd", inner, inner)))
-        return along(slopes, sixth)
+        k1, at = stage(states, half)
+        k2, at = stage(at, half)
+        inner: list[str] = []
+
+        def third(row: int, k3: str) -> str:
+            both = self.binary("fadd", k2[row], k3)
+            inner.append(self.binary("fadd", both, both))
+            return along(row, k3, self.dt)
+
+        def last(row: int, k4: str) -> str:
+            return along(row, self.binary("fadd", self.binary("fadd", k1[row], k4), inner[row]), sixth)
+
+        return rates(rates(at, third), last)
 
     def _record(self, leaf: Leaf) -> None:
         """Every `every` steps the outputs that have a slot are written."""
@@ -375,8 +440,8 @@ class _Program:
         self.raw("  br label %latch")
         last = f"%record{len(self.outputs)}"
         self.raw("latch:")
-        self.raw(f"  %count2 = phi i64 [ %count1, %body ], [ %every, {last} ]")
-        self.raw(f"  %sample2 = phi i64 [ %sample, %body ], [ %sample1, {last} ]")
+        self.raw(f"  %count2 = phi i64 [ %count1, %watched ], [ %every, {last} ]")
+        self.raw(f"  %sample2 = phi i64 [ %sample, %watched ], [ %sample1, {last} ]")
         self.raw("  br label %step")
 
     def _group_end(self, names: Sequence[str]) -> None:
@@ -396,4 +461,4 @@ class _Program:
         self.raw("  %g1 = add i64 %g, 1")
         self.raw("  br label %next")
         self.raw("}")
-        self.raw('attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }')
+        self.raw('attributes #0 = { nounwind "stackrealign" "prefer-vector-width"="512" "min-legal-vector-width"="512" }')

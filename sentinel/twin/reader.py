@@ -16,7 +16,7 @@ from sentinel.twin.tagging import TagEntry, read_tags
 from sentinel.twin.units import ONE, Quantity, UnitError, quantity, unit
 from sentinel.twin.wiring import Part, Wiring
 
-METHODS = ("heun", "rk4")
+METHODS = ("heun", "rk3", "rk4")
 DEFAULT_METHOD, DEFAULT_STEP_S = "rk4", 0.5
 MAX_STEP_S, MIN_STEP_S = 60.0, 1e-3
 _TOP = ("title", "seed", "engine", "controllers", "interlocks", "bypass", "invariants", "modbus", "opcua")

@@ -53,6 +53,11 @@ class NumpyTwin:
         if self.plant.method == "heun":
             k1 = self.rates(x)
             moved = x + (dt * 0.5) * (k1 + self.rates(x + dt * k1))
+        elif self.plant.method == "rk3":
+            k1 = self.rates(x)
+            k2 = self.rates(x + (dt * (1.0 / 3.0)) * k1)
+            k3 = self.rates(x + (dt * (2.0 / 3.0)) * k2)
+            moved = x + (dt * 0.25) * (k1 + 3.0 * k3)
         else:
             half = dt * 0.5
             k1 = self.rates(x)

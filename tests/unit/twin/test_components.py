@@ -198,7 +198,7 @@ def typical_states(model: Model) -> list[float]:
 
 
 @MOVING
-@pytest.mark.parametrize(("method", "order"), [("heun", 2), ("rk4", 4)])
+@pytest.mark.parametrize(("method", "order"), [("heun", 2), ("rk3", 3), ("rk4", 4)])
 def test_halving_the_step_converges_at_the_order_of_the_method(kind: Kind, method: str, order: int) -> None:
     """Measured over one second in which signals stand a little off from rest, away from every stop."""
     bench = Bench.of(kind)

@@ -79,7 +79,7 @@ def test_an_invariant_that_is_broken_at_the_start_is_violated_at_zero(model: Mod
     assert (run.time_to_violation_s[run.invariants.index("T101-overfill")] == 0.0).all()
 
 
-@pytest.mark.parametrize("method", ["heun", "rk4"])
+@pytest.mark.parametrize("method", ["heun", "rk3", "rk4"])
 def test_compiled_and_read_graph_agree_to_the_last_bit(plant_text: str, method: str) -> None:
     model = compile_model(load_plant(plant_text.replace("method: rk4", f"method: {method}")))
     start = initial(model, 16)

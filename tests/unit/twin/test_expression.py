@@ -52,6 +52,25 @@ def test_dimensions_follow_the_arithmetic() -> None:
     assert total([], AREA.dimension).dimension == AREA.dimension
 
 
+def test_a_division_by_a_root_needs_no_divider() -> None:
+    quotient = AREA / root(LEVEL)
+    assert quotient.dimension == unit("m^1.5").dimension
+    assert {node.op for node in walk([quotient])}.isdisjoint({Op.ROOT, Op.DIVIDE})
+    chance = np.random.default_rng(2)
+    for level in (*10.0 ** chance.uniform(-300, 300, 2000), 1.0, 4.0, 2.0**-1000):
+        assert at(quotient, float(level), 1.0) == pytest.approx(1.0 / np.sqrt(level), rel=4e-16)
+    assert at(quotient, 0.0, 0.0) == 0.0
+    assert at(quotient, 0.0, 1.0) > 1e153, "no state is within its bounds after it"
+
+
+def test_what_is_taken_away_is_subtracted_at_once() -> None:
+    for sum_ in (AREA + -AREA, total([AREA, -AREA], AREA.dimension)):
+        assert sum_.op is Op.SUBTRACT
+        assert sum_.arguments == (AREA, AREA)
+    with pytest.raises(DimensionError):
+        AREA + -LEVEL
+
+
 def test_values_mean_what_they_say() -> None:
     assert at(root(LEVEL), 4.0) == 2.0
     assert at(root(LEVEL), -4.0) == 0.0
