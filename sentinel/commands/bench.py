@@ -14,6 +14,7 @@ BENCHES = {
     "road": "sentinel.measure.road",
     "detect": "sentinel.measure.detection.bench",
     "valve": "sentinel.measure.detection.valves",
+    "twin": "sentinel.measure.twin.bench",
 }
 
 
