@@ -16,7 +16,7 @@ from sentinel.model.time import Instant
 from sentinel.twin.compiled import Model
 from sentinel.twin.document import nearest
 from sentinel.twin.expression import Expression, Op, evaluate
-from sentinel.twin.kernel import LANES
+from sentinel.twin.machine import LANES
 from sentinel.twin.plant import Input, Plant
 from sentinel.twin.snapshot import MAX_MEMBERS, Grade, Health, Snapshot
 
@@ -75,27 +75,42 @@ def draw_parameters(plant: Plant, members: int, seed: int) -> F8:
     chance = np.random.Generator(np.random.PCG64(seed))
     scores = np.clip(chance.standard_normal((members, len(plant.parameters))), -PARAMETER_LIMIT, PARAMETER_LIMIT)
     scores[0] = 0.0
-    return parameters_at(plant, scores)
+    return np.ascontiguousarray(Spreads.of(plant).values_at(scores.T).T)
 
 
-def parameters_at(plant: Plant, scores: F8) -> F8:
-    """Parameters from standard scores; the inverse of `scores_of`."""
-    values = np.array([one.value for one in plant.parameters])
-    spreads = np.array([one.spread for one in plant.parameters])
-    positive = np.array([one.positive for one in plant.parameters], bool)
-    safe = np.where(positive, values, 1.0)
-    moved: F8 = np.where(positive, safe * np.exp(scores * spreads / safe), values + scores * spreads)
-    return moved
+@dataclass(frozen=True, slots=True, eq=False)
+class Spreads:
+    """What is declared of the uncertain parameters: standard scores to values and back; rows are parameters.
 
+    Log-normal where a parameter is positive by nature, else normal.
+    """
 
-def scores_of(plant: Plant, parameters: F8) -> F8:
-    values = np.array([one.value for one in plant.parameters])
-    spreads = np.array([one.spread for one in plant.parameters])
-    positive = np.array([one.positive for one in plant.parameters], bool)
-    safe = np.where(positive, values, 1.0)
-    ratio = np.where(positive, parameters / safe, 1.0)
-    scores: F8 = np.where(positive, np.log(ratio) * safe / spreads, (parameters - values) / spreads)
-    return scores
+    values: F8  # columns
+    spreads: F8
+    relative: F8  # of the log-normal ones
+    normal: NDArray[np.int64]  # rows of the others
+
+    @staticmethod
+    def of(plant: Plant) -> "Spreads":
+        known = plant.parameters
+        values, spreads = np.zeros((len(known), 1)), np.zeros((len(known), 1))
+        for row, one in enumerate(known):
+            values[row], spreads[row] = one.value, one.spread
+        positive = np.array([one.positive for one in known], bool)
+        relative = np.zeros_like(spreads)
+        relative[positive] = spreads[positive] / values[positive]
+        return Spreads(values, spreads, relative, np.flatnonzero(~positive))
+
+    def values_at(self, scores: F8) -> F8:
+        moved: F8 = self.values * np.exp(scores * self.relative)
+        moved[self.normal] += scores[self.normal] * self.spreads[self.normal]
+        return moved
+
+    def scores_of(self, values: F8) -> F8:
+        scores: F8 = (values - self.values) / self.spreads
+        positive = np.flatnonzero(self.relative)
+        scores[positive] = np.log(values[positive] / self.values[positive]) / self.relative[positive]
+        return scores
 
 
 def check_writes(model: Model, writes: Writes) -> None:

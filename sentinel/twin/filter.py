@@ -1,9 +1,4 @@
-"""One reading corrects an ensemble: the serial ensemble square-root filter of Whitaker and Hamill (Monthly Weather Review 130, 2002).
-
-In: rows (quantities) by members, one row of which forecasts the reading.  Out: the same rows, corrected in place.  No random numbers: the
-anomalies shrink by exactly what was learnt.  `blocks` says which quantities can influence which sensor at all; correlations between blocks
-are chance and are left out.
-"""
+"""Which quantities can influence which sensor at all: correlations between the others are chance, and no reading corrects by them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,22 +8,7 @@ from numpy.typing import NDArray
 from sentinel.twin.expression import Expression, Op, leaves
 from sentinel.twin.plant import Plant
 
-F8 = NDArray[np.float64]
 Numbers = NDArray[np.int64]
-
-
-def correct(rows: F8, gains: F8, forecast: int, value: float, variance: float) -> None:
-    """`rows[forecast]` predicts `value`, read with `variance`.  `gains` (one per row, 0 to 1) damps or bars what may be corrected."""
-    predicted = rows[forecast].copy()
-    mean = predicted.mean()
-    anomaly = predicted - mean
-    members = rows.shape[1]
-    spread = float(anomaly @ anomaly) / (members - 1)
-    total = spread + variance
-    covariance = rows @ anomaly / (members - 1)
-    gain = gains * covariance / total
-    shrink = 1.0 / (1.0 + np.sqrt(variance / total))
-    rows += np.outer(gain, (value - mean) - shrink * anomaly)
 
 
 def blocks(plant: Plant, outputs: Sequence[Expression]) -> tuple[Numbers, Numbers, Numbers, Numbers]:

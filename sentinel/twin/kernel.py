@@ -8,18 +8,14 @@ watches the invariants.  The call releases the interpreter lock.
 Layout: structure of arrays, one row per quantity, `stride` members (a multiple of eight) per row, SI throughout.
 """
 
-import ctypes
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import llvmlite.binding as llvm
-
 from sentinel.twin.expression import INVERSE_ROOT_SEED, INVERSE_ROOT_STEPS, Expression, Op, walk
+from sentinel.twin.machine import ATTRIBUTES, LANES, POINTER, REAL, VEC, WHOLE, assemble
 from sentinel.twin.plant import Plant
 
-LANES = 8
-VEC = f"<{LANES} x double>"
 _MASK = f"<{LANES} x i1>"
 _WHOLE = f"<{LANES} x i64>"
 _CHAINS = 4  # of dependent comparisons beside each other: one would wait for itself, many would leave the registers
@@ -41,31 +37,13 @@ class Kernel:
     processor: str  # "native" or "portable"
 
 
+_ARGUMENTS = (WHOLE, WHOLE, WHOLE, REAL, REAL, *(POINTER,) * 8, WHOLE, WHOLE, POINTER, WHOLE, POINTER)
+
+
 def build(plant: Plant, outputs: Sequence[Expression], portable: bool = False) -> Kernel:
     """Machine code for this processor; where LLVM does not know it, for any of its family."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    text = _Program(plant, outputs).text()
-    if not portable:
-        try:
-            return _compile(text, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), "native")
-        except RuntimeError:
-            pass  # an unknown processor: the plain instruction set of its family serves every one
-    return _compile(text, "", "", "portable")
-
-
-def _compile(text: str, cpu: str, features: str, processor: str) -> Kernel:
-    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
-    module = llvm.parse_assembly(text)
-    module.verify()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    passes = builder.getModulePassManager()
-    passes.run(module, builder)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    pointer, whole, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-    signature = ctypes.CFUNCTYPE(None, whole, whole, whole, real, real, *(pointer,) * 8, whole, whole, pointer, whole, pointer)
-    return Kernel(run=signature(engine.get_function_address("run")), keep=(engine,), processor=processor)
+    code = assemble(_Program(plant, outputs).text(), _ARGUMENTS, portable)
+    return Kernel(run=code.run, keep=code.keep, processor=code.processor)
 
 
 Leaf = Callable[[Expression], str]
@@ -461,4 +439,4 @@ class _Program:
         self.raw("  %g1 = add i64 %g, 1")
         self.raw("  br label %next")
         self.raw("}")
-        self.raw('attributes #0 = { nounwind "stackrealign" "prefer-vector-width"="512" "min-legal-vector-width"="512" }')
+        self.raw(ATTRIBUTES)

@@ -5,7 +5,7 @@ All numbers are SI; rows are observed tags in the order of `Sensing.tags`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class Sensing:
     drift: F8
     shows: dict[int, str]
     driven: dict[str, int]
-    limits: tuple[tuple[float, float], ...]  # of each state: stops and physical bounds
+    limits: tuple[F8, F8]  # of each state, as columns: stops and physical bounds
 
     @staticmethod
     def of(model: Model, start: Ensemble) -> "Sensing":
@@ -82,24 +82,26 @@ class Sensing:
             drift=np.array(drift),
             shows=shows,
             driven=driven,
-            limits=tuple(limits),
+            limits=(np.array([[low] for low, _ in limits]), np.array([[high] for _, high in limits])),
         )
 
     def hold(self, states: F8) -> None:
         """States back to where they can be."""
-        for row, (low, high) in enumerate(self.limits):
-            np.clip(states[row], low, high, out=states[row])
+        np.clip(states, *self.limits, out=states)
 
 
-@dataclass(frozen=True, slots=True)
 class Forecast:
-    model: Model
-    tags: tuple[str, ...]
+    """Advances ensembles and says what would be read at their end: rows in the order of `tags`."""
+
+    def __init__(self, model: Model, tags: tuple[str, ...]) -> None:
+        self._model = model
+        self._recorder = Recorder.of(model, tags, 0, 0, 1)
 
     def run(self, ensemble: Ensemble, span_s: float) -> F8:
-        """Advances; returns (tags, lanes) at the end."""
-        steps = max(1, math.ceil(span_s / self.model.step_s - 1e-9))
-        recorder = Recorder.of(self.model, self.tags, 1, ensemble.stride, steps)
-        ensemble.advance(steps, span_s / steps, 0.0, Watch.fresh(self.model, ensemble.stride), recorder)
-        predicted: F8 = recorder.buffer[0]
-        return predicted
+        """(tags, lanes) at the end."""
+        steps = max(1, math.ceil(span_s / self._model.step_s - 1e-9))
+        predicted = np.empty((1, len(self._recorder.tags), ensemble.stride))
+        recorder = replace(self._recorder, buffer=predicted, every=steps, first=steps)
+        ensemble.advance(steps, span_s / steps, 0.0, Watch.fresh(self._model, ensemble.stride), recorder)
+        ended: F8 = predicted[0]
+        return ended

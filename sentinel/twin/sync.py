@@ -8,6 +8,7 @@ Time comes in by `now` and by the readings' time of receipt; nothing here reads 
 """
 
 import math
+import sys
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 
 from sentinel.model.observation import Counters, Readings
 from sentinel.model.protocol import Quality
+from sentinel.model.tags import Tag
 from sentinel.model.time import NS_PER_S, Instant, seconds_between
+from sentinel.twin.correction import correct, padded
 from sentinel.twin.engine import Model
-from sentinel.twin.ensemble import PARAMETER_LIMIT, Ensemble, Writes, check_writes, initial, parameters_at, scores_of
+from sentinel.twin.ensemble import PARAMETER_LIMIT, Ensemble, Spreads, Writes, check_writes, initial
 from sentinel.twin.expression import evaluate
-from sentinel.twin.filter import correct
 from sentinel.twin.health import Monitor
 from sentinel.twin.sensing import Forecast, Sensing
 from sentinel.twin.snapshot import Grade, Health, Snapshot
@@ -44,6 +46,7 @@ PARAMETER_FLOOR = 0.25  # of the declared spread: what is left of doubt however 
 PARAMETER_GROWTH = 1.01  # per correction, at most: the bound on inflation
 SENSOR_LAG_S = 2.0  # a transmitter may lag so far behind: what moves fast is read less surely
 OUTSIDE = 0.05  # of the span: a reading further outside its range is a broken instrument
+_ANYTHING, _NOTHING = (-sys.float_info.max, sys.float_info.max), (math.inf, -math.inf)
 UNKNOWN_OUTPUT = 0.1  # standard deviation of a controller's output that nobody reads, as a fraction
 
 
@@ -62,6 +65,11 @@ class _Shadow:
     predicted: F8 | None = None
 
 
+def _within(tag: Tag) -> tuple[float, float]:
+    margin = OUTSIDE * (tag.high - tag.low)
+    return tag.low - margin, tag.high + margin
+
+
 class Sync:
     """Keeps a twin in step: `observe` what was read, `advance` the time, take a `snapshot`."""
 
@@ -71,11 +79,15 @@ class Sync:
         self._chance = np.random.Generator(np.random.PCG64([seed, 1]))
         self._start = initial(model, members, seed)
         self._main = Ensemble.from_snapshot(model, self._start)
-        self._scores: F8 = np.ascontiguousarray(scores_of(model.plant, self._main.parameters.T).T)
+        self._spreads = Spreads.of(model.plant)
+        self._scores: F8 = self._spreads.scores_of(self._main.parameters)
         self._sensing = Sensing.of(model, self._main)
         self._forecast = Forecast(model, self._sensing.tags)
+        quantities = len(model.states) + len(model.plant.controllers) + len(model.plant.parameters) + len(self._sensing.tags)
+        self._rows: F8 = np.zeros((quantities, padded(members)))  # what a reading may correct: states, integrals, scores, forecasts
         self._inputs = model.input_rows
         self._measured = {sensor.tag.name for sensor in model.plant.sensors}
+        self._usable = dict.fromkeys(self._inputs, _ANYTHING) | {one.tag.name: _within(one.tag) for one in model.plant.sensors}
         self.monitor = Monitor(self._sensing.tags)
         self._at: Instant | None = None
         self._pending: list[_Reading] = []
@@ -134,8 +146,16 @@ class Sync:
     def observe(self, readings: Readings, now: Instant) -> None:
         """Readings as they arrived, in any order; brings the twin to `now`, or leaves it where it is when it is already further."""
         seen, values, qualities = readings.seen.tolist(), readings.value.tolist(), readings.quality.tolist()
+        latest = now + LATE_S * NS_PER_S
+        # a reading may be of a new time after the clock stepped back: then it is not late
+        oldest = self._at - LATE_S * NS_PER_S if self._at is not None and now > self._at - MAX_GAP_S * NS_PER_S else -math.inf
         for at, tag, value, quality in zip(seen, readings.decoded("tag"), values, qualities, strict=True):
-            self._take(at, tag, value, quality, now)
+            low, high = self._usable.get(tag or "", _NOTHING)
+            if tag is not None and low <= value <= high and quality != Quality.BAD and oldest <= at <= latest:
+                self._accepted += 1
+                self._pending.append(_Reading(at, tag, value, quality == Quality.UNCERTAIN))
+            else:
+                self._refuse(at, tag, value, quality, latest)
         if len(self._pending) > MAX_PENDING:
             self._pending.sort(key=lambda reading: reading.at)
             self._dropped += len(self._pending) - MAX_PENDING
@@ -155,28 +175,20 @@ class Sync:
         """To `now`.  A step of the clock or a long gap is not integrated: the twin begins anew and says so."""
         self._reach(now, MAX_BACK_S)
 
-    def _take(self, seen: int, tag: str | None, value: float, quality: int, now: Instant) -> None:
-        if tag is None or (tag not in self._measured and tag not in self._inputs) or seen > now + LATE_S * NS_PER_S:
-            self._refused += 1
+    def _refuse(self, seen: int, tag: str | None, value: float, quality: int, latest: float) -> None:
+        self._refused += 1
+        if tag is None or seen > latest or tag not in self._sensing.rows or tag not in self._usable:
             return
-        declared = self.model.plant.tags.by_name[tag]
-        margin = OUTSIDE * (declared.high - declared.low)
-        why = None
+        low, high = self._usable[tag]
         if quality == Quality.BAD:
             why = "its quality is bad"
         elif not math.isfinite(value):
             why = "its value is not a number"
-        elif tag in self._measured and not declared.low - margin <= value <= declared.high + margin:
-            why = f"{value:g} {declared.unit} is outside its range"
-        elif self._at is not None and seen < self._at - LATE_S * NS_PER_S and now > self._at - MAX_GAP_S * NS_PER_S:
-            why = "it comes too late"  # unless the clock stepped back, and the reading is of the new time
-        if why is None:
-            self._accepted += 1
-            self._pending.append(_Reading(seen, tag, value, quality == Quality.UNCERTAIN))
-            return
-        self._refused += 1
-        if tag in self._sensing.rows:
-            self.monitor.refuse(tag, why)
+        elif not low <= value <= high:
+            why = f"{value:g} {self.model.plant.tags.by_name[tag].unit} is outside its range"
+        else:
+            why = "it comes too late"
+        self.monitor.refuse(tag, why)
 
     # -- time
 
@@ -247,9 +259,10 @@ class Sync:
         if self._means is not None:
             self._rates = np.maximum(np.abs(means - self._means) / span_s, self._rates * math.exp(-span_s / SENSOR_LAG_S))
         self._means = means
-        self._test(observed, span_s, end)
+        sigmas = {tag: self._sigma(self._sensing.rows[tag], reading) for tag, reading in observed.items()}
+        self._test(observed, sigmas, span_s, end)
         if observed:
-            self._correct(observed, predicted)
+            self._correct(observed, sigmas, predicted)
         self._disturb(span_s)
 
     def _replicated(self, latest: dict[str, _Reading], end: Instant) -> dict[str, _Reading]:
@@ -310,48 +323,50 @@ class Sync:
             main.controllers[2 * row + 1] = np.clip(output, 0.0, 1.0)
             main.controllers[2 * row] = main.controllers[2 * row + 1] - evaluate([controller.proportional], main.value_of)[0]
         self._main = main
-        self._scores = np.ascontiguousarray(scores_of(plant, main.parameters.T).T)
+        self._scores = self._spreads.scores_of(main.parameters)
 
     # -- following
 
-    def _correct(self, observed: Mapping[str, _Reading], predicted: F8) -> None:
+    def _correct(self, observed: Mapping[str, _Reading], sigmas: Mapping[str, float], predicted: F8) -> None:
         """All readings of a slot, one after the other; the parameters move as standard scores."""
         assert self._at is not None
         plant, main, sensing, members = self.model.plant, self._main, self._sensing, self._main.members
         n, c, p = len(plant.states), len(plant.controllers), len(plant.parameters)
-        rows = np.vstack([main.states, main.controllers[0::2], self._scores, predicted])[:, :members]
-        before = rows[: n + c].copy()
+        rows = self._rows[:, :members]
+        rows[:n], rows[n : n + c] = main.states[:, :members], main.controllers[0::2, :members]
+        rows[n + c : n + c + p], rows[n + c + p :] = self._scores[:, :members], predicted[:, :members]
         manual = np.array([not self._is_auto(row) for row in range(c)], bool)
         unread = np.array([not self.monitor.speaks(one.op, self._at) for one in plant.controllers], bool)
-        for tag, reading in observed.items():
-            if self.monitor.deviates(tag):
-                continue
-            row = sensing.rows[tag]
-            sigma, value, here = self._sigma(row, reading), sensing.units[row].to_si(reading.value), rows[n + c + p + row]
-            if abs(value - here.mean()) > OUTLIER * math.hypot(sigma, float(here.std())):
-                continue
-            gains = sensing.gains[row].copy()
-            gains[n : n + c][manual & ~unread] = 0.0  # it is known, not estimated
-            correct(rows, gains, n + c + p + row, value, sigma * sigma)
-        main.states[:, :members] += rows[:n] - before[:n]
-        main.controllers[0::2, :members] += rows[n : n + c] - before[n:]
+        believed = [tag for tag in observed if not self.monitor.deviates(tag)]
+        taken = [sensing.rows[tag] for tag in believed]
+        gains = sensing.gains[taken]
+        gains[:, n : n + c][:, manual & ~unread] = 0.0  # it is known, not estimated
+        values = np.array([sensing.units[row].to_si(observed[tag].value) for tag, row in zip(believed, taken, strict=True)])
+        variances = np.array([sigmas[tag] ** 2 for tag in believed])
+        correct(self._rows, members, gains, n + c + p + np.array(taken, np.int64), values, variances, OUTLIER)
         for tag, row in sensing.driven.items():
             if manual[row] and unread[row]:
-                shifted = main.controllers[2 * row + 1, :members] + rows[n + row] - before[n + row]
+                shifted = main.controllers[2 * row + 1, :members] + rows[n + row] - main.controllers[2 * row, :members]
                 main.controllers[2 * row + 1, :members] = np.clip(shifted, 0.0, 1.0)
             elif tag in observed:
                 main.controllers[2 * row + 1, :members] = np.clip(rows[n + c + p + sensing.rows[tag]], 0.0, 1.0)
+        main.states[:, :members], main.controllers[0::2, :members] = rows[:n], rows[n : n + c]
         scores = rows[n + c : n + c + p]
-        mean, spread = scores.mean(axis=1, keepdims=True), scores.std(axis=1, keepdims=True)
+        mean = scores.mean(axis=1, keepdims=True)
+        anomaly = scores - mean
+        spread = np.sqrt(np.einsum("ij,ij->i", anomaly, anomaly)[:, None] / members)
         growth = np.clip(PARAMETER_FLOOR / np.maximum(spread, 1e-12), 1.0, PARAMETER_GROWTH)
-        self._scores[:, :members] = np.clip(mean + (scores - mean) * growth, -PARAMETER_LIMIT, PARAMETER_LIMIT)
+        self._scores[:, :members] = np.clip(mean + anomaly * growth, -PARAMETER_LIMIT, PARAMETER_LIMIT)
         self._scores[:, members:] = self._scores[:, :1]
-        main.parameters[:] = parameters_at(plant, self._scores.T).T
-        sensing.hold(main.states)
+        main.parameters[:] = self._spreads.values_at(self._scores)
 
     def _disturb(self, span_s: float) -> None:
+        """Even noise of the declared spread: after a few slots its sum is normal, and it costs a fifth of normal noise."""
         main, members = self._main, self._main.members
-        main.states += math.sqrt(span_s) * self._sensing.drift[:, None] * self._chance.standard_normal(main.states.shape)
+        noise = self._chance.random(main.states.shape)
+        noise -= 0.5
+        noise *= 2.0 * math.sqrt(3.0 * span_s) * self._sensing.drift[:, None]
+        main.states += noise
         self._sensing.hold(main.states)
         main.states[:, members:] = main.states[:, :1]
         main.controllers[:, members:] = main.controllers[:, :1]
@@ -363,19 +378,22 @@ class Sync:
         sigma = math.hypot(self._sensing.accuracy[row], (SENSOR_LAG_S + late_s) * self._rates[row])
         return 2.0 * sigma if reading.is_uncertain else sigma
 
-    def _test(self, observed: Mapping[str, _Reading], span_s: float, end: Instant) -> None:
+    def _test(self, observed: Mapping[str, _Reading], sigmas: Mapping[str, float], span_s: float, end: Instant) -> None:
         """Readings against the older shadow, which has heard none of them."""
         sensing = self._sensing
         for shadow in self._shadows:
             shadow.predicted = self._forecast.run(shadow.ensemble, span_s)
             shadow.age_s += span_s
         judge = self._shadows[0].predicted if self._shadows else None
-        for tag, reading in observed.items() if judge is not None else ():
-            assert judge is not None
+        if judge is None:
+            observed, means, variances = {}, [], []
+        else:
+            members = judge[:, : self._main.members]
+            means, variances = members.mean(axis=1).tolist(), members.var(axis=1).tolist()
+        for tag, reading in observed.items():
             row = sensing.rows[tag]
-            members = judge[row, : self._main.members]
-            variance = self._sigma(row, reading) ** 2 + sensing.tolerance[row] ** 2 + float(members.var())
-            innovation = (sensing.units[row].to_si(reading.value) - float(members.mean())) / math.sqrt(variance)
+            variance = sigmas[tag] ** 2 + sensing.tolerance[row] ** 2 + variances[row]
+            innovation = (sensing.units[row].to_si(reading.value) - means[row]) / math.sqrt(variance)
             self.monitor.take(tag, innovation, end)
             self._residuals.append((reading.at, tag, innovation))
         if self._shadows and self._shadows[0].age_s >= SHADOW_S:

@@ -2,7 +2,8 @@
 
 A plant of ``--states`` states (`plants`) is read, compiled and rolled out ``--rounds`` times: ``wall_ms`` is the median, ``best_ms`` the
 best, ``build_s`` all from the text to the model with its error bound.  ``error`` is the engine's own step-halving error, the largest over
-all tags, as a share of the tag's range.  ``member_hour_ms`` is one member for an hour.  Then the same equations go through numpy, numba
+all tags, as a share of the tag's range.  ``member_hour_ms`` is one member for an hour, ``sync_ms`` the median of estimator updates of 256
+members in each of which every measured tag was read.  Then the same equations go through numpy, numba
 and scipy, once, and their results are held against ours.
 """
 
@@ -14,13 +15,16 @@ from dataclasses import asdict
 from typing import Any
 
 from sentinel.clock import Clock, SystemClock
+from sentinel.measure.twin.following import updates_ms
 from sentinel.measure.twin.plants import METHOD, STEP_S, plant_text
 from sentinel.measure.twin.rivals import SOLVERS, Rival, numba_plain, numpy_batched, scipy_solver
 from sentinel.twin.engine import Model, Snapshot, compile_model, initial, rollout
+from sentinel.twin.ensemble import DEFAULT_MEMBERS
 from sentinel.twin.plant import load_plant
 from sentinel.twin.reader import METHODS
 
 HOUR_S = 3600.0
+UPDATES = 300
 
 
 def measure(members: int, horizon_s: float, states: int, method: str, step_s: float, rounds: int, compares: bool) -> dict[str, Any]:
@@ -47,11 +51,13 @@ def measure(members: int, horizon_s: float, states: int, method: str, step_s: fl
         "error": error,
         "error_tag": tag,
         "member_hour_ms": statistics.median(hour),
+        "sync_ms": statistics.median(updates_ms(model, DEFAULT_MEMBERS, UPDATES, clock)),
         "method": method,
         "step_s": step_s,
         "parameters": len(model.plant.parameters),
         "controllers": len(model.plant.controllers),
         "invariants": len(model.invariants),
+        "measured": len(model.plant.sensors),
         "processor": model.kernel.processor,
         "compared": {name: asdict(rival) for name, rival in _compared(model, start, writes, horizon_s, clock).items()} if compares else {},
     }
