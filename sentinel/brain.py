@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, assert_never
 
 from sentinel.actions import Actions
 from sentinel.baseline import store
+from sentinel.baseline.inventory import with_stations
 from sentinel.clock import Clock
 from sentinel.errors import PermanentError, SentinelError, TransientError
 from sentinel.intake import Intake
@@ -445,7 +446,8 @@ class Brain:
         while True:
             await asyncio.sleep(_INVENTORY_S)
             await self._think(self._take_stock)
-            stock: set[Asset | Conduit] = {*self.assets.values(), *self.conduits}
+            stations = await asyncio.to_thread(with_stations, tuple(self.assets.values()), tuple(self.conduits))
+            stock: set[Asset | Conduit] = {*stations, *self.conduits}
             if changed := stock - kept:
                 await self._records.kept(*changed)
             kept = stock

@@ -11,7 +11,22 @@ from collections.abc import Sequence
 from sentinel import __version__
 from sentinel.errors import SentinelError
 
-COMMANDS = ("run", "demo", "replay", "decode", "learn", "check", "rerun", "bench", "enrol", "plan", "plant", "describe", "sample-config")
+COMMANDS = (
+    "run",
+    "demo",
+    "replay",
+    "decode",
+    "inventory",
+    "learn",
+    "check",
+    "rerun",
+    "bench",
+    "enrol",
+    "plan",
+    "plant",
+    "describe",
+    "sample-config",
+)
 _USAGE_STATUS = 2
 
 

@@ -71,14 +71,24 @@ class Recollection:
         for conduit in heard:
             before = self.conduits.get(_join(conduit))
             if before is not None:
-                first, messages = min(before.first_seen, conduit.first_seen), before.messages + conduit.messages
-                conduit = dataclasses.replace(conduit, first_seen=first, messages=messages)  # noqa: PLW2901
+                conduit = _continued(before, conduit)  # noqa: PLW2901
             found[_join(conduit)] = conduit
         return tuple(found.values())
 
 
 def _join(conduit: Conduit) -> Join:
     return conduit.client, conduit.server, conduit.protocol, conduit.port
+
+
+def _continued(before: Conduit, conduit: Conduit) -> Conduit:
+    return dataclasses.replace(
+        conduit,
+        first_seen=min(before.first_seen, conduit.first_seen),
+        messages=before.messages + conduit.messages,
+        unread=before.unread + conduit.unread,
+        packets=before.packets + conduit.packets,
+        operations=tuple(sorted({*before.operations, *conduit.operations})),
+    )
 
 
 def _joined(before: Asset, asset: Asset) -> Asset:
@@ -89,6 +99,7 @@ def _joined(before: Asset, asset: Asset) -> Asset:
         protocols=tuple(sorted({*before.protocols, *asset.protocols})),
         first_seen=min(before.first_seen, asset.first_seen),
         last_seen=max(before.last_seen, asset.last_seen),
+        identity=asset.identity or before.identity,
         level=asset.level if asset.level is not None else before.level,
         safety=asset.safety or before.safety,
         name=asset.name or before.name,

@@ -1,28 +1,62 @@
-"""Inventory: which assets are there and which conduits join them, as the windows show it.  Bounded; what does not fit is counted."""
+"""Inventory: which assets are there, which conduits join them and what passes there, as the windows show it.
 
+Bounded; what does not fit is counted.  What an asset is, and its level, are suggested from its conduits when they are asked for.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sentinel.model.asset import Asset, Conduit, is_group
+from sentinel.baseline.stations import suggest
+from sentinel.model import modbus, opcua
+from sentinel.model.asset import Asset, Conduit, Identity, is_group
 from sentinel.model.columns import distinct
 from sentinel.model.ids import AssetId
 from sentinel.model.observation import Flows, Messages
-from sentinel.model.protocol import FlowKind, Protocol
+from sentinel.model.protocol import Defect, FlowKind, MessageKind, Protocol
 from sentinel.model.time import Instant
 from sentinel.model.window import Window
 
 MAX_ASSETS = 65_536  # a flood with forged sources must not fill the memory
 MAX_CONDUITS = 262_144
+MAX_OPERATIONS = 64  # names per conduit: an attacker may try every code
 _SPOKEN = {int(protocol): (protocol.name.lower(),) for protocol in Protocol if protocol is not Protocol.UNKNOWN}
 _KINDS = {int(kind): kind.name.lower() for kind in FlowKind}
 _ARP = (FlowKind.ARP_REQUEST, FlowKind.ARP_REPLY)
+_MODBUS, _OPCUA = int(Protocol.MODBUS), int(Protocol.OPCUA)
+_NAMES = {_MODBUS: modbus.operation, _OPCUA: opcua.operation}  # of a request's function
+_UNREAD = (Defect.TRUNCATED, Defect.GARBAGE)
+_IDENTIFIES, _DEVICE = 43, 14
+
+Join = tuple[AssetId, AssetId, str, int]
+
+
+def is_unread(messages: Messages) -> NDArray[np.bool_]:
+    """Cut, no unit at all, or encrypted: an OPC UA message without a service.  Its handshake is none of these."""
+    is_handshake = (messages.protocol == _OPCUA) & (messages.subfunction != opcua.MessageType.MESSAGE)
+    unread: NDArray[np.bool_] = np.isin(messages.defect, _UNREAD) | ((messages.function < 0) & ~is_handshake)
+    return unread
+
+
+def with_stations(assets: Iterable[Asset], conduits: Iterable[Conduit]) -> tuple[Asset, ...]:
+    """The assets, each with what it seems to be."""
+    ends: dict[AssetId, list[Conduit]] = {}
+    for conduit in conduits:
+        for end in {conduit.client, conduit.server}:
+            ends.setdefault(end, []).append(conduit)
+    told = []
+    for asset in assets:
+        station = suggest(asset.id, ends.get(asset.id, ()))
+        told.append(replace(asset, kind=station.kind, level=station.level, because=station.because) if station else asset)
+    return tuple(told)
 
 
 class Inventory:
     def __init__(self) -> None:
         self._assets: dict[AssetId, Asset] = {}
-        self._conduits: dict[tuple[AssetId, AssetId, str, int], Conduit] = {}
+        self._conduits: dict[Join, Conduit] = {}
         self.refused = 0
 
     @property
@@ -41,8 +75,9 @@ class Inventory:
         first, which = distinct(flows.source, flows.target, flows.kind, flows.port, flows.from_client, flows.protocol)
         last = np.zeros(len(first), np.int64)
         np.maximum.at(last, which, flows.last)
+        packets = np.bincount(which, flows.packets).astype(np.int64)
         for index, row in enumerate(first.tolist()):
-            self._row(flows, row, Instant(int(last[index])))
+            self._row(flows, row, Instant(int(last[index])), int(packets[index]))
 
     def _hear(self, messages: Messages) -> None:
         """An ear without packets, such as the gate, tells of conversations by their messages alone."""
@@ -50,8 +85,10 @@ class Inventory:
             return
         first, which = distinct(messages.client, messages.server, messages.protocol, messages.port)
         count = np.bincount(which)
+        unread = np.bincount(which, is_unread(messages)).astype(np.int64)
         last = np.zeros(len(first), np.int64)
         np.maximum.at(last, which, messages.time)
+        joins: dict[int, Join] = {}
         for index, row in enumerate(first.tolist()):
             client, server = messages.name_of(int(messages.client[row])), messages.name_of(int(messages.server[row]))
             spoken = _SPOKEN.get(int(messages.protocol[row]), ())
@@ -60,9 +97,41 @@ class Inventory:
             seen, until = Instant(int(messages.time[row])), Instant(int(last[index]))
             self._asset(AssetId(client), None, ("client",), spoken, seen, until)
             self._asset(AssetId(server), None, ("server",), spoken, seen, until)
-            self._conduit((AssetId(client), AssetId(server), spoken[0], int(messages.port[row])), seen, until, int(count[index]))
+            joins[index] = AssetId(client), AssetId(server), spoken[0], int(messages.port[row])
+            self._conduit(joins[index], seen, until, messages=int(count[index]), unread=int(unread[index]))
+        self._note_operations(messages, which, joins)
+        self._identify(messages)
 
-    def _row(self, flows: Flows, row: int, last: Instant) -> None:
+    def _note_operations(self, messages: Messages, which: NDArray[np.int64], joins: Mapping[int, Join]) -> None:
+        asked = np.flatnonzero((messages.kind == MessageKind.REQUEST) & (messages.function >= 0) & (messages.defect == 0))
+        first, _ = distinct(which[asked], messages.function[asked])
+        for row in asked[first].tolist():
+            known = self._conduits.get(joins[int(which[row])]) if int(which[row]) in joins else None
+            name = _NAMES.get(int(messages.protocol[row]))
+            if known is None or name is None or len(known.operations) >= MAX_OPERATIONS:
+                continue
+            operations = tuple(sorted({*known.operations, name(int(messages.function[row]))}))
+            if operations != known.operations:
+                self._conduits[_join(known)] = replace(known, operations=operations)
+
+    def _identify(self, messages: Messages) -> None:
+        """Modbus servers that say who they are (43/14)."""
+        said = (messages.protocol == _MODBUS) & (messages.function == _IDENTIFIES) & (messages.subfunction == _DEVICE)
+        for row in np.flatnonzero(said & (messages.kind == MessageKind.RESPONSE) & (messages.defect == 0)).tolist():
+            known = self._assets.get(AssetId(messages.name_of(int(messages.server[row])) or ""))
+            objects = modbus.identification(messages.pdu(row))
+            if known is None or not objects:
+                continue
+            before = known.identity or Identity()
+            product = objects.get(modbus.PRODUCT_NAME) or objects.get(modbus.MODEL_NAME) or objects.get(modbus.PRODUCT_CODE)
+            identity = Identity(
+                vendor=objects.get(modbus.VENDOR_NAME, before.vendor),
+                product=product or before.product,
+                firmware=objects.get(modbus.REVISION, before.firmware),
+            )
+            self._assets[known.id] = replace(known, identity=identity)
+
+    def _row(self, flows: Flows, row: int, last: Instant, packets: int) -> None:
         source = flows.name_of(int(flows.source[row]))
         if source is None:
             return
@@ -76,7 +145,7 @@ class Inventory:
             return
         client, server = (source, target) if from_client else (target, source)
         kind = spoken[0] if spoken else _KINDS.get(int(flows.kind[row]), "unknown")
-        self._conduit((AssetId(client), AssetId(server), kind, int(flows.port[row])), seen, last, 0)
+        self._conduit((AssetId(client), AssetId(server), kind, int(flows.port[row])), seen, last, packets=packets)
 
     def _asset(
         self, asset: AssetId, mac: str | None, roles: tuple[str, ...], spoken: tuple[str, ...], seen: Instant, last: Instant
@@ -95,7 +164,7 @@ class Inventory:
             last_seen=max(known.last_seen, last),
         )
 
-    def _conduit(self, key: tuple[AssetId, AssetId, str, int], seen: Instant, last: Instant, messages: int) -> None:
+    def _conduit(self, key: Join, seen: Instant, last: Instant, *, messages: int = 0, unread: int = 0, packets: int = 0) -> None:
         client, server, protocol, port = key
         known = self._conduits.get(key)
         if known is None:
@@ -103,4 +172,14 @@ class Inventory:
                 self.refused += 1
                 return
             known = Conduit(client=client, server=server, protocol=protocol, port=port, first_seen=seen, last_seen=last)
-        self._conduits[key] = replace(known, last_seen=max(known.last_seen, last), messages=known.messages + messages)
+        self._conduits[key] = replace(
+            known,
+            last_seen=max(known.last_seen, last),
+            messages=known.messages + messages,
+            unread=known.unread + unread,
+            packets=known.packets + packets,
+        )
+
+
+def _join(conduit: Conduit) -> Join:
+    return conduit.client, conduit.server, conduit.protocol, conduit.port

@@ -21,6 +21,15 @@ def is_group(address: str | None, mac: str | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a device says of itself; nobody has checked it."""
+
+    vendor: str | None = None
+    product: str | None = None
+    firmware: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     id: AssetId
     mac: str | None = None
@@ -28,14 +37,21 @@ class Asset:
     protocols: tuple[str, ...] = ()
     first_seen: Instant
     last_seen: Instant
-    level: int | None = None  # ISA-95 level 0 to 4, None = unknown
+    kind: str | None = None  # suggested from what it does: controller, gateway, engineering station, operator station, historian
+    level: int | None = None  # ISA-95 level 0 to 4, suggested likewise; None = unknown
+    because: str | None = None  # of both
+    identity: Identity | None = None
     safety: bool = False  # safety-instrumented: never a target of an action
     name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conduit:
-    """A client, a server, and the protocol that they speak."""
+    """A client, a server, and the protocol that they speak.
+
+    ``operations`` are the standard's names of what the client asked for.  Where the sensor is blind: of all ``messages`` so many could not
+    be read (``unread``: encrypted, cut or no unit at all), and ``packets`` passed in a protocol that is recognised only, or not even that.
+    """
 
     client: AssetId
     server: AssetId
@@ -44,3 +60,6 @@ class Conduit:
     first_seen: Instant
     last_seen: Instant
     messages: int = 0
+    unread: int = 0
+    packets: int = 0
+    operations: tuple[str, ...] = ()

@@ -37,6 +37,9 @@ READS = frozenset({1, 2, 3, 4, 7, 11, 12, 17, 20, 24})
 WRITES = frozenset({5, 6, 15, 16, 21, 22, 23})
 _MOST_WRITTEN = {15: 0x7B0, 16: 0x7B, 23: 0x79}  # coils or registers in one request
 
+MAX_IDENTITY_TEXT = 64  # characters kept of what a device calls itself
+VENDOR_NAME, PRODUCT_CODE, REVISION, PRODUCT_NAME, MODEL_NAME = 0, 1, 2, 4, 5  # objects of 43/14 (clause 6.21, table 2)
+
 ILLEGAL_FUNCTION = 1
 ILLEGAL_DATA_ADDRESS = 2
 ILLEGAL_DATA_VALUE = 3
@@ -80,6 +83,21 @@ def values(
     coil = word[(function[row[word]] == 5) & np.isin(items[word], (0, 0xFF00))]
     items[coil] = items[coil] == 0xFF00
     return count, items
+
+
+def identification(pdu: bytes) -> dict[int, str]:
+    """The objects of a Read Device Identification response (43/14, clause 6.21) by their ids; what is cut, or no text, is left out."""
+    found: dict[int, str] = {}
+    at = 7
+    for _ in range(pdu[6] if len(pdu) > at and pdu[:2] == b"\x2b\x0e" else 0):
+        if at + 2 > len(pdu) or at + 2 + pdu[at + 1] > len(pdu):
+            break
+        octets = pdu[at + 2 : at + 2 + pdu[at + 1]]
+        text = "".join(chr(octet) for octet in octets if 0x20 <= octet < 0x7F).strip()[:MAX_IDENTITY_TEXT]
+        if text:
+            found[pdu[at]] = text
+        at += 2 + len(octets)
+    return found
 
 
 def is_sound_write(pdu: bytes) -> bool:

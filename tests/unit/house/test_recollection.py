@@ -70,7 +70,16 @@ def test_who_was_known_before_a_restart_is_no_newcomer_after_it(records: Records
     records.keep(
         Asset(id=OPERATOR, mac="02:00:00:00:00:01", roles=("client",), first_seen=earlier, last_seen=earlier),
         Asset(id=SERVER, first_seen=earlier, last_seen=earlier),
-        Conduit(client=OPERATOR, server=SERVER, protocol="modbus", port=502, first_seen=earlier, last_seen=earlier, messages=7),
+        Conduit(
+            client=OPERATOR,
+            server=SERVER,
+            protocol="modbus",
+            port=502,
+            first_seen=earlier,
+            last_seen=earlier,
+            messages=7,
+            operations=("read_coils",),
+        ),
     )
     recollection = Recollection.of(records, NOW)
     heard = Asset(id=OPERATOR, roles=("server",), protocols=("modbus",), first_seen=later, last_seen=later)
@@ -80,9 +89,12 @@ def test_who_was_known_before_a_restart_is_no_newcomer_after_it(records: Records
     assert (operator.first_seen, operator.last_seen, operator.mac) == (earlier, later, "02:00:00:00:00:01")
     assert (operator.roles, operator.protocols) == (("client", "server"), ("modbus",))
     talk = Conduit(client=OPERATOR, server=SERVER, protocol="modbus", port=502, first_seen=later, last_seen=later, messages=2)
+    talk = dataclasses.replace(talk, unread=1, packets=4, operations=("write_single_coil",))
     other = dataclasses.replace(talk, port=503)
     conduits = {conduit.port: conduit for conduit in recollection.with_conduits([talk, other])}
     assert (conduits[502].first_seen, conduits[502].messages) == (earlier, 9)
+    assert (conduits[502].unread, conduits[502].packets) == (1, 4)
+    assert conduits[502].operations == ("read_coils", "write_single_coil")
     assert conduits[503] == other
 
 

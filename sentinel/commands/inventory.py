@@ -1,0 +1,108 @@
+"""``sentinel inventory``: who is in a capture, what each seems to be and on which ISA-95 level, who talks to whom, what stays unread.
+
+Passive: nothing is asked on any network.  What an asset is, is suggested from what it does, with the reason; vendor, product and
+firmware are what the device says of itself (Modbus 43/14).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from collectors.capture.replay import replay
+from collectors.wire import CATALOGUE
+from sentinel.baseline.inventory import with_stations
+from sentinel.model.asset import Asset, Conduit
+from sentinel.model.codec import to_jsonable
+from sentinel.model.observation import Counters
+from sentinel.model.time import iso
+from sentinel.pipeline import Analysis
+from sentinel.progress import Meter
+
+SUMMARY = "list the assets and conduits of a capture, and what of it stays unread"
+_DECODED = frozenset(wire.spec.name for wire in CATALOGUE if wire.decoded)
+_RECOGNISED = frozenset(wire.spec.name for wire in CATALOGUE)
+_OPERATIONS_SHOWN = 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="pcap or pcapng file")
+    parser.add_argument("--json", action="store_true", help="one object: assets, conduits, coverage")
+
+
+def run(args: argparse.Namespace) -> int:
+    meter, counters = Meter(f"reading {args.file.name}"), Counters()
+    analysis = Analysis(judging_only=True, detectors=())
+    for heard in replay(args.file, defects=meter.defects):
+        analysis.heard(heard)
+        meter.reached(heard)
+        counters = heard.counters
+    analysis.flush()
+    meter.done()
+    conduits = sorted(analysis.conduits, key=lambda one: (one.client, one.server, one.protocol, one.port))
+    assets = sorted(with_stations(analysis.assets, conduits), key=lambda one: (one.level is None, one.level, one.id))
+    covered = coverage(conduits, counters)
+    if args.json:
+        shown = {"assets": [_shown(one) for one in assets], "conduits": [_shown(one) for one in conduits], "coverage": covered}
+        sys.stdout.write(json.dumps(shown, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    else:
+        sys.stdout.write("\n".join(as_text(assets, conduits, covered)) + "\n")
+    for defect in meter.defects:
+        print(f"{args.file}: {defect}", file=sys.stderr)
+    return 0
+
+
+def coverage(conduits: Iterable[Conduit], counters: Counters) -> dict[str, int]:
+    """Packets by how far they were understood, messages by whether they could be read; ``refused`` packets belong to no conduit."""
+    shares = dict.fromkeys(("packets", "decoded", "recognised", "unknown", "messages", "unread", "refused", "dropped"), 0)
+    for conduit in conduits:
+        share = "decoded" if conduit.protocol in _DECODED else "recognised" if conduit.protocol in _RECOGNISED else "unknown"
+        shares[share] += conduit.packets
+        shares["packets"] += conduit.packets
+        shares["messages"] += conduit.messages
+        shares["unread"] += conduit.unread
+    return shares | {"refused": counters.refused, "dropped": counters.dropped}
+
+
+def as_text(assets: Sequence[Asset], conduits: Sequence[Conduit], covered: dict[str, int]) -> list[str]:
+    lines = [f"{len(assets)} assets"]
+    lines += _table(("level", "kind", "address", "hardware", "protocols", "says it is", "because"), [_asset_row(one) for one in assets])
+    lines += ["", f"{len(conduits)} conduits"]
+    lines += _table(
+        ("client", "server", "protocol", "port", "packets", "messages", "unread", "operations"), [_conduit_row(one) for one in conduits]
+    )
+    whole = max(1, covered["packets"])
+    decoded, recognised, unknown = (f"{100 * covered[share] / whole:.1f} %" for share in ("decoded", "recognised", "unknown"))
+    lines += [
+        "",
+        f"of {covered['packets']} packets {decoded} are in decoded protocols, {recognised} in recognised ones, {unknown} in others",
+        f"of {covered['messages']} messages {covered['unread']} could not be read;"
+        f" {covered['refused']} packets were not understood, {covered['dropped']} dropped",
+    ]
+    return lines
+
+
+def _asset_row(asset: Asset) -> tuple[str, ...]:
+    said = asset.identity
+    identity = " ".join(part for part in (said.vendor, said.product, said.firmware) if part) if said else ""
+    level = "" if asset.level is None else str(asset.level)
+    return level, asset.kind or "", asset.id, asset.mac or "", " ".join(asset.protocols), identity, asset.because or ""
+
+
+def _conduit_row(conduit: Conduit) -> tuple[str, ...]:
+    more = len(conduit.operations) - _OPERATIONS_SHOWN
+    operations = " ".join(conduit.operations[:_OPERATIONS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    numbers = (str(number) for number in (conduit.port, conduit.packets, conduit.messages, conduit.unread))
+    return conduit.client, conduit.server, conduit.protocol, *numbers, operations
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
+
+
+def _shown(one: Asset | Conduit) -> dict[str, Any]:
+    row: dict[str, Any] = to_jsonable(one)
+    return row | {name: iso(getattr(one, name)) for name in ("first_seen", "last_seen")}

@@ -1,0 +1,52 @@
+"""`sentinel inventory`: what a capture shows of the plant, for a person and for a program."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from collectors.capture.packets import ETHERNET
+from collectors.capture.replay import to_pcap
+from sentinel.cli import main
+from tests.unit.collectors.capture.frames import MS, START, Talk, adu, read, registers, write
+
+
+def capture(path: Path) -> Path:
+    talk = Talk()
+    talk.ask(read(1, address=10, count=2))
+    talk.answer(registers(1, (7, 65535)))
+    talk.ask(write(2, 5, 9))
+    talk.answer(adu(2, bytes.fromhex("0600050009")))
+    talk.ask(bytes.fromhex("deadbeefdeadbeef"))
+    path.write_bytes(to_pcap([(START + at * MS, len(octets), octets) for at, octets in enumerate(talk.packets)], ETHERNET))
+    return path
+
+
+def test_one_object_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inventory", str(capture(tmp_path / "a.pcap")), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [(asset["id"], asset["kind"], asset["level"]) for asset in shown["assets"]] == [
+        ("10.0.0.2", "controller", 1),
+        ("10.0.0.1", "operator station", 2),
+    ]
+    assert shown["assets"][0]["first_seen"].endswith("Z")
+    by_protocol = {conduit["protocol"]: conduit for conduit in shown["conduits"]}
+    assert by_protocol["modbus"]["operations"] == ["read_holding_registers", "write_single_register"]
+    covered = shown["coverage"]
+    assert covered["packets"] == 8 == covered["decoded"] + covered["recognised"] + covered["unknown"]
+    assert (covered["messages"], covered["unread"], covered["refused"]) == (5, 1, 0)
+
+
+def test_a_table_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inventory", str(capture(tmp_path / "a.pcap"))]) == 0
+    out = capsys.readouterr().out
+    assert "controller" in out
+    assert "writes (write_single_register) to 1 server" in out
+    assert "of 5 messages 1 could not be read" in out
+
+
+def test_what_is_no_capture_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.pcap"
+    path.write_bytes(b"no capture")
+    assert main(["inventory", str(path)]) == 2
+    assert "expected a pcap" in capsys.readouterr().err
