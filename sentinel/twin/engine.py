@@ -22,6 +22,7 @@ from sentinel.twin.ensemble import MAX_STEPS, Ensemble, Recorder, Watch, Writes,
 from sentinel.twin.kernel import build
 from sentinel.twin.plant import Plant
 from sentinel.twin.snapshot import Deviation, Grade, Health, Snapshot
+from sentinel.twin.stability import check_step
 
 __all__ = [
     "Deviation",
@@ -51,7 +52,8 @@ _EPSILON_S = 1e-9
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rollout:
     """`robustness`: the smallest signed distance to each invariant's limit over the horizon, in its tag's unit, negative = broken.
-    `time_to_violation_s`: inf = not within the horizon.  Both (invariants, members), NaN where a member is not `valid`.
+    `time_to_violation_s`: inf = not within the horizon.  Both (invariants, members), NaN where a member is not `valid`: it left its
+    physical bounds, or something of it or of what is watched was no number.
     """
 
     invariants: tuple[str, ...]
@@ -64,7 +66,10 @@ class Rollout:
 
 
 def compile_model(plant: Plant, portable: bool = False) -> Model:
-    """Machine code and its step-halving error; well below a second.  ``portable`` uses no special instructions: same bits, slower."""
+    """Machine code and its step-halving error; well below a second.  ``portable`` uses no special instructions: same bits, slower.
+
+    Raises ConfigError when the plant is too fast for the step that it declares.
+    """
     outputs = outputs_of(plant)
     model = Model(
         plant=plant,
@@ -89,6 +94,7 @@ def compile_model(plant: Plant, portable: bool = False) -> Model:
         ),
         step_s=plant.step_s,
     )
+    check_step(model)
     return replace(model, error=_step_halving(model))
 
 
@@ -104,12 +110,13 @@ def rollout(
     """Ahead from a snapshot, with writes at its start or at times after it.  Releases the interpreter lock.
 
     `record` names process values, alarms or controller outputs.  Raises ValueError on a tag that the model does not know as writable, on a
-    value that is not finite, on a snapshot of another model.
+    value that is not finite, on a snapshot of another model or one whose inputs are not numbers.
     """
     if not 0.0 < horizon_s <= MAX_STEPS * model.step_s:
         raise ValueError(f"a horizon of {horizon_s} s, expected more than 0 and at most {MAX_STEPS * model.step_s:g} s")
     schedule = _schedule(model, writes, horizon_s)
     ensemble = Ensemble.from_snapshot(model, snapshot if members is None else snapshot.take(members))
+    finite = ensemble.finite
     watch = Watch.fresh(model, ensemble.stride)
     every = max(1, round(record_every_s / model.step_s))
     spans = [(begin, end, at_begin) for (begin, at_begin), (end, _) in zip(schedule, (*schedule[1:], (horizon_s, {})), strict=True)]
@@ -123,7 +130,12 @@ def rollout(
         first = recorder.first
         ensemble.advance(steps, step_s, begin, watch, recorder)
         times += [begin + step_s * (first + every * i) for i in range(recorder.taken - taken)]
-    valid = watch.valid[0, : ensemble.members] > 0.5
+    valid = (
+        (watch.valid[0, : ensemble.members] > 0.5)
+        & finite
+        & ensemble.finite
+        & ~np.isnan(watch.violation[:, : ensemble.members]).any(axis=0)
+    )
     scale = np.array([1.0 if one.counts else one.unit.scale for one in model.plant.invariants]).reshape(-1, 1)
     unusable = np.where(valid, 0.0, np.nan)
     return Rollout(
@@ -176,5 +188,6 @@ def _step_halving(model: Model) -> dict[str, float]:
         coarse = rollout(model, start, case, horizon_s, record=tags, record_every_s=every_s)
         fine = rollout(halved, start, case, horizon_s, record=tags, record_every_s=every_s)
         for tag in tags:
-            worst[tag] = max(worst[tag], float(np.abs(coarse.trajectories[tag] - fine.trajectories[tag]).max()))
+            far = float(np.abs(coarse.trajectories[tag] - fine.trajectories[tag]).max())
+            worst[tag] = max(worst[tag], far) if np.isfinite(far) else np.inf  # what is no number is no small error
     return worst

@@ -205,9 +205,17 @@ class Ensemble:
             _lanes(snapshot.parameters),
             np.zeros(len(plant.inputs)),
         )
+        if not np.isfinite(snapshot.inputs).all():
+            raise ValueError("a snapshot with inputs that are not numbers")
         for row, one in enumerate(plant.inputs):
             ensemble.inputs[row] = _si(one, float(snapshot.inputs[row]))
         return ensemble
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """The members that are made of numbers.  What a controller cannot compute it does not show: its output is held in its range."""
+        rows = (self.states, self.controllers, self.parameters)
+        return np.asarray(np.isfinite(np.vstack([one[:, : self.members] for one in rows])).all(axis=0), np.bool_)
 
     @property
     def stride(self) -> int:

@@ -237,15 +237,16 @@ class _Program:
         now = self.splat("%t0")
         for row, distance in enumerate(distances):
             robust[row] = self._smaller(distance, robust[row])
-            violation[row] = self.select(self._newly(distance, violation[row]), now, violation[row])
+            at_once = self.binary("fadd", now, self.binary("fmul", distance, "zeroinitializer"))
+            violation[row] = self.select(self._newly(distance, violation[row]), at_once, violation[row])
         return [*states, *integrals, *outputs, *robust, *violation, *distances, valid, *starts]
 
     def _smaller(self, a: str, b: str) -> str:
         return self.select(self.compare("olt", a, b), a, b)
 
     def _newly(self, distance: str, violation: str) -> str:
-        """Broken now and never before."""
-        broken = self.compare("olt", distance, "zeroinitializer")
+        """Broken now and never before; a distance that is no number is dated by none, which stays."""
+        broken = self.compare("ult", distance, "zeroinitializer")
         never = self.compare("oeq", violation, self.constant(float("inf")))
         return self.put(f"and {_MASK} {broken}, {never}")
 

@@ -12,7 +12,9 @@ from scipy.integrate import solve_ivp
 from sentinel.errors import ConfigError
 from sentinel.model.time import Instant
 from sentinel.twin.engine import Model, compile_model, initial, rollout
+from sentinel.twin.expression import Expression, Op, constant, leaf, maximum
 from sentinel.twin.plant import Plant, load_plant
+from sentinel.twin.units import ONE
 
 from .conftest import PLANT_FILE
 from .oracle import NumpyTwin
@@ -217,6 +219,32 @@ def test_a_member_that_leaves_the_physical_bounds_is_marked_and_never_used(model
     assert np.isnan(run.robustness[:, [3, 5]]).all()
     assert np.isnan(run.time_to_violation_s[:, [3, 5]]).all()
     assert np.isfinite(run.robustness[:, run.valid]).all()
+
+
+@pytest.mark.parametrize("what", ["states", "controllers", "parameters"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_member_with_anything_that_is_no_number_is_marked_and_never_used(model: Model, what: str, value: float) -> None:
+    start = initial(model, 12)
+    for column in range(getattr(start, what).shape[1]):
+        array = getattr(start, what).copy()
+        array[7, column] = value
+        run = rollout(model, replace(start, **{what: array}), {}, 2.0)
+        assert np.flatnonzero(~run.valid).tolist() == [7], f"{what}, column {column}"
+        assert np.isnan(run.robustness[:, 7]).all()
+        assert np.isfinite(run.robustness[:, run.valid]).all()
+    with pytest.raises(ValueError, match="inputs that are not numbers"):
+        rollout(model, replace(start, inputs=np.full_like(start.inputs, value)), {}, 2.0)
+
+
+@pytest.mark.parametrize("until_m", [0.0, 1.21])
+def test_what_is_watched_and_is_no_number_is_not_taken_for_kept(plant: Plant, until_m: float) -> None:
+    """0 / 0 at the start, or when T101 has risen so far."""
+    level = leaf(Op.STATE, "T101.level", plant.invariants[0].expression.dimension)
+    left = maximum(constant(until_m, "m") - level, constant(0.0, "m"))
+    watched = replace(plant.invariants[0], expression=level + level * Expression(Op.DIVIDE, ONE, (left - left, left)))
+    strange = compile_model(replace(plant, text=f"{plant.text}# {until_m}", invariants=(watched, *plant.invariants[1:])))
+    assert rollout(strange, initial(strange, 4), {"LIC101.SP": 1.1}, 30.0).valid.all() == (until_m > 0.0)
+    assert not rollout(strange, initial(strange, 4), {"LIC101.SP": 1.5}, 60.0).valid.any()
 
 
 @pytest.mark.parametrize(

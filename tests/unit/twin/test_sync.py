@@ -1,6 +1,9 @@
 """The estimator against the reference plant of the demo: other physics, other parameters, noise, lags, friction."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,9 @@ from sentinel.twin.engine import Model, rollout
 from sentinel.twin.snapshot import Grade
 from sentinel.twin.sync import MAX_PENDING, RING, Sync
 
+from .conftest import PLANT_FILE
+
+ROOT = Path(__file__).resolve().parents[3]
 BEGIN = Instant(1_700_000_000 * NS_PER_S)
 Tamper = Callable[[float, dict[str, float]], None]
 
@@ -259,6 +265,31 @@ def test_the_same_readings_give_the_same_bits(model: Model, quiet: Recording) ->
     third = Sync(model, seed=4)
     follow(third, quiet, 0, 20)
     assert third.snapshot().fingerprint() != one.snapshot().fingerprint()
+
+
+def test_another_process_gives_the_same_bits(model: Model, quiet: Recording, tmp_path: Path) -> None:
+    """From the same seed and readings; and what runs ahead from its snapshot, carried over as octets."""
+    sync = Sync(model, seed=3)
+    follow(sync, quiet, 0, 15)
+    rows = int(np.searchsorted(quiet.time_s, 15.0))
+    np.savez(tmp_path / "told.npz", **{name: column[:rows] for name, column in quiet.values.items()}, time_s=quiet.time_s[:rows])
+    (tmp_path / "snapshot").write_bytes(sync.snapshot().to_octets())
+    script = (
+        "import sys\nfrom pathlib import Path\nimport numpy as np\nfrom sentinel.model.time import after\n"
+        "from sentinel.twin.engine import *\nfrom sentinel.twin.plant import load_plant\nfrom sentinel.twin.sync import Sync\n"
+        "from tests.unit.twin.test_sync import BEGIN, readings\n"
+        "model, told = compile_model(load_plant(Path(sys.argv[1]))), np.load(sys.argv[2] + '/told.npz')\n"
+        "sync = Sync(model, seed=3)\n"
+        "for row, second in enumerate(told['time_s']):\n"
+        "    at = after(BEGIN, float(second))\n"
+        "    sync.observe(readings(at, {name: float(told[name][row]) for name in told.files if name != 'time_s'}), after(at, 0.1))\n"
+        "start = Snapshot.from_octets(Path(sys.argv[2], 'snapshot').read_bytes())\n"
+        "print(sync.snapshot().fingerprint(), rollout(model, start, {'LIC101.SP': 1.4}, 60.0).final.fingerprint())\n"
+    )
+    asked = [sys.executable, "-c", script, str(PLANT_FILE), str(tmp_path)]
+    other = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120, cwd=ROOT)
+    ahead = rollout(model, sync.snapshot(), {"LIC101.SP": 1.4}, 60.0)
+    assert other.stdout.split() == [sync.snapshot().fingerprint(), ahead.final.fingerprint()]
 
 
 def test_a_write_that_was_seen_takes_effect_before_it_is_read(model: Model, quiet: Recording) -> None:
