@@ -13,6 +13,9 @@ import numpy as np
 
 from sentinel.twin.units import ONE, Dimension, unit
 
+EXPONENT_BIAS, FRACTION_BITS = 1023, 52  # of an IEEE 754 double
+EXPONENT_MASK, FRACTION_MASK = (1 << 11) - 1, (1 << FRACTION_BITS) - 1
+
 
 class DimensionError(ValueError):
     """Two quantities of different kind were added or compared."""
@@ -38,6 +41,9 @@ class Op(StrEnum):
     MAGNITUDE = "abs"
     GREATER = ">"  # 1 or 0
     WHERE = "where"  # a if condition > 0.5 else b
+    SCALE = "scale"  # 2^n of what `elementary` rounded to n, -1022 to 1023
+    EXPONENT = "exponent"  # the power of two of a positive normal number
+    SIGNIFICAND = "significand"  # the number without it, from 1 to 2
 
 
 LEAVES = frozenset({Op.CONSTANT, Op.STATE, Op.PARAMETER, Op.INPUT, Op.INTEGRAL, Op.OUTPUT, Op.TRIPPED, Op.STEP})
@@ -205,7 +211,14 @@ _EVALUATE: dict[Op, Callable[..., Any]] = {
     Op.MAGNITUDE: np.abs,
     Op.GREATER: lambda a, b: np.where(a > b, 1.0, 0.0),
     Op.WHERE: lambda c, a, b: np.where(c > 0.5, a, b),
+    Op.SCALE: lambda a: ((_bits(a) + EXPONENT_BIAS) << FRACTION_BITS).view(np.float64),
+    Op.EXPONENT: lambda a: ((_bits(a) >> FRACTION_BITS) & EXPONENT_MASK).astype(np.float64) - EXPONENT_BIAS,
+    Op.SIGNIFICAND: lambda a: ((_bits(a) & FRACTION_MASK) | (EXPONENT_BIAS << FRACTION_BITS)).view(np.float64),
 }
+
+
+def _bits(value: Any) -> Any:
+    return np.asarray(value, np.float64).view(np.int64)
 
 
 def evaluate(roots: Iterable[Expression], value_of: Callable[[Expression], Any]) -> list[Any]:

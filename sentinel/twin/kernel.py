@@ -12,7 +12,17 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sentinel.twin.expression import INVERSE_ROOT_SEED, INVERSE_ROOT_STEPS, Expression, Op, walk
+from sentinel.twin.expression import (
+    EXPONENT_BIAS,
+    EXPONENT_MASK,
+    FRACTION_BITS,
+    FRACTION_MASK,
+    INVERSE_ROOT_SEED,
+    INVERSE_ROOT_STEPS,
+    Expression,
+    Op,
+    walk,
+)
 from sentinel.twin.machine import ATTRIBUTES, LANES, POINTER, REAL, VEC, WHOLE, assemble
 from sentinel.twin.plant import Plant
 
@@ -137,6 +147,8 @@ class _Program:
             return self.select(self.compare("ogt", *given), self.constant(1.0), "zeroinitializer")
         if op is Op.WHERE:
             return self.select(self.compare("ogt", given[0], self.constant(0.5)), given[1], given[2])
+        if op in {Op.SCALE, Op.EXPONENT, Op.SIGNIFICAND}:
+            return self._bits(op, given[0])
         return leaf(node)
 
     def _inverse_root(self, x: str) -> str:
@@ -149,6 +161,23 @@ class _Program:
             square = self.binary("fmul", self.binary("fmul", half, y), y)
             y = self.binary("fmul", y, self.binary("fsub", self.constant(1.5), square))
         return y
+
+    def _bits(self, op: Op, value: str) -> str:
+        """What moves bits and rounds nothing; only add, shift, and, or: all that vector units of every age have."""
+        bits = self.put(f"bitcast {VEC} {value} to {_WHOLE}")
+
+        def whole(what: str, a: str, b: int) -> str:
+            return self.put(f"{what} {_WHOLE} {a}, splat (i64 {b})")
+
+        if op is Op.SCALE:
+            bits = whole("shl", whole("add", bits, EXPONENT_BIAS), FRACTION_BITS)
+        elif op is Op.SIGNIFICAND:
+            bits = whole("or", whole("and", bits, FRACTION_MASK), EXPONENT_BIAS << FRACTION_BITS)
+        else:  # below 2^52 a whole number is the fraction of 2^52 + itself
+            exponent = whole("and", whole("lshr", bits, FRACTION_BITS), EXPONENT_MASK)
+            bits = whole("or", exponent, (EXPONENT_BIAS + FRACTION_BITS) << FRACTION_BITS)
+        number = self.put(f"bitcast {_WHOLE} {bits} to {VEC}")
+        return number if op is not Op.EXPONENT else self.binary("fsub", number, self.constant(2.0**FRACTION_BITS + EXPONENT_BIAS))
 
     def leaves(self, states: Sequence[str], integrals: Sequence[str], outputs: Sequence[str], trips: Sequence[str]) -> Leaf:
         rows: Mapping[Op, tuple[Mapping[str, int], Sequence[str]]] = {
