@@ -7,7 +7,7 @@ without the command are remembered per snapshot (a pure function's memo, bounded
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sandbox.risk import F8
@@ -15,6 +15,7 @@ from sentinel.model.ids import Digest
 from sentinel.model.tags import Tag, TagRole
 from sentinel.twin.engine import Model, Rollout, Schedule, Writes, rollout
 from sentinel.twin.plant import Plant
+from sentinel.twin.sections import sections
 from sentinel.twin.snapshot import Snapshot
 
 MAX_REMEMBERED = 128
@@ -34,7 +35,11 @@ class Replay:
     model: Model
     members: int
     horizon_s: float
+    sections: Mapping[str, frozenset[int]] = field(init=False)
     _memo: "OrderedDict[Key, Rollout]" = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.sections = sections(self.plant)
 
     @property
     def plant(self) -> Plant:

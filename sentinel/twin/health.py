@@ -2,13 +2,16 @@
 
 In: normalised innovations (reading minus forecast, in standard deviations) as they come, and the time.  Out: `Health`.  An innovation here
 is taken against a forecast that ran freely for up to half a minute, so a reading that the filter would follow step by step still shows.
+Two more reasons to disbelieve a tag need no forecast: it shows no life (`vitality`), or it is watched by an invariant and was never read.
 """
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from sentinel.model.time import Instant, seconds_between
 from sentinel.twin.snapshot import Deviation, Grade, Health
+from sentinel.twin.vitality import Vitality
 
 MEMORY_S = 8.0  # of the mean square
 DEVIATES = 3.0  # standard deviations, root mean square: chance alone exceeds it once in a plant's life
@@ -32,13 +35,19 @@ class _Track:
     changed: Instant | None = None  # when the raw value last changed
     probation: bool = False  # it deviated before the last reset
     refused: str | None = None  # why the last reading could not be used
+    life: Vitality | None = None
 
 
 @dataclass(slots=True)
 class Monitor:
-    """Grades.  ``reset`` begins anew: after a gap, a step of the clock, or when the twin was lost."""
+    """Grades.  ``reset`` begins anew: after a gap, a step of the clock, or when the twin was lost.
+
+    ``ranges``: of the tags whose life is watched.  ``needed``: tags without which the envelope is not seen.
+    """
 
     tags: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    needed: Collection[str] = ()
     _tracks: dict[str, _Track] = field(default_factory=dict)
     _health: Health = field(default_factory=lambda: Health(grade=Grade.LOST, reason="nothing has been read yet"))
     _began: Instant | None = None  # when innovations began to be taken
@@ -65,9 +74,14 @@ class Monitor:
         track.tested = at
         self._began = self._began or at
 
-    def heard(self, tag: str, value: float, at: Instant) -> None:
-        """A usable reading; `take` follows once there is a forecast to hold it against."""
+    def heard(self, tag: str, value: float, at: Instant, *, rests: bool = False) -> None:
+        """A usable reading; `take` follows once there is a forecast to hold it against.  ``rests``: nothing moves it at the moment."""
         track = self._tracks.setdefault(tag, _Track())
+        if rests or tag not in self.ranges:
+            track.life = None
+        else:
+            track.life = track.life or Vitality(*self.ranges[tag])
+            track.life.heard(value, at)
         if value != track.value or track.changed is None:
             track.value, track.changed = value, at
         track.updated, track.refused = at, None
@@ -75,9 +89,9 @@ class Monitor:
     def refuse(self, tag: str, why: str) -> None:
         self._tracks.setdefault(tag, _Track()).refused = why
 
-    def deviates(self, tag: str) -> bool:
+    def deviates(self, tag: str, at: Instant) -> bool:
         track = self._tracks.get(tag)
-        return track is not None and track.deviates
+        return track is not None and (track.deviates or (track.life is not None and track.life.complaint(at) is not None))
 
     def _is_frozen(self, track: _Track, at: Instant) -> bool:
         return track.changed is not None and seconds_between(track.changed, at) >= FROZEN_S
@@ -114,8 +128,12 @@ class Monitor:
                 if self._is_frozen(track, at) and track.changed is not None:
                     why += f", unchanged for {seconds_between(track.changed, at):.0f} s"
                 deviations.append(Deviation(tag=tag, distance=round(far, 2), why=why))
+            elif track.life is not None and (lifeless := track.life.complaint(at)):
+                deviations.append(Deviation(tag=tag, distance=round(math.sqrt(track.square), 2), why=lifeless))
             elif track.probation and not self._is_settled(PROBATION_S, at):
                 deviations.append(Deviation(tag=tag, distance=round(math.sqrt(track.square), 2), why="it deviated until a moment ago"))
+        unread = sorted(set(self.needed) - set(known))
+        deviations += [Deviation(tag=tag, distance=None, why="it has never been read, and an invariant watches it") for tag in unread]
         self._grade(known, deviations, silent, at)
         return self._health
 

@@ -88,7 +88,12 @@ class Sync:
         self._inputs = model.input_rows
         self._measured = {sensor.tag.name for sensor in model.plant.sensors}
         self._usable = dict.fromkeys(self._inputs, _ANYTHING) | {one.tag.name: _within(one.tag) for one in model.plant.sensors}
-        self.monitor = Monitor(self._sensing.tags)
+        tags = model.plant.tags.by_name
+        self.monitor = Monitor(
+            self._sensing.tags,
+            {tag: (tags[tag].low, tags[tag].high) for tag in self._sensing.tags},
+            {one.tag.name for one in model.plant.invariants} & self._measured,
+        )
         self._at: Instant | None = None
         self._pending: list[_Reading] = []
         self._writes: list[tuple[int, dict[str, float]]] = []
@@ -274,7 +279,7 @@ class Sync:
         self._replicate(manual)
         for tag, one in latest.items():
             if tag in self._sensing.rows:
-                self.monitor.heard(tag, one.value, end)
+                self.monitor.heard(tag, one.value, end, rests=tag in manual)
         return {tag: one for tag, one in latest.items() if tag in self._sensing.rows and tag not in manual}
 
     def _replicate(self, writes: Mapping[str, float]) -> None:
@@ -337,7 +342,7 @@ class Sync:
         rows[n + c : n + c + p], rows[n + c + p :] = self._scores[:, :members], predicted[:, :members]
         manual = np.array([not self._is_auto(row) for row in range(c)], bool)
         unread = np.array([not self.monitor.speaks(one.op, self._at) for one in plant.controllers], bool)
-        believed = [tag for tag in observed if not self.monitor.deviates(tag)]
+        believed = [tag for tag in observed if not self.monitor.deviates(tag, self._at)]
         taken = [sensing.rows[tag] for tag in believed]
         gains = sensing.gains[taken]
         gains[:, n : n + c][:, manual & ~unread] = 0.0  # it is known, not estimated

@@ -46,7 +46,7 @@ def test_a_tag_that_deviates_is_named_with_its_distance_and_believed_again_later
 def test_one_absurd_reading_is_not_a_deviation_for_minutes() -> None:
     monitor = fed(Monitor(TAGS), 0, 20, {})
     fed(monitor, 20, 21, {"T3": 1e9})
-    assert monitor.deviates("T3")
+    assert monitor.deviates("T3", at(21))
     assert fed(monitor, 21, 60, {}).health.grade is Grade.IN_STEP
 
 
@@ -93,3 +93,24 @@ def test_a_frozen_tag_is_called_frozen_and_does_not_become_right_by_waiting() ->
     health = monitor.judge(at(60))
     assert "unchanged for" in health.deviations[0].why
     assert monitor.longest_deviation_s(at(60)) == 0.0
+
+
+def test_what_an_invariant_watches_and_nobody_reads_is_named() -> None:
+    health = fed(Monitor(TAGS, needed=("T3", "LT101")), 0, 20, {}).health
+    assert health.grade is Grade.DEGRADED
+    assert [(one.tag, one.distance) for one in health.deviations] == [("LT101", None)]
+    assert "never been read" in health.deviations[0].why
+
+
+def test_a_register_that_stands_still_is_not_in_step_even_where_the_forecast_agrees() -> None:
+    monitor = Monitor(TAGS, ranges=dict.fromkeys(TAGS, (-1000.0, 1000.0)))
+    for second in range(240):
+        for tag in TAGS:
+            monitor.heard(tag, 70.0 if tag == "T3" and second > 120 else float(20 + second * 7 % 50), at(second))
+            monitor.take(tag, 0.5, at(second))
+    health = monitor.judge(at(240))
+    assert [one.tag for one in health.deviations] == ["T3"]
+    assert "stood still" in health.deviations[0].why
+    assert monitor.deviates("T3", at(240))
+    monitor.heard("T3", 70.0, at(241), rests=True)  # in manual, say
+    assert not monitor.deviates("T3", at(241))
