@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass, replace
 
 from sandbox.config import Thresholds
-from sandbox.judge import judge
+from sandbox.judge import hearing
 from sandbox.protocol import Context
 from sandbox.replay import Replay
 from sentinel.errors import InputError
@@ -129,8 +129,8 @@ def _unpacked(octets: bytes) -> dict[str, bytes]:
 def rerun(case: CaseFile) -> Verdict:
     """The verdict that the case's own plant, snapshot, command and terms lead to, here and now.
 
-    It equals the stated one to the last bit, apart from how long it took.  Raises InputError when snapshot or verdict are of another model
-    than the plant in the file, `ConfigError` when that plant cannot be read.
+    It equals the stated one to the last bit, apart from how long it took; one that the court did not complete, in what it does say.
+    Raises InputError when snapshot or verdict are of another model than the plant in the file, `ConfigError` when it cannot be read.
     """
     model, terms, verdict = compile_model(load_plant(case.plant)), case.stated.terms, case.verdict
     for what, named in (("snapshot", case.snapshot.digest), ("verdict", verdict.model)):
@@ -139,7 +139,12 @@ def rerun(case: CaseFile) -> Verdict:
     replay = Replay(model=model, members=terms.members, horizon_s=terms.horizon_s)
     if objection := replay.objection(case.snapshot):
         raise InputError(objection)
-    again = judge(case.stated.command, case.snapshot, replay, case.stated.context, terms.thresholds, terms.seed, verdict.judged)
+    again: Verdict | None = None
+    stated = case.stated
+    for again in hearing(stated.command, case.snapshot, replay, stated.context, terms.thresholds, terms.seed, verdict.judged):
+        if again is not None and again.complete == verdict.complete:
+            break
+    assert again is not None
     return replace(again, took_ms=verdict.took_ms)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from sandbox.protocol import MAX_ANSWER_OCTETS, MAX_STEPS, Context, Request, Step, problem_of, verdict_of
+from sandbox.protocol import MAX_ANSWER_OCTETS, MAX_STEPS, Context, Request, Step, completes, problem_of, verdict_of
 from sentinel.clock import Clock
 from sentinel.model.codec import CodecError, to_json
 from sentinel.model.command import Command, Origin
@@ -55,6 +55,7 @@ class _Asked:
     request: Request
     snapshot: Snapshot
     answer: "asyncio.Future[Verdict | str]"  # a text says why there is no verdict
+    rest: "asyncio.Future[Verdict] | None" = None  # of a verdict that came incomplete: what completes it, or itself when nothing will
 
 
 class CourtClient:
@@ -75,6 +76,7 @@ class CourtClient:
         self._sent: deque[Digest] = deque(maxlen=MAX_SNAPSHOTS)
         self._writer: asyncio.StreamWriter | None = None
         self._asked: dict[int, _Asked] = {}
+        self._completing: OrderedDict[VerdictId, _Asked] = OrderedDict()
         self._judged: OrderedDict[VerdictId, tuple[Request, Snapshot]] = OrderedDict()
         self._turns: WeakValueDictionary[AssetId, asyncio.Semaphore] = WeakValueDictionary()  # of sources that have writes held
         self._sequence = 0
@@ -108,8 +110,24 @@ class CourtClient:
                     applied = Step(seen=step.seen, source=step.source, tag=step.tag, value=step.value, applied=outcome.forwarded)
                     steps[place] = (command, applied)
 
+    async def completed(self, verdict: Verdict) -> Verdict:
+        """With all that it rests on.  The verdict itself when the court does not come to it: what was judged stands."""
+        asked = self._completing.get(verdict.id)
+        if verdict.complete or asked is None or asked.rest is None:
+            return verdict
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await asyncio.shield(asked.rest)
+        except TimeoutError:
+            return verdict
+        finally:
+            self._completing.pop(verdict.id, None)
+
     async def judge(self, command: Command) -> Verdict:
-        """Held writes of one source take turns, for the court judges one command after the other."""
+        """Of a held command as soon as the judgement is known: `completed` gives the rest.
+
+        Held writes of one source take turns, for the court judges one command after the other.
+        """
         began_s = self._clock.monotonic_s()
         is_held = command.origin is Origin.GATE
         patience_s = self._held_patience_s if is_held else self._patience_s
@@ -236,8 +254,9 @@ class CourtClient:
                 self.connected.clear()
                 self._writer = None
                 writer.close()
-                for asked in self._asked.values():
+                for asked in (*self._asked.values(), *self._completing.values()):
                     _resolve(asked, why)
+                self._completing.clear()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         frames = FrameReader(MAX_ANSWER_OCTETS)
@@ -249,6 +268,10 @@ class CourtClient:
         """Raises CodecError on what no honest court would send."""
         if frame.kind not in (FrameKind.VERDICT, FrameKind.FAILURE) or not 0 <= frame.sequence <= self._sequence:
             raise CodecError(f"a {frame.kind.name} frame with sequence {frame.sequence}")
+        begun = next((one for one in self._completing.values() if one.sequence == frame.sequence), None)
+        if begun is not None:
+            self._complete(begun, frame)
+            return
         asked = self._asked.get(frame.sequence)
         if asked is None:
             if frame.kind is FrameKind.FAILURE:  # of a snapshot, or of a question that is no longer waited for
@@ -260,12 +283,43 @@ class CourtClient:
             _resolve(asked, f"the court could not judge: {problem_of(frame)}")
             return
         try:
-            _resolve(asked, verdict_of(frame, asked.request, asked.snapshot.digest))
+            verdict = verdict_of(frame, asked.request, asked.snapshot.digest)
         except CodecError as error:
             self.nonsense += 1
             _resolve(asked, f"the court's answer is not one: {error}")
+            return
+        if not verdict.complete:
+            asked.rest = asyncio.get_running_loop().create_future()
+            self._completing[verdict.id] = asked
+            while len(self._completing) > MAX_IN_FLIGHT:
+                _resolve(self._completing.popitem(last=False)[1], "too many others came after it")
+        _resolve(asked, verdict)
+
+    def _complete(self, asked: _Asked, frame: Frame) -> None:
+        """What takes back what was said first is nonsense: the first verdict stands."""
+        assert asked.rest is not None
+        first = asked.answer.result()
+        assert isinstance(first, Verdict)
+        if frame.kind is FrameKind.FAILURE:
+            log.info("a verdict is not completed: %s", problem_of(frame))
+            _resolve(asked, "")
+            return
+        try:
+            verdict = verdict_of(frame, asked.request, asked.snapshot.digest)
+            problem = "" if completes(first, verdict) else "the second says something else than the first"
+        except CodecError as error:
+            verdict, problem = first, str(error)
+        if problem:
+            self.nonsense += 1
+            log.warning("a verdict is not completed: %s", problem)
+            verdict = first
+        if not asked.rest.done():
+            asked.rest.set_result(verdict)
 
 
 def _resolve(asked: _Asked, answer: Verdict | str) -> None:
+    """A text after a verdict: it stays as it is."""
     if not asked.answer.done():
         asked.answer.set_result(answer)
+    elif asked.rest is not None and not asked.rest.done() and isinstance(first := asked.answer.result(), Verdict):
+        asked.rest.set_result(first)

@@ -12,8 +12,8 @@ The rule, in this order:
 5. *undecided* otherwise.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sandbox import intent
 from sandbox.case import Case, open_case
@@ -22,7 +22,7 @@ from sandbox.defences import Impairment, WorstCase, impairments, worst_case
 from sandbox.dormant import awakened
 from sandbox.drift import Trend, trend_of
 from sandbox.octets import contradiction
-from sandbox.opinion import LOSS_OF_PROTECTION, Author, falls, limit_of, techniques_of
+from sandbox.opinion import LOSS_OF_PROTECTION, Author, falls, limit_of, option, techniques_of, unknown_options
 from sandbox.protocol import Context
 from sandbox.replay import Replay, current, merged
 from sandbox.risk import Pair, compare
@@ -30,13 +30,28 @@ from sandbox.words import amount, futures, listed, named
 from sentinel.model.command import Command
 from sentinel.model.tags import TagMap, TagRole
 from sentinel.model.time import Instant, seconds_between
-from sentinel.model.verdict import Judgement, Verdict
+from sentinel.model.verdict import Course, Intent, Judgement, Option, Verdict
 from sentinel.twin.engine import Rollout
 from sentinel.twin.snapshot import Grade, Snapshot
 
 
 def judge(command: Command, snapshot: Snapshot, replay: Replay, context: Context, terms: Thresholds, seed: int, now: Instant) -> Verdict:
-    return _Judge(replay, terms, seed, Author(replay=replay, seed=seed, now=now)).judge(open_case(command, snapshot, replay, context))
+    """The complete verdict."""
+    *_, last = hearing(command, snapshot, replay, context, terms, seed, now)
+    assert last is not None
+    return last
+
+
+def hearing(
+    command: Command, snapshot: Snapshot, replay: Replay, context: Context, terms: Thresholds, seed: int, now: Instant
+) -> Iterator[Verdict | None]:
+    """The judgement as soon as it is known, then pauses (None) in which something else may be served, then the complete verdict.
+
+    Where there is nothing to complete the first verdict is the last.  The complete one judges as the first did: it adds intent, evidence,
+    a nearest safe value and options.
+    """
+    author = Author(replay=replay, seed=seed, now=now)
+    return _Judge(replay, terms, seed, author).hear(open_case(command, snapshot, replay, context))
 
 
 def undecided(command: Command, snapshot: Snapshot, replay: Replay, reason: str, seed: int, now: Instant) -> Verdict:
@@ -57,6 +72,23 @@ class _Heard:
     trends: tuple[Trend, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Harm:
+    """Why a command is refused: an invariant that falls (``row`` and its ``pair``), or a lost defence (its ``probability``).
+
+    ``run`` is the future in which it falls, of ``writes`` after ``before``; ``is_at_once``: of the command as it stands.
+    """
+
+    reason: str
+    row: int | None = None
+    pair: Pair | None = None
+    probability: float | None = None
+    before: Mapping[str, float] = field(default_factory=dict)
+    writes: Mapping[str, float] = field(default_factory=dict)
+    run: Rollout | None = None
+    is_at_once: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Judge:
     replay: Replay
@@ -64,10 +96,11 @@ class _Judge:
     seed: int
     author: Author
 
-    def judge(self, case: Case) -> Verdict:
+    def hear(self, case: Case) -> Iterator[Verdict | None]:
         objection = self._objection(case)
         if objection:
-            return self.author.opinion(case, Judgement.UNDECIDED, objection)
+            yield self.author.opinion(case, Judgement.UNDECIDED, objection, options=unknown_options(case))
+            return
         replay = self.replay
         lived = replay.run(case.snapshot, merged(case.before, case.writes))
         without = replay.without(case.snapshot, merged(case.before, case.instead))
@@ -75,16 +108,15 @@ class _Judge:
         if not pairs:
             gone = int((~(lived.valid & without.valid)).sum())
             reason = f"the twin cannot follow: {futures(gone, len(lived.valid))} leave what it can compute"
-            return self.author.opinion(case, Judgement.UNDECIDED, reason)
+            yield self.author.opinion(case, Judgement.UNDECIDED, reason, options=unknown_options(case))
+            return
         standing = current(replay.plant, case.snapshot, merged(case.before, case.instead))
         weakened = impairments(replay.plant, standing, case.writes)
         heard = _Heard(
             case=case, lived=lived, without=without, pairs=pairs, standing=standing, weakened=weakened, trends=self._trends(case)
         )
-        row = self._fallen(pairs)
-        if row is not None:
-            return self._breaking(heard, row)
-        return self._dormant(heard) or self._drifting(heard) or self._defenceless(heard) or self._harmless(heard)
+        harm = self._breaking(heard) or self._dormant(heard) or self._drifting(heard) or self._defenceless(heard)
+        yield from self._refuse(heard, harm) if harm else self._weigh(heard)
 
     # -- rule 1
 
@@ -136,18 +168,13 @@ class _Judge:
         broken = [row for row, pair in enumerate(pairs) if pair.low > self.terms.unsafe_above or pair.breaks_all]
         return min(broken, key=lambda row: (pairs[row].time_s, row)) if broken else None
 
-    def _breaking(self, heard: _Heard, row: int) -> Verdict:
+    def _breaking(self, heard: _Heard) -> _Harm | None:
+        row = self._fallen(heard.pairs)
+        if row is None:
+            return None
         case, pair = heard.case, heard.pairs[row]
-        percentile = intent.harm_percentile(self.replay, case.snapshot, case.before, case.writes, heard.lived, self.seed)
         reason = f"{falls(self.replay.plant.invariants[row], pair)} ({pair.broken_without} of {pair.members} without it)"
-        instead = self._instead(heard)
-        nearest = (_nearest(instead, self.replay.plant.tags),) if instead else ()
-        evidence = (self._recovery(heard, row), *nearest)
-        return self._unsafe(heard, reason, percentile, row=row, pair=pair, instead=instead, evidence=evidence)
-
-    def _instead(self, heard: _Heard) -> dict[str, float] | None:
-        case = heard.case
-        return self.replay.nearest_safe(case.snapshot, case.before, heard.standing, case.writes)
+        return _Harm(reason=reason, row=row, pair=pair, before=case.before, writes=case.writes, run=heard.lived, is_at_once=True)
 
     def _recovery(self, heard: _Heard, row: int) -> str:
         case = heard.case
@@ -161,7 +188,7 @@ class _Judge:
 
     # -- rule 3
 
-    def _dormant(self, heard: _Heard) -> Verdict | None:
+    def _dormant(self, heard: _Heard) -> _Harm | None:
         """On what the write does once the plant is as the plant file starts it."""
         case, plant = heard.case, self.replay.plant
         awake = awakened(plant, heard.standing, case.writes)
@@ -172,12 +199,11 @@ class _Judge:
         row = self._fallen(pairs)
         if row is None:
             return None
-        percentile = intent.harm_percentile(self.replay, case.snapshot, merged(case.before, awake), case.writes, lived, self.seed)
         waits = listed([f"{tag} is {amount(value, plant.tags.by_name[tag].unit)}" for tag, value in awake.items()])
         reason = f"harmless at the moment, but once {waits} again, {falls(plant.invariants[row], pairs[row])}"
-        return self._unsafe(heard, reason, percentile, row=row, pair=pairs[row])
+        return _Harm(reason=reason, row=row, pair=pairs[row], before=merged(case.before, awake), writes=case.writes, run=lived)
 
-    def _drifting(self, heard: _Heard) -> Verdict | None:
+    def _drifting(self, heard: _Heard) -> _Harm | None:
         """On the drift that this step belongs to, when it leads out of the envelope.  Tags that drift together are run ahead together."""
         if not heard.trends:
             return None
@@ -189,16 +215,15 @@ class _Judge:
         row = self._fallen(pairs)
         if row is None:
             return None
-        percentile = intent.harm_percentile(self.replay, case.snapshot, before, led_to, ahead, self.seed)
         trend = max(heard.trends, key=lambda one: one.moves)
         unit = plant.tags.by_name[trend.tag].unit
         reason = (
             f"harmless alone, but it is the last of {trend.moves} moves of {trend.tag} in one direction, from "
             f"{amount(trend.first, unit)} to {amount(trend.value, unit)}; as many again and the {falls(plant.invariants[row], pairs[row])}"
         )
-        return self._unsafe(heard, reason, percentile, row=row, pair=pairs[row])
+        return _Harm(reason=reason, row=row, pair=pairs[row], before=before, writes=led_to, run=ahead)
 
-    def _defenceless(self, heard: _Heard) -> Verdict | None:
+    def _defenceless(self, heard: _Heard) -> _Harm | None:
         """On the defence that is taken away, when the worst single action would then need it."""
         case, terms = heard.case, self.terms
         if not heard.weakened:
@@ -208,58 +233,88 @@ class _Judge:
         )
         if worst is None or worst.low <= terms.unsafe_above:
             return None
-        return self._unsafe(heard, _loss(worst), None, probability=worst.low)
+        return _Harm(reason=_loss(worst), probability=worst.low)
+
+    def _refuse(self, heard: _Heard, harm: _Harm) -> Iterator[Verdict | None]:
+        if harm.run is None:  # a lost defence: all that there is to say is known
+            yield self._unsafe(heard, harm, None)
+            return
+        yield self._unsafe(heard, harm, None, complete=False)
+        percentile = intent.harm_percentile(self.replay, heard.case.snapshot, harm.before, harm.writes, harm.run, self.seed)
+        yield None
+        if not harm.is_at_once or harm.row is None:
+            yield self._unsafe(heard, harm, percentile)
+            return
+        recovery = self._recovery(heard, harm.row)
+        yield None
+        instead = self._instead(heard)
+        nearest = (_nearest(instead, self.replay.plant.tags),) if instead else ()
+        yield self._unsafe(heard, harm, percentile, instead=instead, evidence=(recovery, *nearest))
+
+    def _instead(self, heard: _Heard) -> dict[str, float] | None:
+        case = heard.case
+        return self.replay.nearest_safe(case.snapshot, case.before, heard.standing, case.writes)
 
     def _unsafe(
         self,
         heard: _Heard,
-        reason: str,
+        harm: _Harm,
         percentile: float | None,
         *,
-        row: int | None = None,
-        pair: Pair | None = None,
-        probability: float | None = None,
         instead: dict[str, float] | None = None,
         evidence: tuple[str, ...] = (),
+        complete: bool = True,
     ) -> Verdict:
-        """Of an invariant that falls (``row`` and its ``pair``), or of a lost defence (its ``probability``)."""
-        case, plant = heard.case, self.replay.plant
-        invariant = None if row is None else plant.invariants[row]
+        case, plant, pair = heard.case, self.replay.plant, harm.pair
+        invariant = None if harm.row is None else plant.invariants[harm.row]
         pieces = intent.gather(case.command, case.context, heard.weakened, heard.trends, percentile)
         impact = invariant.impact if invariant else LOSS_OF_PROTECTION
         return self.author.opinion(
             case,
             Judgement.UNSAFE,
-            reason,
+            harm.reason,
             pairs=heard.pairs,
             invariant=invariant,
-            probability=pair.low if pair else probability,
+            probability=pair.low if pair else harm.probability,
             time_s=pair.time_s if pair else None,
-            intent=intent.weigh(pieces),
+            intent=intent.weigh(pieces) if complete else Intent.UNKNOWN,
             instead=instead,
             evidence=(*(piece.says for piece in pieces), *evidence),
             techniques=techniques_of(case, heard.weakened, impact, plant.tags),
+            complete=complete,
         )
 
     # -- rules 4 and 5
 
-    def _harmless(self, heard: _Heard) -> Verdict:
+    def _weigh(self, heard: _Heard) -> Iterator[Verdict | None]:
         case, pairs = heard.case, heard.pairs
         notes = tuple(f"{one.says}; no single operator action after it breaks more than it would have before" for one in heard.weakened)
         doubt = self._doubt(heard)
         if doubt:
+            yield self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, evidence=notes, complete=False)
             instead = self._instead(heard) if not case.unknown else None
-            return self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, instead=instead, evidence=notes)
+            yield None
+            options = self._options(heard, instead)
+            yield self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, instead=instead, evidence=notes, options=options)
+            return
         all_of_them = futures(pairs[0].members, pairs[0].members)
         reason = f"every invariant holds for {self.replay.horizon_s:.0f} s with the command, in {all_of_them}"
         if any(pair.broken_with for pair in pairs):
             reason = f"the command makes nothing worse in {all_of_them}; what falls, falls without it as well"
         highest = max(pair.high for pair in pairs)
-        return self.author.opinion(case, Judgement.SAFE, reason, pairs=pairs, probability=highest, evidence=notes)
+        yield self.author.opinion(case, Judgement.SAFE, reason, pairs=pairs, probability=highest, evidence=notes)
+
+    def _options(self, heard: _Heard, instead: Mapping[str, float] | None) -> tuple[Option, ...]:
+        """What a person may choose from.  The twin's word, however much it is doubted: who chooses reads the reason beside it."""
+        case, replay, confidence = heard.case, self.replay, self.terms.confidence
+        written = {Course.FORWARD: (case.writes, heard.lived)}
+        if instead:
+            written[Course.FORWARD_NEAREST] = dict(instead), replay.run(case.snapshot, merged(case.before, instead))
+        written[Course.REFUSE] = {}, replay.without(case.snapshot, case.before)
+        return tuple(option(course, writes, run, replay.plant.tags, confidence) for course, (writes, run) in written.items())
 
     def _doubt(self, heard: _Heard) -> str | None:
-        case, health = heard.case, heard.case.snapshot.health
-        deviating = set() if health.is_in_step else {deviation.tag for deviation in health.deviations}
+        case = heard.case
         for invariant, pair in zip(self.replay.plant.invariants, heard.pairs, strict=True):
             tag, limit = invariant.tag, limit_of(invariant)
             margin = self.terms.margin * invariant.span
@@ -272,11 +327,17 @@ class _Judge:
             if touched and pair.tail_with < margin:
                 left, side = amount(abs(pair.tail_with), tag.unit), "short of" if pair.tail_with >= 0.0 else "past"
                 return f"{named(tag)} would come to {left} {side} its limit of {limit} in 5 of 100 futures"
-            if touched and tag.name in deviating:
-                return f"the command moves {named(tag)}, which the twin does not follow: {health.reason}"
+        if off := self._not_followed(case):
+            return f"the twin does not follow {listed(off)}, in the part of the plant that the command moves: {case.snapshot.health.reason}"
         if case.unknown:
             return f"the twin does not know {listed(case.unknown)} of {case.command.target}; the rest is harmless"
         return None
+
+    def _not_followed(self, case: Case) -> list[str]:
+        """Where one reading is not believed, nothing is certified in its whole section: state and parameters are found together."""
+        parts, by_name = self.replay.sections, self.replay.plant.tags.by_name
+        moved = frozenset[int]().union(*(parts[tag] for tag in case.writes))
+        return [named(by_name[one.tag]) for one in case.snapshot.health.deviations if parts.get(one.tag, moved) & moved]
 
 
 def _nearest(instead: Mapping[str, float], tags: TagMap) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sandbox import risk
 from sandbox.case import Case
 from sandbox.defences import Impairment
 from sandbox.replay import Replay
@@ -12,8 +13,8 @@ from sentinel.model.command import TagWrite
 from sentinel.model.ids import VerdictId, short_id
 from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.time import Instant
-from sentinel.model.verdict import Intent, InvariantOutcome, Judgement, Verdict
-from sentinel.twin.engine import Writes
+from sentinel.model.verdict import Course, Intent, InvariantOutcome, Judgement, Option, Verdict
+from sentinel.twin.engine import Rollout, Writes
 from sentinel.twin.plant import Invariant
 
 MODIFY_PARAMETER, MANIPULATION_OF_CONTROL, UNAUTHORIZED_COMMAND = "T0836", "T0831", "T1692.001"
@@ -42,6 +43,8 @@ class Author:
         instead: Writes | None = None,
         evidence: tuple[str, ...] = (),
         techniques: tuple[str, ...] = (),
+        options: tuple[Option, ...] = (),
+        complete: bool = True,
     ) -> Verdict:
         replay, snapshot = self.replay, case.snapshot.fingerprint()
         return Verdict(
@@ -57,6 +60,8 @@ class Author:
             nearest_safe=tuple(_named_write(replay.plant.tags.by_name[tag], value) for tag, value in (instead or {}).items()),
             evidence=(*evidence, *outside_range(case, replay.plant.tags)),
             techniques=techniques,
+            options=options,
+            complete=complete,
             members=pairs[0].members if pairs else 0,
             horizon_s=replay.horizon_s,
             seed=self.seed,
@@ -64,6 +69,22 @@ class Author:
             snapshot=snapshot,
             judged=self.now,
         )
+
+
+def option(course: Course, writes: Writes, run: Rollout, tags: TagMap, confidence: float) -> Option:
+    """The share of futures that lose any invariant at all, and its upper bound; None where no future could be followed."""
+    hits, trials = int((run.robustness[:, run.valid].min(axis=0) < 0.0).sum()), int(run.valid.sum())
+    return Option(
+        course=course,
+        writes=tuple(_named_write(tags.by_name[tag], value) for tag, value in writes.items()),
+        harm=hits / trials if trials else None,
+        harm_at_most=risk.bounds(hits, trials, confidence)[1] if trials else None,
+    )
+
+
+def unknown_options(case: Case) -> tuple[Option, ...]:
+    """Where the twin has nothing to say a person still chooses, and is told so."""
+    return (Option(course=Course.FORWARD, writes=case.command.writes), Option(course=Course.REFUSE))
 
 
 def _named_write(tag: Tag, value: float) -> TagWrite:

@@ -1,7 +1,8 @@
 """What client and court say to each other: frames of `sentinel.model.framing` over a unix socket.  Sans-io.
 
 client: SNAPSHOT (octets of a `Snapshot`), JUDGE (JSON `Request`).  court: VERDICT (JSON `Verdict`) or FAILURE (JSON {"problem"}), with the
-sequence of the JUDGE that it answers.  A SNAPSHOT is answered by FAILURE only when it is refused.  Both sides treat the other as hostile:
+sequence of the JUDGE that it answers.  The first VERDICT on a held command may be incomplete; a second one with the same sequence completes
+it.  A SNAPSHOT is answered by FAILURE only when it is refused.  Both sides treat the other as hostile:
 lengths are capped before anything is parsed, values are checked against their types, and names must match what was asked.
 """
 
@@ -86,6 +87,7 @@ def verdict_of(frame: Frame, request: Request, model: Digest) -> Verdict:
         raise CodecError("Verdict: it rests on another snapshot or another model than was asked")
     shares = [verdict.probability] if verdict.probability is not None else []
     shares += [share for outcome in verdict.outcomes for share in (outcome.broken_with, outcome.broken_without)]
+    shares += [share for option in verdict.options for share in (option.harm, option.harm_at_most) if share is not None]
     if not all(0.0 <= share <= 1.0 for share in shares):
         raise CodecError("Verdict: a probability outside 0 to 1")
     times = [verdict.time_to_violation_s, *(outcome.time_to_violation_s for outcome in verdict.outcomes)]
@@ -97,6 +99,13 @@ def verdict_of(frame: Frame, request: Request, model: Digest) -> Verdict:
     texts = (verdict.reason, *verdict.evidence, *verdict.techniques)
     if any(len(text) > _MAX_TEXT or not text.isprintable() for text in texts):
         raise CodecError("Verdict: a text that is too long or holds control characters")
-    if max(len(verdict.outcomes), len(verdict.evidence), len(verdict.techniques)) > _MAX_LIST:
+    if max(len(verdict.outcomes), len(verdict.evidence), len(verdict.techniques), len(verdict.options)) > _MAX_LIST:
         raise CodecError("Verdict: a list that is too long")
     return verdict
+
+
+def completes(first: Verdict, second: Verdict) -> bool:
+    """The second adds to the first and takes nothing back: what the gate was told stands."""
+    said = (first.id, first.judgement, first.reason, first.invariant, first.probability, first.time_to_violation_s, first.outcomes)
+    again = (second.id, second.judgement, second.reason, second.invariant, second.probability, second.time_to_violation_s, second.outcomes)
+    return second.complete and said == again

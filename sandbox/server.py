@@ -1,7 +1,8 @@
 """The court in session: a unix socket, a queue with held commands first, one judge.
 
-In: frames of `sandbox.protocol`.  Out: a VERDICT or a FAILURE for each JUDGE.  A connection that does not speak the protocol is told so and
-closed; nothing that arrives ends the process.  The queue is bounded: what does not fit is refused at once.
+In: frames of `sandbox.protocol`.  Out: a VERDICT or a FAILURE for each JUDGE; of a held command the judgement first, as soon as it is
+known, and a second VERDICT when it is complete, for which nobody who holds another one has to wait.  A connection that does not speak
+the protocol is told so and closed; nothing that arrives ends the process.  The queue is bounded: what does not fit is refused at once.
 """
 
 import asyncio
@@ -11,13 +12,13 @@ import logging
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sandbox import protocol
 from sandbox.config import BEGIN, END, READY, CourtConfig
 from sandbox.isolation import Isolation, Layer, LayerReport, lock_down
-from sandbox.judge import judge, undecided
+from sandbox.judge import hearing, judge, undecided
 from sandbox.replay import Replay
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError
@@ -26,6 +27,7 @@ from sentinel.model.command import Command, Origin, TagWrite
 from sentinel.model.framing import Frame, FrameKind, FrameReader, FramingError
 from sentinel.model.ids import AssetId, CommandId, Digest
 from sentinel.model.time import Instant
+from sentinel.model.verdict import Verdict
 from sentinel.twin.engine import compile_model, initial
 from sentinel.twin.plant import load_plant
 from sentinel.twin.snapshot import Grade, Health, Snapshot
@@ -33,12 +35,13 @@ from sentinel.twin.snapshot import Grade, Health, Snapshot
 log = logging.getLogger("court")
 
 MAX_WAITING = 256
+MAX_BEGUN = 32  # verdicts that are given and not complete: a flood of refused writes must not fill the queue with what is owed to it
 MAX_SNAPSHOTS = 8
 MAX_CONNECTIONS = 16
 _CHUNK = 65536
 _REHEARSAL_MEMBERS, _REHEARSAL_HORIZON_S = 16, 60.0
 _NOT_ISOLATED = "the court is not isolated on this machine and takes nothing from the wire: only planned commands are judged"
-_URGENT, _PATIENT, _IDLE = 0, 1, 2
+_URGENT, _PATIENT, _BEGUN, _IDLE = 0, 1, 2, 3
 _TRUSTED_ORIGINS = frozenset({Origin.API, Origin.PLANNER})  # values that our own processes made, not bytes from the wire
 
 
@@ -51,6 +54,8 @@ class Waiting:
     snapshot: Digest = field(compare=False)
     request: protocol.Request | None = field(compare=False, default=None)  # None: make the snapshot's baseline ready
     writer: asyncio.StreamWriter | None = field(compare=False, default=None)
+    hearing: "Iterator[Verdict | None] | None" = field(compare=False, default=None)  # begun: its first verdict is given
+    took_s: float = field(compare=False, default=0.0)
 
 
 class Court:
@@ -135,7 +140,7 @@ class Court:
             while self._queue:
                 waiting = heapq.heappop(self._queue)
                 self._tell(BEGIN)
-                reply = self._serve(waiting)
+                reply = self._go_on(waiting) if waiting.hearing else self._serve(waiting)
                 self._tell(END)
                 if reply and waiting.writer and not waiting.writer.is_closing():
                     waiting.writer.write(reply.encode())
@@ -154,12 +159,36 @@ class Court:
             return protocol.failure(waiting.sequence, f"waited {1000 * waited_s:.0f} ms for its turn: too late to matter")
         if snapshot is None:
             return protocol.failure(waiting.sequence, "the snapshot it refers to is not here")
-        began_s, now, command = self._clock.monotonic_s(), self._clock.now(), request.command
-        if self._takes_untrusted or command.origin in _TRUSTED_ORIGINS:
-            verdict = judge(command, snapshot, self._replay, request.context, self._config.thresholds, self._config.seed, now)
-        else:
+        command, now = request.command, self._clock.now()
+        if not self._takes_untrusted and command.origin not in _TRUSTED_ORIGINS:
             verdict = undecided(command, snapshot, self._replay, _NOT_ISOLATED, self._config.seed, now)
-        return protocol.answer(waiting.sequence, replace(verdict, took_ms=1000.0 * (self._clock.monotonic_s() - began_s)))
+            return protocol.answer(waiting.sequence, verdict)
+        terms, seed = self._config.thresholds, self._config.seed
+        waiting.hearing = hearing(command, snapshot, self._replay, request.context, terms, seed, now)
+        return self._go_on(waiting)
+
+    def _go_on(self, waiting: Waiting) -> Frame | None:
+        """A held command's hearing is interrupted where it may be; any other goes on to its complete verdict."""
+        assert waiting.hearing is not None
+        began_s, urgent = self._clock.monotonic_s(), waiting.priority != _PATIENT
+        verdict: Verdict | None = None
+        for verdict in waiting.hearing:
+            if urgent or (verdict is not None and verdict.complete):
+                break
+        waiting.took_s += self._clock.monotonic_s() - began_s
+        if verdict is None or not verdict.complete:
+            if waiting.priority != _BEGUN and sum(one.priority == _BEGUN for one in self._queue) >= MAX_BEGUN:
+                waiting.hearing = None
+            else:
+                waiting.priority = _BEGUN
+                heapq.heappush(self._queue, waiting)
+        if verdict is None:
+            return None
+        said = protocol.answer(waiting.sequence, replace(verdict, took_ms=1000.0 * waiting.took_s))
+        if waiting.hearing is None and waiting.writer is not None:
+            waiting.writer.write(said.encode())
+            return protocol.failure(waiting.sequence, f"{MAX_BEGUN} verdicts wait to be completed already: this one stays as it is")
+        return said
 
 
 def sit(config: CourtConfig, entered: tuple[LayerReport, ...], layers: Mapping[str, Layer], tell: Callable[[bytes], object]) -> None:

@@ -69,6 +69,8 @@ class Court(Protocol):
 
     async def judge(self, command: Command) -> Verdict: ...
 
+    async def completed(self, verdict: Verdict) -> Verdict: ...
+
     async def run(self) -> None: ...
 
 
@@ -258,6 +260,7 @@ class Brain:
         verdict = await self._court.judge(command)
         if command.origin is Origin.GATE and self.intake is not None:
             await self.intake.rule(ruling_for(command, verdict, self._tags, learning=self._analysis.learning))
+        verdict = await self._court.completed(verdict)
         if known is not None:
             await known.wait()
         self._remember(verdict)

@@ -38,6 +38,7 @@ async def judge(directory: Path, members: int) -> None:
     async def rule(command: Command) -> None:
         verdict = await court.judge(command)
         await intake.rule(ruling_for(command, verdict, model.plant.tags, learning=False))
+        await court.completed(verdict)
 
     async def take(value: Any) -> None:
         if isinstance(value, Command):

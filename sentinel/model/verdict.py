@@ -32,8 +32,28 @@ class InvariantOutcome:
     time_to_violation_s: float | None = None  # median over the members that break it
 
 
+class Course(StrEnum):
+    """What a person may do about a command that the court does not decide."""
+
+    FORWARD = "forward"  # once, as it is
+    FORWARD_NEAREST = "forward_nearest"  # the nearest value that breaks nothing, instead
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """``harm``: the share of futures in which any invariant falls within the horizon, and its upper confidence bound; None = unknown."""
+
+    course: Course
+    writes: tuple[TagWrite, ...] = ()
+    harm: float | None = None
+    harm_at_most: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
+    """``complete``: False while intent, evidence, nearest safe value and options are still being worked out; the judgement stands."""
+
     id: VerdictId
     command: CommandId
     judgement: Judgement
@@ -46,6 +66,8 @@ class Verdict:
     nearest_safe: tuple[TagWrite, ...] = ()  # instead of an unsafe or doubtful value: the nearest that breaks nothing
     evidence: tuple[str, ...] = ()  # intent evidence, a sentence each
     techniques: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()  # of an undecided command, the most permissive first
+    complete: bool = True
     members: int = 0
     horizon_s: float = 0.0
     seed: int = 0

@@ -17,7 +17,7 @@ from sandbox.replay import Replay
 from sentinel.clock import SystemClock
 from sentinel.model.command import Command, Origin
 from sentinel.model.framing import Frame, FrameKind, FrameReader
-from sentinel.model.ids import CommandId
+from sentinel.model.ids import CommandId, VerdictId
 from sentinel.model.time import after
 from sentinel.model.verdict import Intent, Judgement, Verdict
 from sentinel.ports import Outcome
@@ -156,6 +156,51 @@ async def test_a_verdict_that_is_none_leaves_the_connection_alone(tmp_path: Path
         client.keep(snapshot)
         assert "is not one" in (await client.judge(command({"LIC101.SP": 1.9}))).reason
         assert client.connected.is_set()
+
+
+def twice(honest: Callable[[Request], Verdict], **changed: object) -> Reply:
+    """The judgement, then the whole, with some of it changed."""
+
+    def reply(request: Request, sequence: int) -> bytes:
+        whole = honest(request)
+        first = replace(whole, intent=Intent.UNKNOWN, evidence=(), nearest_safe=(), complete=False)
+        return answer(sequence, first).encode() + answer(sequence, replace(whole, **changed)).encode()
+
+    return reply
+
+
+async def test_a_held_command_has_its_judgement_first_and_the_rest_for_whoever_waits(
+    tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict]
+) -> None:
+    async with impostor(tmp_path, twice(honest)) as client:
+        client.keep(snapshot)
+        first = await client.judge(command({"LIC101.SP": 1.9}, origin=Origin.GATE))
+        assert (first.judgement, first.complete, first.nearest_safe) == (Judgement.UNSAFE, False, ())
+        whole = await client.completed(first)
+        assert whole.complete
+        assert whole.nearest_safe
+        assert await client.completed(whole) is whole
+        assert client.case(whole.id) is not None
+
+
+@pytest.mark.parametrize("lie", [{"judgement": Judgement.SAFE}, {"reason": "all is well"}, {"probability": 7.0}, {"complete": False}])
+async def test_a_second_verdict_that_takes_back_the_first_is_nonsense(
+    tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict], lie: dict[str, object]
+) -> None:
+    async with impostor(tmp_path, twice(honest, **lie)) as client:
+        client.keep(snapshot)
+        first = await client.judge(command({"LIC101.SP": 1.9}, origin=Origin.GATE))
+        assert await client.completed(first) == first
+        assert client.nonsense == 1
+
+
+async def test_a_judgement_whose_rest_never_comes_stands(tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict]) -> None:
+    async with impostor(tmp_path, lambda request, sequence: answer(sequence, replace(honest(request), complete=False)).encode()) as client:
+        client.keep(snapshot)
+        first = await client.judge(command({"LIC101.SP": 1.9}, origin=Origin.GATE))
+        assert await client.completed(first) == first
+        gone = replace(first, id=VerdictId("unheard of"))
+        assert await client.completed(gone) is gone
 
 
 async def test_a_failure_is_passed_on(tmp_path: Path, snapshot: Snapshot) -> None:

@@ -13,7 +13,7 @@ from sentinel.model.codec import to_json
 from sentinel.model.command import Command, TagWrite
 from sentinel.model.ids import AssetId
 from sentinel.model.time import Instant, after
-from sentinel.model.verdict import Intent, Judgement, Verdict
+from sentinel.model.verdict import Course, Intent, Judgement, Verdict
 from sentinel.twin.engine import Model, initial, rollout
 from sentinel.twin.snapshot import Snapshot
 from tests.unit.sandbox.conftest import NOW, command, degraded, in_step, lost
@@ -331,3 +331,39 @@ def test_undecided_names_command_and_snapshot(snapshot: Snapshot, replay: Replay
     verdict = undecided(command({"LIC101.SP": 1.9}), snapshot, replay, "because", 0, Instant(5))
     assert (verdict.judgement, verdict.reason, verdict.judged) == (Judgement.UNDECIDED, "because", 5)
     assert (verdict.command, verdict.snapshot) == ("c-1", snapshot.fingerprint())
+
+
+@pytest.mark.parametrize("tag", ["LT101", "FT101", "ST101"])
+@pytest.mark.parametrize("writes", [{"LIC101.SP": 1.25}, {"LIC102.SP": 0.85}, {"P102.RUN": 0.0}, {"LIC101.HH": 1.75}])
+def test_nothing_is_certified_in_a_section_of_which_one_reading_is_not_believed(
+    snapshot: Snapshot, replay: Replay, tag: str, writes: dict[str, float]
+) -> None:
+    verdict = verdict_on(command(writes), degraded(snapshot, tag), replay)
+    assert verdict.judgement is Judgement.UNDECIDED, verdict.reason
+    assert f"({tag}), in the part of the plant that the command moves" in verdict.reason
+    assert verdict_on(command(writes), degraded(snapshot, "TT301"), replay).judgement is Judgement.SAFE
+
+
+def test_who_is_unsure_names_what_a_person_may_choose_and_what_it_risks(snapshot: Snapshot, replay: Replay) -> None:
+    asked = command({"LIC101.SP": 1.35})
+    verdict = verdict_on(asked, degraded(snapshot, "LT101"), replay)
+    assert [one.course for one in verdict.options] == [Course.FORWARD, Course.FORWARD_NEAREST, Course.REFUSE]
+    forward, nearest, refuse = verdict.options
+    assert [(one.tag, one.value) for one in forward.writes] == [("LIC101.SP", 1.35)]
+    assert nearest.writes == verdict.nearest_safe
+    assert (nearest.harm, refuse.harm, refuse.writes) == (0.0, 0.0, ())
+    assert forward.harm is not None
+    assert forward.harm_at_most is not None
+    assert forward.harm <= forward.harm_at_most <= 1.0
+    run = rollout(replay.model, snapshot, {"LIC101.SP": 1.35}, 600.0)
+    assert forward.harm == float((run.robustness < 0).any(axis=0).mean())
+
+
+def test_where_the_twin_has_nothing_to_say_the_harm_of_each_option_is_unknown(snapshot: Snapshot, replay: Replay) -> None:
+    options = verdict_on(command({"LIC101.SP": 1.25}), lost(snapshot), replay).options
+    assert [(one.course, one.harm, one.harm_at_most) for one in options] == [(Course.FORWARD, None, None), (Course.REFUSE, None, None)]
+
+
+def test_a_decided_command_has_no_options(snapshot: Snapshot, replay: Replay) -> None:
+    assert verdict_on(command({"LIC101.SP": 1.25}), snapshot, replay).options == ()
+    assert verdict_on(command({"LIC101.SP": 1.9}), snapshot, replay).options == ()

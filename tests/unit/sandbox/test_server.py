@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.client import CourtClient
-from sandbox.protocol import MAX_REQUEST_OCTETS, Request, problem_of, verdict_of
+from sandbox.protocol import MAX_REQUEST_OCTETS, Request, completes, problem_of, verdict_of
 from sandbox.replay import Replay
 from sentinel.clock import SystemClock
-from sentinel.model.codec import to_json
+from sentinel.model.codec import from_json, to_json
 from sentinel.model.command import Origin
 from sentinel.model.framing import Frame, FrameKind, FrameReader
 from sentinel.model.ids import Digest
-from sentinel.model.verdict import Judgement
+from sentinel.model.verdict import Intent, Judgement
 from sentinel.twin.snapshot import Snapshot
 from tests.unit.sandbox.conftest import NOW, START_S, CourtProcess, command
 
@@ -162,6 +162,27 @@ async def test_a_held_command_comes_first(court: CourtProcess, connect: Connect,
         await link.say(patient + judging(snapshot, 99, urgent=True).encode())
         order = [frame.sequence for frame in [await link.hear() for _ in range(21)] if frame]
         assert order == [99, *range(2, 22)]
+
+
+async def test_a_held_command_hears_its_judgement_first_and_the_next_one_does_not_wait_for_the_rest(
+    court: CourtProcess, connect: Connect, snapshot: Snapshot
+) -> None:
+    async with linked(court, connect) as link:
+        held = [judging(snapshot, sequence, urgent=True, writes={"LIC101.SP": 1.9}) for sequence in (1, 2)]
+        await link.say(sending(snapshot) + b"".join(frame.encode() for frame in held))
+        heard = []
+        for _ in range(4):
+            frame = await link.hear()
+            assert frame is not None
+            request = from_json(Request, held[frame.sequence - 1].payload)
+            heard.append((frame.sequence, verdict_of(frame, request, snapshot.digest)))
+    assert [(sequence, verdict.complete) for sequence, verdict in heard] == [(1, False), (2, False), (1, True), (2, True)]
+    (_, first), _, (_, whole), _ = heard
+    assert completes(first, whole)
+    assert (first.judgement, first.intent, first.nearest_safe) == (Judgement.UNSAFE, Intent.UNKNOWN, ())
+    assert whole.nearest_safe
+    assert any("writing the previous values back" in line for line in whole.evidence)
+    assert whole.took_ms > first.took_ms
 
 
 async def test_a_full_queue_refuses_at_once(court: CourtProcess, connect: Connect, snapshot: Snapshot) -> None:
