@@ -37,7 +37,7 @@ class CourtConfig:
     members: int = 256
     horizon_s: float = 600.0
     seed: int = 0
-    case_limit_s: float = 5.0  # a case that takes longer ends the process; the supervisor starts a new one
+    case_limit_s: float = 1.0  # of the processor; a case that takes longer ends the court, and a new one takes the next case
     thresholds: Thresholds = Thresholds()
 
 
