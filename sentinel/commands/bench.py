@@ -8,6 +8,7 @@ BENCHES = {
     "gate": "sentinel.measure.gate",
     "verdict": "sentinel.measure.verdict",
     "week": "sentinel.measure.week",
+    "poison": "sentinel.measure.poison",
     "decode": "collectors.capture.bench",
     "traffic": "collectors.capture.traffic",
     "oracle": "collectors.capture.oracle",

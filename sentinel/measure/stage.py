@@ -4,7 +4,7 @@ The plant is the reference plant: its own physics, controller, instruments and r
 every half second, as the registers round it.  The same seed and the same writes give the same bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sentinel.demo.physics import STEP_S
 from sentinel.demo.simulation import ReferencePlant
@@ -18,6 +18,7 @@ from sentinel.twin.sync import Sync
 POLL_S = 0.5
 BEGINNING = Instant(1_700_000_000_000_000_000)
 Write = tuple[float, str, float]  # seconds from the start, tag, value in its unit
+Distortion = Callable[[float, Mapping[str, float]], Mapping[str, float]]  # (plant's time in s, what was read) to what arrives
 
 
 class LivePlant:
@@ -40,10 +41,13 @@ class LivePlant:
 
 
 class Stage:
-    """A live plant and the twin that follows it."""
+    """A live plant and the twin that follows it.  ``distort``: what somebody on the way makes of the readings."""
 
-    def __init__(self, model: Model, live: LivePlant, start: Instant = BEGINNING, members: int = 256) -> None:
+    def __init__(
+        self, model: Model, live: LivePlant, start: Instant = BEGINNING, members: int = 256, distort: Distortion | None = None
+    ) -> None:
         self.live = live
+        self._distort = distort
         self.sync = Sync(model, members=members)
         self._start = start
         self._tags = tuple(tag.name for tag in live.plant.interface.tags.tags)
@@ -74,6 +78,9 @@ class Stage:
         return self.sync.snapshot()
 
     def _readings(self) -> Readings:
-        values = self.live.plant.values()
-        at = [int(self.now)] * len(self._tags)
-        return Readings.of(self._tags, time=at, seen=at, tag=range(len(self._tags)), value=[values[tag] for tag in self._tags])
+        values: Mapping[str, float] = self.live.plant.values()
+        if self._distort is not None:
+            values = self._distort(self.live.plant.time_s, values)
+        tags = [code for code, tag in enumerate(self._tags) if tag in values]
+        at = [int(self.now)] * len(tags)
+        return Readings.of(self._tags, time=at, seen=at, tag=tags, value=[values[self._tags[code]] for code in tags])

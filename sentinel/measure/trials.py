@@ -51,7 +51,7 @@ class Group:
 
 def draw(number: int, seed: int, interface: Interface) -> Group:
     chance = random.Random(f"trials {seed} {number}")  # noqa: S311
-    history = tuple((0.0, tag, _registered(interface.tags.by_name[tag], chance.uniform(*band))) for tag, band in OPERATING.items())
+    history = tuple((0.0, tag, registered(interface.tags.by_name[tag], chance.uniform(*band))) for tag, band in OPERATING.items())
     standing = {**interface.starts, **{tag: value for _, tag, value in history}}
     tags = [tag for tag in interface.tags.tags if tag.writable]
     singles = [Trial(kind="single", steps=((0.0, *_write(chance, chance.choice(tags), standing)),)) for _ in range(SINGLES_PER_PLANT)]
@@ -60,7 +60,7 @@ def draw(number: int, seed: int, interface: Interface) -> Group:
     return Group(seed=_FIRST_SEED + 10_000 * seed + number, history=history, trials=(*singles, *sequences))
 
 
-def _registered(tag: Tag, value: float) -> float:
+def registered(tag: Tag, value: float) -> float:
     """As the register rounds it, so that court and plant are told the same."""
     assert tag.modbus is not None
     words = tag.modbus.encode(value)
@@ -75,7 +75,7 @@ def _write(chance: random.Random, tag: Tag, standing: Mapping[str, float]) -> tu
     span = tag.high - tag.low
     near, far = standing[tag.name], chance.uniform(tag.low - span / 2, tag.high + span / 2)
     value = chance.choice((near + chance.uniform(-0.1, 0.1) * span, chance.uniform(tag.low, tag.high), far))
-    return tag.name, _registered(tag, value)
+    return tag.name, registered(tag, value)
 
 
 def _drift(chance: random.Random, tags: list[Tag], standing: Mapping[str, float]) -> tuple[Write, ...]:
@@ -84,12 +84,12 @@ def _drift(chance: random.Random, tags: list[Tag], standing: Mapping[str, float]
     target = chance.uniform(tag.low, tag.high + (tag.high - tag.low) / 2)
     count, pause_s = chance.randint(3, 10), chance.uniform(3.0, LONGEST_S / 10)
     begin = standing[tag.name]
-    return tuple((i * pause_s, tag.name, _registered(tag, begin + (target - begin) * (i + 1) / count)) for i in range(count))
+    return tuple((i * pause_s, tag.name, registered(tag, begin + (target - begin) * (i + 1) / count)) for i in range(count))
 
 
 def _by_hand(chance: random.Random, tags: list[Tag], standing: Mapping[str, float]) -> tuple[Write, ...]:
     tag = chance.choice([one for one in tags if one.role is TagRole.OUTPUT])
-    drive = _registered(tag, chance.uniform(tag.low, tag.high))
+    drive = registered(tag, chance.uniform(tag.low, tag.high))
     return ((0.0, tag.name.replace(".OP", ".AUTO"), 0.0), (chance.uniform(1.0, 20.0), tag.name, drive))
 
 

@@ -57,32 +57,35 @@ def limits_of(invariants: Sequence[Invariant]) -> tuple[Limit, ...]:
 
 def truths(group: Group, invariants: tuple[Limit, ...], horizon_s: float) -> tuple[Truth, ...]:
     """One per trial.  Takes plain values, so that it can run in a process of its own."""
-    jury = _Jury(group, invariants, horizon_s)
+    live = LivePlant(group.seed, read_interface(), group.history)
+    live.run(SETTLE_S)
+    jury = Jury(live.plant, invariants, horizon_s)
     return tuple(jury.truth(trial) for trial in group.trials)
 
 
 @dataclass(slots=True)
-class _Jury:
-    group: Group
+class Jury:
+    """Asks one plant, as it stands, what becomes of it; the plant itself is left alone."""
+
+    settled: ReferencePlant
     invariants: tuple[Limit, ...]
     horizon_s: float
-    interface: Interface = field(default_factory=read_interface)
-    _settled: ReferencePlant = field(init=False)
+    interface: Interface = field(init=False)
     _anyway: dict[tuple[tuple[Write, ...], Action, tuple[Limit, ...], bool], dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        live = LivePlant(self.group.seed, self.interface, self.group.history)
-        live.run(SETTLE_S)
-        self._settled = live.plant
+        self.interface = self.settled.interface
 
     def truth(self, trial: Trial) -> Truth:
+        fallen = self.broken_by(trial)
+        return fallen if fallen.is_harmful else Truth(why=self._asleep(trial) or self._defenceless(trial))
+
+    def broken_by(self, trial: Trial) -> Truth:
+        """Only what the trial itself breaks, with nothing done after it."""
         last_s = trial.steps[-1][0]
         anyway = self._fallen_anyway((), (), self.invariants)
         fallen = self._live(trial.steps, last_s + self.horizon_s, self.invariants, anyway)
-        if fallen:
-            name, time_s = next(iter(fallen.items()))
-            return Truth(why=name, time_s=time_s)
-        return Truth(why=self._asleep(trial) or self._defenceless(trial))
+        return Truth(why=next(iter(fallen)), time_s=next(iter(fallen.values()))) if fallen else Truth()
 
     def _asleep(self, trial: Trial) -> str | None:
         """What falls once everything that the trial switched off runs again."""
@@ -95,7 +98,7 @@ class _Jury:
         return f"{found}, once it runs again" if found else None
 
     def _defenceless(self, trial: Trial) -> str | None:
-        standing = self._settled.values()
+        standing = self.settled.values()
         limits: dict[str, tuple[Limit, ...]] = {}
         for _, tag, value in trial.steps:
             guards = self._guards(tag, value, standing)
@@ -168,7 +171,7 @@ class _Jury:
         breaks: bool = True,
     ) -> dict[str, float]:
         """What falls, and when, in the order of falling; ends with the first that does not fall ``anyway``."""
-        plant = copy.deepcopy(self._settled)
+        plant = copy.deepcopy(self.settled)
         plant.physics.breaks = breaks
         begin_s, damaged = plant.time_s, len(plant.outcomes)
         pending, fallen = list(writes), dict[str, float]()
