@@ -39,9 +39,9 @@ from sentinel.places import ENFORCER
 from sentinel.ports import Outcome, Ruling
 from sentinel.recollection import SCANS, Recollection
 from sentinel.records import Change, Records
-from sentinel.respond.interlock import Rules
+from sentinel.respond.interlock import Rules, canonical
 from sentinel.respond.playbook import Policy, advise, propose
-from sentinel.settings import Settings
+from sentinel.settings import Gate, Settings
 from sentinel.twin.snapshot import Snapshot
 from sentinel.twin.sync import Sync
 
@@ -91,8 +91,9 @@ class Count:
     defects: int = 0
 
 
-def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bool) -> Ruling:
+def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bool, unknown: OnDeadline = OnDeadline.REFUSE) -> Ruling:
     """Safe passes, unsafe is refused.  Undecided follows each tag's declared choice, and refuse wins where several tags are written.
+    ``unknown``: the gate's choice for points that no tag names, and for requests whose points have no name.
     While the baseline is learning, doubt alone refuses nothing: a twin that is not in step yet must not stop a running plant."""
     if verdict.judgement is Judgement.SAFE:
         return Ruling(command=command.id, forward=True, reason=verdict.reason)
@@ -101,8 +102,16 @@ def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bo
     if learning:
         return Ruling(command=command.id, forward=True, reason=f"undecided while learning: {verdict.reason}")
     named = [tags.by_name[write.tag] for write in command.writes if write.tag is not None and write.tag in tags.by_name]
-    forward = bool(named) and len(named) == len(command.writes) and all(tag.on_deadline is OnDeadline.FORWARD for tag in named)
-    return Ruling(command=command.id, forward=forward, reason=f"undecided, by declared choice: {verdict.reason}")
+    choices = {tag.on_deadline for tag in named}
+    if len(named) < len(command.writes) or not named:
+        choices.add(unknown)
+    return Ruling(command=command.id, forward=choices == {OnDeadline.FORWARD}, reason=f"undecided, by declared choice: {verdict.reason}")
+
+
+def unknown_choice(gates: Iterable[Gate], target: AssetId) -> OnDeadline:
+    """What the gates before a server declare for addresses that the plant file does not name; refuse where they disagree."""
+    choices = {gate.unknown_tag for gate in gates if canonical(AssetId(gate.upstream.rpartition(":")[0].strip("[]"))) == canonical(target)}
+    return OnDeadline.FORWARD if choices == {OnDeadline.FORWARD.value} else OnDeadline.REFUSE
 
 
 def _is_echo(command: Command, recent: Sequence[Command]) -> bool:
@@ -259,7 +268,8 @@ class Brain:
             return  # without a plant file nothing is judged: the gate takes each tag's declared choice
         verdict = await self._court.judge(command)
         if command.origin is Origin.GATE and self.intake is not None:
-            await self.intake.rule(ruling_for(command, verdict, self._tags, learning=self._analysis.learning))
+            unknown = unknown_choice(self._settings.gate, command.target)
+            await self.intake.rule(ruling_for(command, verdict, self._tags, learning=self._analysis.learning, unknown=unknown))
         verdict = await self._court.completed(verdict)
         if known is not None:
             await known.wait()
