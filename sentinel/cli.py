@@ -20,6 +20,7 @@ COMMANDS = (
     "learn",
     "check",
     "rerun",
+    "whatif",
     "bench",
     "enrol",
     "plan",
