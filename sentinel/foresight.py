@@ -26,9 +26,16 @@ from sentinel.optimise.setpoints import Setpoints
 from sentinel.ports import Spec, Verifier
 from sentinel.records import Records
 from sentinel.twin.engine import Model
+from sentinel.twin.estimate import estimates
+from sentinel.twin.question import OVER_THE_API, Question, Setting, value_of, writable
 from sentinel.twin.snapshot import Snapshot
+from sentinel.twin.whatif import Answer, ask, without_bands
 
+MAX_ASKING = 1  # questions at once: each may take a core for some seconds
 MAX_PLANNING = 1  # searches at once: each may take a core for as long as its time limit, and the brain needs the other
+
+
+Wanted = tuple[str, Sequence[float | str], float]  # tag, values as numbers in its unit or texts with one, seconds from now
 
 
 class Newest(Protocol):
@@ -44,6 +51,7 @@ class Foresight:
         self._tags = tags
         self._records = records
         self._clock = clock
+        self._asking = 0
 
     def state(self) -> Mapping[str, Any]:
         snapshot = self._snapshot()
@@ -82,6 +90,39 @@ class Foresight:
         verdict = await self._court.judge(command)
         await self._records.kept(command, verdict)
         return verdict
+
+    def snapshot(self) -> bytes:
+        return self._snapshot().to_octets()
+
+    def live(self) -> Mapping[str, Any]:
+        snapshot = self._snapshot()
+        tags = {
+            one.tag: {key: value for key, value in to_jsonable(one).items() if key != "tag"} for one in estimates(self._model, snapshot)
+        }
+        health = to_jsonable(snapshot.health)
+        return {"at": iso(snapshot.at), "members": snapshot.members, "trusted": snapshot.trusted, "health": health, "tags": tags}
+
+    async def futures(self, wanted: Sequence[Wanted], horizon_s: float, members: int | None, tags: Sequence[str], bands: bool) -> Answer:
+        """Nobody is judged and nothing is kept: this is a look ahead.  Raises TransientError while `MAX_ASKING` questions are worked at."""
+        settings = tuple(self._setting(number, *one) for number, one in enumerate(wanted))
+        question = Question(settings=settings, horizon_s=horizon_s, members=members, tags=tuple(tags))
+        snapshot = self._snapshot()
+        if self._asking >= MAX_ASKING:
+            raise TransientError("another question is being worked at; ask again when it is answered")
+        self._asking += 1
+        try:
+            answer = await asyncio.to_thread(ask, self._model, snapshot, question, OVER_THE_API)
+        finally:
+            self._asking -= 1
+        return answer if bands else without_bands(answer)
+
+    def _setting(self, number: int, tag: str, values: Sequence[float | str], at_s: float) -> Setting:
+        try:
+            known = writable(tag, self._model)
+            numbers = tuple(value_of(value, known) if isinstance(value, str) else float(value) for value in values)
+        except InputError as error:
+            raise InputError(f"settings[{number}]: {error}") from error
+        return Setting(tag=tag, values=numbers, at_s=at_s)
 
     def _snapshot(self) -> Snapshot:
         snapshot = self._newest.snapshot

@@ -16,6 +16,7 @@ from sentinel.model.plan import Plan
 from sentinel.model.verdict import Verdict
 from sentinel.ports import Spec
 from sentinel.records import Records
+from sentinel.twin.whatif import Answer
 
 
 class Actions(Protocol):
@@ -42,6 +43,22 @@ class Twin(Protocol):
 
     async def what_if(self, writes: Mapping[str, float], by: str) -> Verdict:
         """The verdict on writing these engineering values to these tags now.  Nothing is written."""
+
+    def live(self) -> Mapping[str, Any]:
+        """The newest state as its tags show it: ``at``, health, and per tag estimate, unit, spread and deviation.  Blocking, some ms."""
+
+    def snapshot(self) -> bytes:
+        """The newest snapshot as octets: what `sentinel whatif --snapshot` starts from."""
+
+    async def futures(
+        self,
+        wanted: Sequence[tuple[str, Sequence[float | str], float]],
+        horizon_s: float,
+        members: int | None,
+        tags: Sequence[str],
+        bands: bool,
+    ) -> Answer:
+        """Every combination of the wanted (tag, values, seconds from now), beside doing nothing.  Nothing is written."""
 
 
 class Planning(Protocol):

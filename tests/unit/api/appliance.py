@@ -99,6 +99,12 @@ class OneTagTwin:
     def health(self) -> Mapping[str, Any]:
         return {"in_step": True}
 
+    def live(self) -> Mapping[str, Any]:
+        return {"at": "1970-01-01T00:00:00Z", "tags": self.state()["tags"]}
+
+    def snapshot(self) -> bytes:
+        return b"octets"
+
     async def what_if(self, writes: Mapping[str, float], by: str) -> Verdict:
         unknown = sorted(set(writes) - {"LIC101.SP"})
         if unknown:
@@ -143,7 +149,7 @@ class Person:
 
 
 class Appliance:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, twin: Any = None) -> None:
         self.directory = directory
         self.clock = SystemClock()
         self.records = Records(directory / "records", self.clock)
@@ -154,7 +160,7 @@ class Appliance:
             access=self.access,
             clock=self.clock,
             actions=LifecycleActions(self.records, self.clock),
-            twin=OneTagTwin(),
+            twin=twin or OneTagTwin(),
             planning=CountingPlanner(),
             health=lambda: {"processes": {"gate": "running"}},
             capabilities=specs,
