@@ -1,7 +1,8 @@
 """`sentinel plant check FILE`: reads a plant file as the appliance would, compiles its twin, and says what came out.
+`sentinel plant draw FILE`: the process as a picture (SVG), to standard output or into a file.
 
-Prints components, states, tags and invariants, the integration error of the declared step, and how long building and a rollout take.
-Exit status 2 with "file:line" and what was expected when the file is wrong; 1 when the nominal plant breaks its own envelope.
+The check prints components, states, tags and invariants, the integration error of the declared step, and how long building and a rollout
+take.  Exit status 2 with "file:line" and what was expected when the file is wrong; 1 when the nominal plant breaks its own envelope.
 """
 
 import argparse
@@ -12,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from sentinel.clock import Clock, SystemClock
+from sentinel.errors import InputError
 from sentinel.twin.engine import Model, Rollout, compile_model, initial, rollout
+from sentinel.twin.flowsheet import draw
 from sentinel.twin.plant import Plant, load_plant
 
-SUMMARY = "check a plant file: units, wiring, envelope, accuracy and speed of its twin"
+SUMMARY = "check a plant file: units, wiring, envelope, accuracy and speed of its twin; or draw it"
 _ROLLOUTS = 5  # the median is shown
 
 
@@ -25,9 +28,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML)")
     check.add_argument("--members", type=int, default=256, metavar="N", help="members of the rollout (256)")
     check.add_argument("--horizon", type=float, default=600.0, metavar="S", help="plant time of the rollout (600)")
+    drawn = actions.add_parser("draw", help="draw the process")
+    drawn.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML)")
+    drawn.add_argument("--out", type=Path, metavar="FILE.svg", help="where the picture goes (default: standard output)")
 
 
 def run(args: argparse.Namespace) -> int:
+    return _draw(args.file, args.out) if args.action == "draw" else _check(args)
+
+
+def _draw(file: Path, out: Path | None) -> int:
+    picture = draw(load_plant(file))
+    if out is None:
+        print(picture, end="")
+        return 0
+    try:
+        out.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
     clock = SystemClock()
     begun = clock.monotonic_s()
     plant = load_plant(args.file)
@@ -50,8 +72,6 @@ def _measure(model: Model, members: int, horizon_s: float, clock: Clock) -> tupl
             outcome = rollout(model, start, {}, horizon_s)
             times.append(clock.monotonic_s() - begun)
     except ValueError as error:
-        from sentinel.errors import InputError
-
         raise InputError(str(error)) from error
     return outcome, sorted(times)[_ROLLOUTS // 2]
 

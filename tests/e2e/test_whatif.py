@@ -40,3 +40,11 @@ def test_a_question_from_the_shell(tmp_path: Path) -> None:
     refused = sentinel_says("whatif", "--plant", str(PLANT_FILE), "--set", "LIC101.SQ=1")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == "sentinel whatif: the plant file has no tag 'LIC101.SQ', did you mean 'LIC101.SP'?\n"
+
+
+def test_the_process_is_drawn_from_the_shell(tmp_path: Path) -> None:
+    picture = tmp_path / "plant.svg"
+    assert sentinel_says("plant", "draw", str(PLANT_FILE), "--out", str(picture)).returncode == 0
+    text = " ".join(ET.parse(picture).getroot().itertext())
+    assert "Reference plant" in text
+    assert "≤ 1.6 m · T101-overfill" in text

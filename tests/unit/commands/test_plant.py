@@ -39,3 +39,14 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         run(str(tmp_path / "none.yaml"))
     with pytest.raises(InputError, match="members"):
         run(str(PLANT_FILE), "--members", "0")
+
+
+def test_it_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    plant.add_arguments(parser)
+    file = tmp_path / "plant.svg"
+    assert plant.run(parser.parse_args(["draw", str(PLANT_FILE), "--out", str(file)])) == 0
+    assert plant.run(parser.parse_args(["draw", str(PLANT_FILE)])) == 0
+    assert capsys.readouterr().out == file.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be written"):
+        plant.run(parser.parse_args(["draw", str(PLANT_FILE), "--out", str(tmp_path / "no" / "x.svg")]))
