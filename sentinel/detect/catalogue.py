@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from sentinel.detect.brute_force import BruteForce
 from sentinel.detect.calibrate import Budget
+from sentinel.detect.exhaustion import Exhaustion
 from sentinel.detect.limits import Limits
 from sentinel.detect.lower import Lower
 from sentinel.detect.novelty import Novelty
@@ -24,6 +26,8 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Writers.spec.name: lambda _tags, _budget: Writers(),
     ProtocolChecks.spec.name: lambda _tags, _budget: ProtocolChecks(),
     Scans.spec.name: lambda _tags, _budget: Scans(),
+    BruteForce.spec.name: lambda _tags, _budget: BruteForce(),
+    Exhaustion.spec.name: lambda _tags, _budget: Exhaustion(),
     Volume.spec.name: lambda _tags, budget: Volume(budget),
     Timing.spec.name: lambda _tags, _budget: Timing(),
     Limits.spec.name: lambda tags, _budget: Limits(tags),

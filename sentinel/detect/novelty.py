@@ -49,7 +49,7 @@ class Novelty:
         name="novelty",
         summary="assets, conversations, operations and address ranges that were not there while the baseline was learnt",
         stability=Stability.STABLE,
-        attack=("T0848", "T0886", "T0885", "T0861", "T0836", "T0871", "T1692.001"),
+        attack=("T0848", "T0886", "T0885", "T0861", "T0836", "T0806", "T0871", "T1692.001"),
     )
 
     def __init__(self) -> None:
@@ -219,6 +219,7 @@ class Novelty:
         where = f", addresses {addresses[0]} to {addresses[-1]}" if addresses else ""
         reads = all(is_read(o[2], o[4]) for o, *_ in keys)
         verb = "writes to" if writes else "reads" if reads else "sends commands to"
+        rows_of_points = any(span is not None and span[1] > span[0] for _, span, *_ in keys)
         frames = frames_of(messages.frame[rows])
         masters = sorted(self._clients[server]) if server in self._clients else []
         expected = f"only {listed(masters)} spoke to {server}" if masters else f"nobody spoke to {server}"
@@ -237,7 +238,11 @@ class Novelty:
             score=float(len(rows)),
             threshold=0.0,
             why=f"{client} {verb} {server}: {names}{where}; while the baseline was learnt, {expected}.",
-            techniques=("T1692.001", "T0848") if writes else ("T0848", "T0861") if reads else ("T0848", "T0871"),
+            techniques=("T1692.001", "T0848", "T0836", *(("T0806",) if rows_of_points else ()))
+            if writes
+            else ("T0848", "T0861")
+            if reads
+            else ("T0848", "T0871"),
             severity=Severity.CRITICAL if writes else Severity.HIGH,
             confidence=0.95,
         )

@@ -12,6 +12,7 @@ class Technique:
     name: str
     tactics: tuple[str, ...] = ()
     revoked_by: str | None = None  # the id that replaced it
+    near: str | None = None  # withdrawn without a successor: the id that says it today, by our own judgement
 
 
 def is_technique_id(text: str) -> bool:

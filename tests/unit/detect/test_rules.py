@@ -84,6 +84,7 @@ def test_numbers_addresses_and_wildcards_are_evaluated() -> None:
     [
         ("function|gte", "nonsense|gte", "Messages has no field nonsense"),
         ("attack.t0888", "attack.t0855", r"T0855 was revoked: use T1692\.001"),
+        ("attack.t0888", "attack.t0841", r"T0841 was deprecated: T0846\.001 \(.*Port Scan\) says it today"),
         ("attack.t0888", "attack.t0999", "T0999 is no technique"),
         ("category: message", "category: process_creation", "logsource category of message, flow"),
         ("cause: actor", "cause: chance", "a cause of actor"),
@@ -102,5 +103,7 @@ def test_what_is_wrong_with_a_rule_is_said_where_it_stands(old: str, new: str, p
 def test_the_pinned_table_knows_successors() -> None:
     table = techniques()
     assert table["T0855"].revoked_by == "T1692.001"
+    assert table["T0805"].revoked_by == "T1695.001"
+    assert (table["T0841"].revoked_by, table["T0841"].near) == (None, "T0846.001"), "deprecated by MITRE, revoked by nobody"
     assert table["T1692.001"].name == "Unauthorized Message: Command Message"
     assert all(table[t.revoked_by].revoked_by is None for t in table.values() if t.revoked_by)
