@@ -295,6 +295,7 @@ def heard_frames(heard: Heard) -> Parts:
     return (
         (FrameKind.HEARD_MESSAGES, to_arrow(heard.messages, metadata)),
         (FrameKind.HEARD_FLOWS, to_arrow(heard.flows, metadata)),
+        *(((FrameKind.HEARD_DETAILS, to_arrow(heard.details, metadata)),) if len(heard.details) else ()),
         (FrameKind.HEARD, to_json(mark)),
     )
 

@@ -64,7 +64,11 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         lifetimes.callback(records.close)
         access = Access(places.authority, records, clock)
         tag_map = tags if tags.tags else None
-        analysis = Analysis(tag_map=tag_map, detectors=detectors(tag_map, Budget(alarms_per_week=settings.learning.false_alarms_per_week)))
+        analysis = Analysis(
+            tag_map=tag_map,
+            detectors=detectors(tag_map, Budget(alarms_per_week=settings.learning.false_alarms_per_week)),
+            servers=map(AssetId, settings.tagged_servers()),
+        )
         recollection = Recollection.of(records, clock.now())
         learnt_until = restore(analysis, places, recollection)
         sync = Sync(model, seed=plant.seed) if model is not None else None

@@ -297,7 +297,7 @@ class Brain:
 
     def _replicate(self, command: Command, at: Instant) -> None:
         """The twin gets what the plant got, without waiting for the next reading of it."""
-        writes = {write.tag: write.value for write in command.writes if write.tag is not None and write.value is not None}
+        writes = command.reached()
         if self._sync is not None and writes:
             self._sync.write(writes, at)
 

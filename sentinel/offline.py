@@ -59,7 +59,7 @@ class OfflineCourt:
         """From the last whole second before it: what came after would hold what it wrote."""
         snapshot, terms = self._sync.snapshot(), Thresholds()
         verdict = judge(command, snapshot, self._replay, Context(steps=tuple(self._steps)), terms, self._seed, command.seen)
-        writes = {write.tag: write.value for write in command.writes if write.tag is not None and write.value is not None}
+        writes = command.reached()
         for tag, value in writes.items():
             self._steps.append(Step(seen=command.seen, source=command.source, tag=tag, value=value, applied=True))
         self._sync.write(writes, command.seen)

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sentinel.baseline.gather import Gather
 from sentinel.baseline.inventory import Inventory
 from sentinel.baseline.lifecycle import BaselineEvent, BaselineState, after_event
+from sentinel.baseline.nodes import node_commands, node_readings, of_servers
 from sentinel.baseline.store import Baseline
 from sentinel.baseline.values import wire_commands, wire_readings
 from sentinel.detect.catalogue import detectors as all_detectors
@@ -20,8 +23,8 @@ from sentinel.model.asset import Asset, Conduit
 from sentinel.model.command import Command, Origin
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.finding import Finding, FindingState
-from sentinel.model.ids import FindingId
-from sentinel.model.observation import SLOT_NS, Heard, Outage, Readings
+from sentinel.model.ids import AssetId, FindingId
+from sentinel.model.observation import SLOT_NS, Details, Heard, Messages, Outage, Readings
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
@@ -49,7 +52,8 @@ class Progress:
 class Analysis:
     """``baseline`` given: active at once.  ``learn_until``: learn what lies before this instant, then activate by itself and report only
     what begins later.  Neither: learning until `activate`; what needs no baseline (rules, protocol checks) is reported meanwhile.
-    ``judging_only``: never learn; only what needs no baseline is judged."""
+    ``judging_only``: never learn; only what needs no baseline is judged.  ``servers``: whose values and writes carry the plant's tags;
+    none named = everybody's."""
 
     def __init__(
         self,
@@ -59,8 +63,10 @@ class Analysis:
         learn_until: Instant | None = None,
         judging_only: bool = False,
         detectors: Sequence[Detector] | None = None,
+        servers: Iterable[AssetId] = (),
     ) -> None:
         self._tag_map = tag_map
+        self._servers = frozenset(servers)
         self._detectors = list(detectors) if detectors is not None else all_detectors(tag_map)
         self._triage = Triage()
         self._inventory = Inventory()
@@ -224,10 +230,10 @@ class Analysis:
         self._inventory.observe(window)
         if not len(window.messages):
             return window
-        seen = wire_readings(window.messages, self._tag_map)
+        seen = self._heard_readings(window)
         commands = window.commands
         if self._tag_map is not None:
-            passive = wire_commands(window.messages, self._tag_map)
+            passive = self._heard_commands(window, self._tag_map)
             commands += passive
             self._commands += passive
             for command in passive:
@@ -245,10 +251,28 @@ class Analysis:
             end=window.end,
             messages=window.messages,
             flows=window.flows,
+            details=window.details,
             readings=Readings.concat([window.readings, seen]),
             residuals=window.residuals,
             commands=commands,
         )
+
+    def _heard_readings(self, window: Window) -> Readings:
+        messages, details = self._of_plant(window)
+        seen = Readings.concat([wire_readings(messages, self._tag_map), node_readings(details, self._tag_map)])
+        return seen.take(np.argsort(seen.seen, kind="stable"))
+
+    def _heard_commands(self, window: Window, tag_map: TagMap) -> tuple[Command, ...]:
+        messages, details = self._of_plant(window)
+        found = (*wire_commands(messages, tag_map), *node_commands(messages, details, tag_map))
+        return tuple(sorted(found, key=lambda command: command.seen))
+
+    def _of_plant(self, window: Window) -> tuple[Messages, Details]:
+        """Tags are those of the plant's own servers: another one with the same unit or node is none of theirs."""
+        if self._tag_map is None or not self._servers:
+            return window.messages, window.details
+        messages, details = window.messages, window.details
+        return messages.take(of_servers(messages, self._servers)), details.take(of_servers(details, self._servers))
 
     def _one(self, window: Window) -> list[Finding]:
         if self.learning and self._learn_until is not None:

@@ -162,6 +162,14 @@ class Settings:
         servers += [urllib.parse.urlsplit(subscription.url).netloc for subscription in self.poll_opcua]
         return _addresses(servers)
 
+    def tagged_servers(self) -> tuple[str, ...]:
+        """Whose values and writes carry the plant's tags where they are heard: the controllers, and the gates before them.  Empty =
+        everybody's: no controller is named, or a gate listens on addresses that are not."""
+        listening = [gate.listen for gate in self.gate]
+        if any(not _addresses([endpoint]) for endpoint in listening):
+            return ()
+        return _addresses(listening) + self.controllers() if self.controllers() else ()
+
     def own_addresses(self) -> tuple[str, ...]:
         """Where the gates listen and the polls come from, as far as the settings say."""
         return _addresses([gate.listen for gate in self.gate] + [f"{poll.source}:0" for poll in self.poll_modbus])

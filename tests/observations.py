@@ -5,7 +5,7 @@ from typing import Any
 
 from sentinel.model.columns import Columns
 from sentinel.model.detection import Detection, Severity
-from sentinel.model.observation import SLOT_NS, Flows, Heard, Messages, Readings
+from sentinel.model.observation import SLOT_NS, Details, Flows, Heard, Messages, Readings
 from sentinel.model.protocol import FlowKind, MessageKind, Protocol
 from sentinel.model.time import Instant
 from sentinel.model.window import Window
@@ -55,6 +55,11 @@ def flow(second: float, *, source: str = MASTER, target: str = PLC, port: int = 
         "target_mac": mac_of(target), "kind": FlowKind.TCP, "port": port, "from_client": from_client, "packets": 2, "octets": 12,
         "tcp_flags": 0x18, **more,
     }  # fmt: skip
+
+
+def details(*rows: dict[str, Any]) -> Details:
+    found: Details = _columns(Details, rows)
+    return found
 
 
 def messages(*rows: dict[str, Any], pool: bytes = b"") -> Messages:

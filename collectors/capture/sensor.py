@@ -8,7 +8,7 @@ with `Defect.CONTRADICTING_COPY`, which change no pairing.
 
 import secrets
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from collectors.capture.packets import PacketBatch
 from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_MAC, HEAD, NEVER, TICK, make_tables
 from collectors.capture.track import track
 from collectors.wire.modbus.decoder import columns
-from sentinel.model.observation import SLOT_NS, Counters, Flows, Heard, Messages
+from collectors.wire.opcua.details import BodyReader
+from sentinel.model.observation import SLOT_NS, Counters, Details, Flows, Heard, Messages
 from sentinel.model.time import Instant
 
 _ROWS_NAMED_AT_ONCE = 65536  # where they have few enough names
@@ -33,26 +34,33 @@ def spell(family: int, hi: int, lo: int) -> str:
     return str(IPv4Address(lo)) if family == FAMILY_IP4 else str(IPv6Address(hi << 64 | lo))
 
 
+class Parts(NamedTuple):
+    messages: list[Messages]
+    flows: list[Flows]
+    details: list[Details]
+
+
 class Sensor:
     """``seed`` keys the hash tables against chosen addresses; it never shows in a row."""
 
     def __init__(self, source: str, seed: int | None = None) -> None:
         self.source = source
-        self._t = make_tables(secrets.randbits(64) if seed is None else seed)
+        seed = secrets.randbits(64) if seed is None else seed
+        self._t = make_tables(seed)
+        self._bodies = BodyReader(seed)
         self._heads: Any = np.zeros(BATCH_PACKETS, HEAD)
         self._spelt: dict[tuple[int, int, int], str] = {}
         self._dropped = 0
         self._closed = False
 
     def feed(self, batch: PacketBatch) -> Heard:
-        messages: list[Messages] = []
-        flows: list[Flows] = []
+        heard = Parts([], [], [])
         for first in range(0, len(batch), BATCH_PACKETS):
             count = min(BATCH_PACKETS, len(batch) - first)
             decode(self._heads, batch.octets, batch.off, batch.cap, batch.wire, batch.link, first, count, self._t.state[0]["seed"])
-            self._track(batch, first, count, messages, flows)
-        self._drain(messages, flows)
-        return self._heard(messages, flows)
+            self._track(batch, first, count, heard)
+        self._drain(heard)
+        return self._heard(heard)
 
     def flush(self, until: Instant) -> Heard:
         """No packet before this instant will come any more."""
@@ -73,13 +81,17 @@ class Sensor:
         """What happened below the rows: every limit and every kind of loss, since the start."""
         state = self._t.state[0]
         tally = self._t.tally[0]
-        return {name: int(state[name]) for name in COUNTERS} | {
-            "dropped": self._dropped,
-            "requests_forgotten": int(tally["forgotten"]),
-            "octets_skipped": int(tally["skipped"]),
-        }
+        return (
+            {name: int(state[name]) for name in COUNTERS}
+            | {
+                "dropped": self._dropped,
+                "requests_forgotten": int(tally["forgotten"]),
+                "octets_skipped": int(tally["skipped"]),
+            }
+            | self._bodies.counts
+        )
 
-    def _track(self, batch: PacketBatch, first: int, count: int, messages: list[Messages], flows: list[Flows]) -> None:
+    def _track(self, batch: PacketBatch, first: int, count: int, heard: Parts) -> None:
         if self._closed:
             raise ValueError("the sensor was closed")
         taken = 0
@@ -87,18 +99,17 @@ class Sensor:
             taken += track(self._t, self._heads[taken:count], batch.octets, batch.time, batch.frame, first + taken, count - taken)
             if taken == count:
                 return
-            self._drain(messages, flows)
+            self._drain(heard)
 
     def _advance(self, kind: int, instant: int) -> Heard:
-        messages: list[Messages] = []
-        flows: list[Flows] = []
+        heard = Parts([], [], [])
         self._heads[0]["kind"] = kind
         self._heads[0]["defect"] = 0
-        self._track(PacketBatch.of([b""], [instant]), 0, 1, messages, flows)
-        self._drain(messages, flows)
-        return self._heard(messages, flows)
+        self._track(PacketBatch.of([b""], [instant]), 0, 1, heard)
+        self._drain(heard)
+        return self._heard(heard)
 
-    def _heard(self, messages: list[Messages], flows: list[Flows]) -> Heard:
+    def _heard(self, heard: Parts) -> Heard:
         slot = int(self._t.state[0]["slot"])
         until = 0 if slot == NEVER else slot + SLOT_NS if self._t.state[0]["ending"] else slot
         counts = self.counts
@@ -108,14 +119,21 @@ class Sensor:
             dropped=self._dropped + counts["rows_refused"] + counts["held_refused"] + counts["opcua_refused"],
         )
         return Heard(
-            source=self.source, until=Instant(until), messages=Messages.concat(messages), flows=Flows.concat(flows), counters=counters
+            source=self.source,
+            until=Instant(until),
+            messages=Messages.concat(heard.messages),
+            flows=Flows.concat(heard.flows),
+            details=Details.concat(heard.details),
+            counters=counters,
         )
 
-    def _drain(self, messages: list[Messages], flows: list[Flows]) -> None:
+    def _drain(self, heard: Parts) -> None:
         t = self._t
         state = t.state[0]
         if t.tally[0]["rows"]:
-            messages.append(columns(t.messages, t.message_pool, t.tally, self._names()))
+            part = columns(t.messages, t.message_pool, t.tally, self._names())
+            heard.details.append(self._bodies.read(part))
+            heard.messages.append(part)
         state["names"] = 0
         state["batch"] += 1
         closed, start = int(state["closed_rows"]), 0
@@ -124,7 +142,7 @@ class Sensor:
             count = name_flow_rows(t.state, t.flow_rows, t.names, t.name_buckets, t.name_stamps, start, count)
             rows = t.flow_rows[start : start + count]
             arrays: dict[str, Any] = {name: rows[_FLOW_FIELDS.get(name, name)].astype(dtype) for name, dtype in Flows.dtypes().items()}
-            flows.append(Flows(names=self._names(), **arrays))
+            heard.flows.append(Flows(names=self._names(), **arrays))
             start += count
             state["names"] = 0
             state["batch"] += 1

@@ -18,21 +18,26 @@ from sentinel.model.ids import AssetId
 from sentinel.model.time import NS_PER_S, Instant
 
 _READ = bytes.fromhex("000100000006010300000002")
-_FRAME = b"".join(
-    (
-        bytes.fromhex("0200000000020200000000010800"),  # Ethernet
-        bytes.fromhex("4500003400010000400600000a0000010a000002"),  # IPv4, 10.0.0.1 to 10.0.0.2
-        bytes.fromhex("9c4001f60000000100000001501800ff00000000"),  # TCP, 40000 to 502, PSH ACK
-        _READ,
+_NODES = bytes.fromhex("4d5347461c0000000100000001000000020000000200000001007702")  # an OPC UA read request that is cut short
+
+
+def _frame(port: int, payload: bytes) -> bytes:
+    return b"".join(
+        (
+            bytes.fromhex("0200000000020200000000010800"),  # Ethernet
+            bytes.fromhex("4500") + (40 + len(payload)).to_bytes(2, "big") + bytes.fromhex("00010000400600000a0000010a000002"),  # IPv4
+            bytes.fromhex("9c40") + port.to_bytes(2, "big") + bytes.fromhex("0000000100000001501800ff00000000"),  # TCP, PSH ACK
+            payload,
+        )
     )
-)
 
 
 def warm() -> float:
     """Seconds that it took; next to nothing when everything was cached."""
     started = time.perf_counter()
     sensor = Sensor("warm", seed=0)
-    sensor.feed(PacketBatch.of([_FRAME, _FRAME], [NS_PER_S, 3 * NS_PER_S], link=ETHERNET))
+    modbus, opcua = _frame(502, _READ), _frame(4840, _NODES)
+    sensor.feed(PacketBatch.of([modbus, opcua, modbus], [NS_PER_S, NS_PER_S, 3 * NS_PER_S], link=ETHERNET))
     sensor.flush(Instant(5 * NS_PER_S))
     sensor.close()
     decoder = StreamDecoder(1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sentinel.model.columns import Array
-from sentinel.model.observation import SLOT_NS, Flows, Heard, Messages, Readings
+from sentinel.model.observation import SLOT_NS, Details, Flows, Heard, Messages, Readings
 from sentinel.model.time import Instant
 from sentinel.model.window import Window
 
@@ -33,6 +33,7 @@ class Gather:
     def hear(self, heard: Heard) -> list[Window]:
         self._hold("messages", heard.messages, heard.messages.time)
         self._hold("flows", heard.flows, heard.flows.time)
+        self._hold("details", heard.details, heard.details.time)
         return self._close(heard.until)
 
     def read(self, readings: Readings, until: Instant, residuals: Readings | None = None) -> list[Window]:
@@ -97,6 +98,7 @@ class Gather:
             end=Instant(self._end_of(start)),
             messages=Messages.concat(columns["messages"]),
             flows=Flows.concat(columns["flows"]),
+            details=Details.concat(columns["details"]),
             readings=Readings.concat(columns["readings"]),
             residuals=Readings.concat(columns["residuals"]),
         )

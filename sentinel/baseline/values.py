@@ -5,6 +5,8 @@ what the map knows is taken, decoded and scaled.  Modbus Application Protocol 1.
 registers big-endian).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sentinel.model.columns import Array, distinct, grouped
@@ -95,7 +97,7 @@ def _scaled(octets: Array, point: ModbusPoint) -> Array:
 
 
 def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
-    """Write requests as commands of origin WIRE: they have reached the plant already."""
+    """Write requests as commands of origin WIRE: they have reached the server already, which may be heard to refuse them."""
     rows = np.flatnonzero(
         np.isin(messages.protocol, _MODBUS)
         & (messages.kind == MessageKind.REQUEST)
@@ -103,11 +105,14 @@ def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
         & (messages.defect == Defect.NONE)
     )
     commands = []
+    refused = _refused(messages)
     for row in rows.tolist():
         pdu, unit = messages.pdu(row), int(messages.unit[row])
         writes = writes_of(tag_map, unit, pdu)
         if not writes:
             continue
+        if (int(messages.flow[row]), int(messages.transaction[row]), unit, int(messages.function[row])) in refused:
+            writes = tuple(replace(write, refused=True) for write in writes)
         seen = Instant(int(messages.time[row]))
         source, target = (AssetId(messages.name_of(int(code)) or "unknown") for code in (messages.client[row], messages.server[row]))
         frame = digest(pdu)
@@ -128,3 +133,9 @@ def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
             )
         )
     return tuple(commands)
+
+
+def _refused(m: Messages) -> set[tuple[int, int, int, int]]:
+    """(flow, transaction, unit, function) of what was answered with an exception."""
+    rows = np.flatnonzero(np.isin(m.protocol, _MODBUS) & (m.kind == MessageKind.EXCEPTION) & (m.latency >= 0))
+    return {(int(m.flow[row]), int(m.transaction[row]), int(m.unit[row]), int(m.function[row])) for row in rows.tolist()}

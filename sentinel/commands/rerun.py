@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     case = _read(args.file)
     command, verdict = case.stated.command, case.verdict
-    writes = ", ".join(f"{one.tag or one.point} = {one.raw if one.value is None else one.value:g}" for one in command.writes)
+    writes = ", ".join(one.words() for one in command.writes)
     print(f"{command.operation} by {command.source}: {writes}")
     sealed = _seal(case, args.authority)
     again = rerun(case)

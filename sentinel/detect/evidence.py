@@ -49,6 +49,15 @@ REMOTE_PORTS = {
     21: "FTP", 22: "SSH", 23: "telnet", 80: "HTTP", 135: "DCE/RPC", 139: "NetBIOS", 443: "HTTPS", 445: "SMB", 3389: "RDP",
     5900: "VNC", 5985: "WinRM",
 }  # fmt: skip
+_CHUNKS = {
+    int(opcua.MessageType.HELLO): "hello",
+    int(opcua.MessageType.ACKNOWLEDGE): "acknowledge",
+    int(opcua.MessageType.ERROR): "error",
+    int(opcua.MessageType.REVERSE_HELLO): "reverse hello",
+    int(opcua.MessageType.OPEN): "opening of a secured channel",
+    int(opcua.MessageType.CLOSE): "end of a secured channel",
+    int(opcua.MessageType.MESSAGE): "encrypted message",
+}
 DNS_PORT = 53
 QUIET_PORTS = {
     53: "DNS", 67: "DHCP", 68: "DHCP", 123: "NTP", 137: "NetBIOS names", 138: "NetBIOS datagrams", 319: "PTP", 320: "PTP",
@@ -114,6 +123,8 @@ def operation_words(protocol: int, function: int, subfunction: int = -1) -> str:
         name = operation(function).replace("_", " ")
         return f"{name} ({function}/{subfunction})" if subfunction >= 0 else f"{name} ({function})"
     if protocol == Protocol.OPCUA:
+        if function < 0:
+            return f"{protocol_words(protocol)} {_CHUNKS.get(subfunction, 'message that cannot be read')}"
         return f"{protocol_words(protocol)} {opcua.operation(function)} ({function})"
     return f"{protocol_words(protocol)} service {function}"
 

@@ -92,6 +92,8 @@ class Limits:
                 envelope = self._envelope(self._written, write.tag or f"{command.target} {write.point}")
                 if envelope is not None:
                     value = write.value if write.value is not None else write.raw
+                    if value is None:
+                        continue
                     envelope.take(np.array([value]), np.array([command.seen]))
 
     def _envelope(self, table: dict[str, _Envelope], tag: str) -> _Envelope | None:

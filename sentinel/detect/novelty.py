@@ -26,7 +26,7 @@ from sentinel.detect.evidence import (
     service_of,
     service_words,
 )
-from sentinel.detect.operations import Conduit, Operation, OperationBook, is_read, is_write, span_of
+from sentinel.detect.operations import Conduit, Operation, OperationBook, is_read, is_unread, is_write, span_of
 from sentinel.model.asset import is_group
 from sentinel.model.columns import Array, distinct, grouped
 from sentinel.model.detection import Detection, Severity
@@ -217,8 +217,9 @@ class Novelty:
         names = listed(dict.fromkeys(operation_words(o[2], o[4], o[5]) for o, *_ in keys))
         addresses = sorted({a for _, span, *_ in keys if span for a in span})
         where = f", addresses {addresses[0]} to {addresses[-1]}" if addresses else ""
-        reads = all(is_read(o[2], o[4]) for o, *_ in keys)
-        verb = "writes to" if writes else "reads" if reads else "sends commands to"
+        unread = all(is_unread(o[2], o[4]) for o, *_ in keys)
+        reads = all(is_read(o[2], o[4]) or is_unread(o[2], o[4]) for o, *_ in keys)
+        verb = "writes to" if writes else "speaks to" if unread else "reads" if reads else "sends commands to"
         rows_of_points = any(span is not None and span[1] > span[0] for _, span, *_ in keys)
         frames = frames_of(messages.frame[rows])
         masters = sorted(self._clients[server]) if server in self._clients else []
@@ -232,7 +233,7 @@ class Novelty:
             source=asset(client),
             target=asset(server),
             cause=f"actor:{client}",
-            feature="foreign write" if writes else "foreign read" if reads else "foreign command",
+            feature="foreign write" if writes else "foreign session" if unread else "foreign read" if reads else "foreign command",
             observed=f"{names}{where}",
             expected=expected,
             score=float(len(rows)),

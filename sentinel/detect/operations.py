@@ -34,10 +34,15 @@ def is_write(protocol: int, function: int) -> bool:
 
 
 def is_read(protocol: int, function: int) -> bool:
-    """False also for what is neither: diagnostics, identification, programming."""
+    """False also for what is neither: diagnostics, identification, programming, what nobody can read."""
     if protocol in MODBUS:
         return function in _MODBUS_READS
-    return protocol == Protocol.OPCUA and function not in opcua.WRITES
+    return protocol == Protocol.OPCUA and function >= 0 and function not in opcua.WRITES
+
+
+def is_unread(protocol: int, function: int) -> bool:
+    """What was asked is not known: the channel is encrypted, or the message belongs to no service."""
+    return protocol == Protocol.OPCUA and function < 0
 
 
 def table_of(protocol: int, function: int) -> str | None:

@@ -7,7 +7,7 @@ from sentinel.model.codec import from_arrow, from_json
 from sentinel.model.command import Command
 from sentinel.model.exchange import Mark, Polled, ReceiptOf
 from sentinel.model.framing import Frame, FrameKind
-from sentinel.model.observation import Counters, Flows, Heard, Messages, Outage, Readings
+from sentinel.model.observation import Counters, Details, Flows, Heard, Messages, Outage, Readings
 from sentinel.model.time import Instant
 from sentinel.ports import Outcome
 
@@ -17,6 +17,12 @@ _URGENT: dict[FrameKind, type] = {
     FrameKind.OUTCOME: Outcome,
     FrameKind.OUTAGE: Outage,
     FrameKind.RECEIPT: ReceiptOf,
+}
+
+_BEFORE: dict[FrameKind, list[FrameKind]] = {  # what has come of a heard batch when this comes
+    FrameKind.HEARD_MESSAGES: [],
+    FrameKind.HEARD_FLOWS: [FrameKind.HEARD_MESSAGES],
+    FrameKind.HEARD_DETAILS: [FrameKind.HEARD_MESSAGES, FrameKind.HEARD_FLOWS],
 }
 
 
@@ -29,7 +35,7 @@ def urgent_value(frame: Frame) -> Any:
 
 
 class BulkValues:
-    """Puts the three frames of a heard batch together; holds at most two."""
+    """Puts the frames of a heard batch together; holds at most three."""
 
     def __init__(self) -> None:
         self._parts: dict[FrameKind, Frame] = {}
@@ -42,18 +48,20 @@ class BulkValues:
             mark = _mark_of(metadata)
             return Polled(source=mark.source, until=mark.until, readings=readings, counters=mark.counters)
         if kind is not FrameKind.HEARD:
-            if kind in parts or (kind is FrameKind.HEARD_FLOWS and FrameKind.HEARD_MESSAGES not in parts):
+            if list(parts) != _BEFORE.get(kind):
                 raise RefusalError(f"{kind.name} out of order")
             parts[kind] = frame
             return None
-        if len(parts) != 2:
+        if len(parts) < len(_BEFORE[FrameKind.HEARD_DETAILS]):
             raise RefusalError("HEARD without its messages and flows")
         messages, metadata = await _unpack(Messages, parts.pop(FrameKind.HEARD_MESSAGES))
         flows, _ = await _unpack(Flows, parts.pop(FrameKind.HEARD_FLOWS))
+        told = parts.pop(FrameKind.HEARD_DETAILS, None)
+        details = (await _unpack(Details, told))[0] if told is not None else Details.empty()
         mark = from_json(Mark, frame.payload)
         if metadata.get("source") != mark.source:
             raise RefusalError("HEARD and its messages name different sources")
-        return Heard(source=mark.source, until=mark.until, messages=messages, flows=flows, counters=mark.counters)
+        return Heard(source=mark.source, until=mark.until, messages=messages, flows=flows, details=details, counters=mark.counters)
 
 
 async def _unpack(kind: Any, frame: Frame) -> tuple[Any, dict[str, str]]:

@@ -14,7 +14,7 @@ from sentinel.model.observation import Counters, Readings
 from sentinel.model.time import Instant
 
 URGENT = frozenset({FrameKind.COMMAND, FrameKind.OUTCOME, FrameKind.RECEIPT, FrameKind.OUTAGE})
-BULK = frozenset({FrameKind.HEARD_MESSAGES, FrameKind.HEARD_FLOWS, FrameKind.HEARD, FrameKind.READINGS})
+BULK = frozenset({FrameKind.HEARD_MESSAGES, FrameKind.HEARD_FLOWS, FrameKind.HEARD_DETAILS, FrameKind.HEARD, FrameKind.READINGS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Closes a pair of HEARD_MESSAGES and HEARD_FLOWS."""
+    """Closes HEARD_MESSAGES, HEARD_FLOWS and, where there are any, HEARD_DETAILS."""
 
     source: str
     until: Instant

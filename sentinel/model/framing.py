@@ -18,8 +18,9 @@ class FrameKind(IntEnum):
     ACK = 2  # JSON exchange.Ack: everything of its lane up to the sequence is kept; the sender may forget it
     HEARD_MESSAGES = 10  # Arrow, metadata {"source", "until", counters}
     HEARD_FLOWS = 11
-    HEARD = 12  # JSON exchange.Mark: closes the pair above, moves the watermark
+    HEARD = 12  # JSON exchange.Mark: closes the frames above, moves the watermark
     READINGS = 13  # Arrow, metadata {"source", "until", counters}
+    HEARD_DETAILS = 14  # between HEARD_FLOWS and HEARD, where there are any
     COMMAND = 20  # JSON Command: seen, or held and waiting for a RULING
     RULING = 21  # JSON Ruling: what the gate shall do with a held command
     OUTCOME = 22  # JSON Outcome: what the gate did

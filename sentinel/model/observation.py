@@ -83,6 +83,28 @@ class Flows(Columns):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Details(Columns):
+    """What the bodies of messages tell beyond their columns, one row for each; a row belongs to the message of its time, flow and
+    transaction."""
+
+    time: I8 = column("i8", "of its message, ns UTC")
+    frame: I8 = column("i8", "of its message; 0 = none")
+    flow: I8 = column("i8", "of its message")
+    transaction: I8 = column("i8", "of its message")
+    client: I4 = coded("asset that opened the conversation")
+    server: I4 = coded("asset that answers")
+    port: U2 = column("u2", "the server's port")
+    protocol: U1 = column("u1", "Protocol")
+    function: I4 = column("i4", "of its message")
+    topic: U1 = column("u1", "Topic")
+    subject: I4 = coded("node id as OPC 10000-6, 5.3.1.10 writes it, or what the topic says")
+    text: I4 = coded("what the topic says")
+    number: F8 = column("f8", "scalar value; not a number = none")
+    status: I8 = column("i8", "StatusCode; -1 = not told")
+    stamped: I8 = column("i8", "the source's own time, ns UTC; -1 = not told")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Readings(Columns):
     """Tag values, in engineering units, as polled, subscribed or seen on the wire."""
 
@@ -111,6 +133,7 @@ class Heard:
     until: Instant
     messages: Messages = field(default_factory=Messages.empty)
     flows: Flows = field(default_factory=Flows.empty)
+    details: Details = field(default_factory=Details.empty)
     counters: Counters = field(default_factory=Counters)
 
 

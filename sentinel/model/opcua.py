@@ -5,6 +5,7 @@ own identifier, a request's or a response's; a response that is a `SERVICE_FAULT
 """
 
 from enum import IntEnum
+from typing import Any
 
 HEADER_OCTETS = 8  # message type, chunk type, size (OPC 10000-6, 7.1.2.2)
 MAX_MESSAGE_OCTETS = 1 << 24  # of one chunk; a peer may announce up to 4 GiB, and real stacks stay at or below 64 KiB
@@ -60,6 +61,18 @@ _NAME_OF = {identifier: name for name, pair in SERVICES.items() for identifier i
 WRITES = frozenset(
     SERVICES[name][0] for name in ("Write", "HistoryUpdate", "Call", "AddNodes", "AddReferences", "DeleteNodes", "DeleteReferences")
 )
+
+
+BAD, UNCERTAIN = 2, 1  # the two highest bits of a StatusCode (OPC 10000-4, 7.39.1); 3 is kept for later and bad too
+
+
+def is_bad(status: Any) -> Any:
+    """Of a StatusCode or a column of them; -1 = not told, and not bad."""
+    return (status >= 0) & (status >> 30 >= BAD)
+
+
+def is_uncertain(status: Any) -> Any:
+    return (status >= 0) & (status >> 30 == UNCERTAIN)
 
 
 class MessageType(IntEnum):

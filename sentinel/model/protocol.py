@@ -54,6 +54,32 @@ class Defect(IntEnum):
     FRAGMENT = 11  # a part of an IP packet: what it carries was not looked into
 
 
+class Topic(IntEnum):
+    """What a row of `sentinel.model.observation.Details` tells.  A number, once given, keeps its meaning."""
+
+    VALUE_READ = 1  # a node's value, as the server answered
+    VALUE_PUBLISHED = 2  # a node's value, as a subscription brought it
+    VALUE_WRITTEN = 3  # a node's value, as a client means to set it
+    WRITE_RESULT = 4  # the server's status for such a write
+    METHOD_CALLED = 5  # a method, with its first argument where that is a number
+    CALL_RESULT = 6
+    NODE_MONITORED = 7
+    NODE_BROWSED = 8
+    NODE_ADDED = 9
+    NODE_DELETED = 10
+    HISTORY_READ = 11
+    HISTORY_UPDATED = 12
+    CHANNEL = 20  # subject: security policy; text: mode; number: milliseconds that it lasts
+    CERTIFICATE = 21  # subject: SHA-256 of the sender's certificate
+    IDENTITY = 22  # subject: kind of the user's token; text: who; number: 1 = with a password that everybody can read
+    CLIENT_APPLICATION = 23  # subject: application uri; text: its name
+    SERVER_APPLICATION = 24
+    ENDPOINT = 25  # subject: its address; text: policy and mode that it offers
+    VENDOR = 30  # text, of the server
+    PRODUCT = 31
+    FIRMWARE = 32
+
+
 class Quality(IntEnum):
     """OPC UA's three grades of a value's status code (Part 8, 6.3.2)."""
 

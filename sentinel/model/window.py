@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sentinel.model.command import Command
-from sentinel.model.observation import Flows, Messages, Readings
+from sentinel.model.observation import Details, Flows, Messages, Readings
 from sentinel.model.time import Instant
 
 
@@ -14,6 +14,7 @@ class Window:
     end: Instant
     messages: Messages = field(default_factory=Messages.empty)
     flows: Flows = field(default_factory=Flows.empty)
+    details: Details = field(default_factory=Details.empty)
     readings: Readings = field(default_factory=Readings.empty)
     residuals: Readings = field(default_factory=Readings.empty)  # reading minus the twin's forecast, per tag, in standard deviations
     commands: tuple[Command, ...] = ()

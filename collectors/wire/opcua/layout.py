@@ -32,7 +32,7 @@ PENDING = np.dtype([("time", "i8"), ("request", "i8"), ("waits", "i8")], align=T
 UNKNOWN, CLEAR, SEALED = 0, 1, 2  # what a channel's security policy leaves to be read
 
 PENDING_PER_FLOW = 64  # publish requests wait by the dozen
-KEPT_OCTETS = 512  # of a chunk, in the pool: header, request header and the first operands
+KEPT_OCTETS = 4096  # of a chunk, in the pool: a hundred values with their times
 
 
 class State:

@@ -253,7 +253,7 @@ def exchange(streams: Table, carry: Table, source: Table, x: int) -> None:
     mine.doubt, other.doubt = other.doubt, mine.doubt
     mine.after_gap, other.after_gap = other.after_gap, mine.after_gap
     mine.joined, other.joined = other.joined, mine.joined
-    for i in range(KEPT_OCTETS):
+    for i in range(max(mine.carried, other.carried)):
         carry[x, i], carry[x ^ 1, i] = carry[x ^ 1, i], carry[x, i]
     heard.client, heard.server = heard.server, heard.client
     heard.port, heard.client_port = heard.client_port, heard.port

@@ -3,7 +3,7 @@ import struct
 import numpy as np
 
 from sentinel.baseline.values import wire_commands, wire_readings
-from sentinel.model.protocol import Defect
+from sentinel.model.protocol import Defect, MessageKind
 from sentinel.model.tags import ModbusPoint, Table, Tag, TagMap, TagRole
 from tests.observations import MASTER, PLC, answer, messages, request
 
@@ -83,3 +83,14 @@ def test_reads_answers_and_nonsense_are_no_commands() -> None:
         request(1, function=6, pdu_start=0, pdu_octets=2),
     ]
     assert wire_commands(messages(*rows, pool=bytes([6, 0, 5, 0, 1])), _TAGS) == ()
+
+
+def test_a_write_that_was_answered_with_an_exception_stays_a_command_and_has_not_reached_the_plant() -> None:
+    pdu = bytes([6, 0, 5]) + struct.pack(">H", 1900)
+    asked = request(1, function=6, address=5, quantity=1, transaction=3, pdu_start=0, pdu_octets=5)
+    refusal = answer(1.01, function=6, kind=MessageKind.EXCEPTION, exception=2, transaction=3)
+    other = answer(1.01, function=6, kind=MessageKind.EXCEPTION, exception=2, transaction=4)
+    (refused,) = wire_commands(messages(asked, refusal, pool=pdu), _TAGS)
+    (accepted,) = wire_commands(messages(asked, other, pool=pdu), _TAGS)
+    assert (refused.reached(), accepted.reached()) == ({}, {"SP": 1.9000000000000001})
+    assert refused == accepted

@@ -1,0 +1,136 @@
+"""Bodies of messages in, rows of `sentinel.model.observation.Details` out; keeps what later messages need, within `nodes.Memory`.
+
+The services that name nodes are read by kernels (`services`), the few that say who talks to whom, and how well guarded, here (`session`).
+What a body has wrong is marked in its message's ``defect``.  Any batching of the same rows gives the same details.
+"""
+
+import base64
+import uuid
+from typing import Any
+
+import numpy as np
+
+from collectors.wire.opcua import session
+from collectors.wire.opcua.nodes import COUNTERS, NONE, Memory, make_memory
+from collectors.wire.opcua.services import READABLE, ROOM, USE, read_bodies
+from sentinel.model.observation import Details, Messages
+from sentinel.model.protocol import Protocol
+from sentinel.model.time import NS_PER_S
+
+Array = Any
+
+_EPOCH_S = 11_644_473_600  # from 1601, where OPC UA's time begins, to 1970 (OPC 10000-6, 5.2.2.5)
+_LATEST_TICKS = (_EPOCH_S + (1 << 63) // NS_PER_S) * 10_000_000  # that nanoseconds since 1970 can say
+_KNOWN_TEXTS = 16_384
+_SIGNED = (2, 4, 6, 8)
+
+
+def node_text(octets: bytes) -> str:
+    """A node id as the standard writes it (OPC 10000-6, 5.3.1.10), in its namespace's number."""
+    form = octets[0] & 0x3F
+    if form == 0:
+        return f"i={octets[1]}"
+    if form == 1:
+        space, name = octets[1], f"i={int.from_bytes(octets[2:4], 'little')}"
+    elif form == 2:
+        space, name = int.from_bytes(octets[1:3], "little"), f"i={int.from_bytes(octets[3:7], 'little')}"
+    else:
+        space = int.from_bytes(octets[1:3], "little")
+        if form == 4:
+            name = f"g={uuid.UUID(bytes_le=octets[3:19])}"
+        else:
+            size = max(0, int.from_bytes(octets[3:7], "little", signed=True))
+            said = octets[7 : 7 + size]
+            name = f"s={said.decode(errors='replace')}" if form == 3 else f"b={base64.b64encode(said).decode()}"
+    return f"ns={space};{name}" if space else name
+
+
+def numbers(bits: Array, kinds: Array) -> Array:
+    """Floats out of `body.number_bits`; kind 0 = no number."""
+    found = np.where(np.isin(kinds, _SIGNED), bits.astype(np.float64), bits.view(np.uint64).astype(np.float64))
+    found[kinds == 10] = bits[kinds == 10].astype(np.uint32).view(np.float32)
+    found[kinds == 11] = bits[kinds == 11].view(np.float64)
+    found[kinds == 0] = np.nan
+    return found
+
+
+def instants(ticks: Array) -> Array:
+    """ns UTC of OPC UA times; -1 = none, or none that we can say."""
+    known = (ticks > _EPOCH_S * 10_000_000) & (ticks < _LATEST_TICKS)
+    return np.where(known, (np.where(known, ticks, 0) - _EPOCH_S * 10_000_000) * 100, -1)
+
+
+class BodyReader:
+    """``seed`` keys the hash tables against chosen node ids; it never shows in a row.  Raises nothing on any octets."""
+
+    def __init__(self, seed: int) -> None:
+        self._memory: Memory | None = None
+        self._seed = seed
+        self._uses: Array = None
+        self._unread = 0
+        self._texts: dict[tuple[int, int], str] = {}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was forgotten, refused or could not be named, since the start."""
+        state = self._memory.state[0] if self._memory is not None else dict.fromkeys(COUNTERS, 0)
+        return {f"opcua_{name}": int(state[name]) for name in COUNTERS} | {"opcua_sessions_unread": self._unread}
+
+    def read(self, messages: Messages) -> Details:
+        opcua = messages.protocol == Protocol.OPCUA
+        if not opcua.any():
+            return Details.empty()
+        functions = messages.function
+        rows = np.flatnonzero(opcua & (np.isin(functions, READABLE) | ((functions < 0) & (messages.transaction >= 0))))
+        parts = self._nodes(messages, rows)
+        guards = np.flatnonzero(opcua & session.is_readable(messages))
+        if len(guards):
+            self._unread += max(0, len(guards) - session.MAX_ROWS)
+            parts.append(session.details(messages, guards))
+        if not parts:
+            return Details.empty()
+        order = np.argsort(np.concatenate([of for _, of in parts]), kind="stable")
+        return Details.concat([part for part, _ in parts]).take(order)
+
+    def _nodes(self, m: Messages, rows: Array) -> list[tuple[Details, Array]]:
+        if not len(rows):
+            return []
+        if self._memory is None:
+            self._memory, self._uses = make_memory(self._seed), np.zeros(ROOM, USE)
+        parts, first = [], 0
+        columns = (m.pool, m.pdu_start, m.pdu_octets, m.function, m.kind, m.flow, m.transaction, m.defect)
+        while first < len(rows):
+            first, said = read_bodies(self._memory, self._uses, rows, first, *columns)
+            if said:
+                parts.append(self._columns(m, self._uses[:said]))
+        return parts
+
+    def _columns(self, m: Messages, uses: Array) -> tuple[Details, Array]:
+        of = uses["message"].copy()
+        made, first, which = np.unique(uses["made"], return_index=True, return_inverse=True)
+        names = {name: code for code, name in enumerate(m.names)}
+        codes = [self._code(names, *key) for key in zip(uses["node"][first].tolist(), made.tolist(), strict=True)]
+        details = Details(
+            names=tuple(names),
+            **{name: getattr(m, name)[of] for name in session.OF_MESSAGE},
+            topic=uses["topic"].copy(),
+            subject=np.array(codes, np.int32)[which],
+            text=np.full(len(uses), NONE, np.int32),
+            number=numbers(uses["bits"].copy(), uses["type"]),
+            status=uses["status"].copy(),
+            stamped=instants(uses["stamped"]),
+        )
+        return details, of
+
+    def _code(self, names: dict[str, int], node: int, made: int) -> int:
+        assert self._memory is not None
+        known = self._memory.nodes[node]
+        if made == 0 or known["made"] != made:
+            return NONE
+        key = node, made
+        text = self._texts.get(key)
+        if text is None:
+            if len(self._texts) >= _KNOWN_TEXTS:
+                self._texts.clear()
+            text = self._texts[key] = node_text(self._memory.node_octets[node, : int(known["size"])].tobytes())
+        return names.setdefault(text, len(names))

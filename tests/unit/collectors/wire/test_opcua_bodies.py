@@ -1,0 +1,235 @@
+"""What OPC UA bodies tell: values with their nodes, calls, who logs in; and what hostile ones cost."""
+
+import struct
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collectors.wire.opcua import services
+from collectors.wire.opcua.details import BodyReader, node_text
+from collectors.wire.opcua.nodes import NODE_SETS, WAYS
+from collectors.wire.opcua.session import facts
+from sentinel.model.observation import Details, Messages
+from sentinel.model.opcua import SERVICES
+from sentinel.model.protocol import Defect, Topic
+from tests.unit.collectors.wire.opcua_bodies import (
+    EPOCH_TICKS,
+    Conversation,
+    activate,
+    answering,
+    asking,
+    call,
+    data_value,
+    extension,
+    many,
+    monitor,
+    node,
+    number,
+    published,
+    read,
+    results,
+    values,
+    write,
+)
+from tests.unit.collectors.wire.test_opcua import message, text
+
+LEVEL, SETPOINT = node("LT101"), node("LIC101.SP")
+
+
+def told(details: Details, topic: Topic) -> list[tuple[str | None, float]]:
+    rows = details.topic == topic
+    return list(zip(details.take(rows).decoded("subject"), details.number[rows].tolist(), strict=True))
+
+
+def test_what_was_read_bears_the_names_of_its_request() -> None:
+    spoken = Conversation().ask("Read", read(LEVEL, node(7, 0), SETPOINT))
+    spoken.answer(
+        "Read", values(data_value(number(1.5), 0x40000000, EPOCH_TICKS + 5), data_value(b"\x01\x01"), data_value(b"\x06" + b"\xff" * 4))
+    )
+    _, details = spoken.heard()
+    assert told(details, Topic.VALUE_READ) == [("ns=2;s=LT101", 1.5), ("i=7", 1.0), ("ns=2;s=LIC101.SP", -1.0)]
+    assert list(details.status) == [0x40000000, 0, 0]
+    assert list(details.stamped) == [500, -1, -1]
+
+
+def test_a_write_and_its_result() -> None:
+    spoken = (
+        Conversation().ask("Write", write((SETPOINT, number(2.5)), (LEVEL, b"\x0c" + text(b"off")))).answer("Write", results(0, 0x80340000))
+    )
+    _, details = spoken.heard()
+    written = told(details, Topic.VALUE_WRITTEN)
+    assert written[0] == ("ns=2;s=LIC101.SP", 2.5)
+    assert written[1][0] == "ns=2;s=LT101"
+    assert np.isnan(written[1][1])
+    assert [(name, int(status)) for name, status in zip(details.decoded("subject"), details.status, strict=True)][2:] == [
+        ("ns=2;s=LIC101.SP", 0),
+        ("ns=2;s=LT101", 0x80340000),
+    ]
+
+
+def test_published_values_are_named_by_their_handles() -> None:
+    spoken = Conversation().ask("CreateMonitoredItems", monitor(5, (1, LEVEL), (2, SETPOINT)))
+    spoken.ask("Publish", asking() + many([])).answer("Publish", published(5, (2, data_value(number(3.0))), (1, data_value(number(4.0)))))
+    spoken.ask("Publish", asking() + many([])).answer("Publish", published(6, (1, data_value(number(9.0)))))
+    reader = BodyReader(7)
+    details = reader.read(spoken.messages())
+    assert told(details, Topic.VALUE_PUBLISHED) == [("ns=2;s=LIC101.SP", 3.0), ("ns=2;s=LT101", 4.0)]
+    assert reader.counts["opcua_values_unnamed"] == 1
+
+
+def test_a_call_names_its_method() -> None:
+    _, details = Conversation().ask("Call", call(LEVEL, node("Reset"), number(7.0), b"\x0c" + text(b"now"))).heard()
+    assert told(details, Topic.METHOD_CALLED) == [("ns=2;s=Reset", 7.0)]
+
+
+def test_a_write_in_several_chunks_is_read_whole() -> None:
+    body = write((SETPOINT, number(2.5)), (LEVEL, number(3.5)))
+    for cut in range(1, len(body)):
+        spoken = Conversation().ask("Write", body[:cut], b"C").more(True, body[cut:])
+        assert told(spoken.heard()[1], Topic.VALUE_WRITTEN) == [("ns=2;s=LIC101.SP", 2.5), ("ns=2;s=LT101", 3.5)]
+
+
+def test_what_its_sender_gave_up_says_nothing() -> None:
+    spoken = Conversation().ask("Write", write((SETPOINT, number(2.5))), b"C").more(True, struct.pack("<I", 0x80000000) + text(None), b"A")
+    spoken.ask("Write", write((LEVEL, number(3.5))), same=True)
+    assert told(spoken.heard()[1], Topic.VALUE_WRITTEN) == [("ns=2;s=LT101", 3.5)]
+
+
+@pytest.mark.parametrize("nested", [b"\x98" + struct.pack("<i", 1), b"\x97" + struct.pack("<i", 1) + b"\x01"])
+@pytest.mark.parametrize(("levels", "defect"), [(40, Defect.NONE), (300, Defect.BAD_VALUE)])
+def test_a_nested_bomb_is_a_defect(nested: bytes, levels: int, defect: Defect) -> None:
+    messages, details = Conversation().ask("Write", write((SETPOINT, nested * levels + number(1.0)))).heard()
+    assert Defect(messages.defect[-1]) is defect
+    assert len(told(details, Topic.VALUE_WRITTEN)) == (defect is Defect.NONE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        asking() + struct.pack("<i", 1_000_000),
+        asking() + many([SETPOINT + struct.pack("<I", 13) + text(None) + b"\x01\x8b" + struct.pack("<i", 2_000_000_000)]),
+        asking() + many([SETPOINT])[:-2],
+        asking()[:9],
+    ],
+)
+def test_a_length_that_lies_is_a_defect(body: bytes) -> None:
+    messages, details = Conversation().ask("Write", body).heard()
+    assert Defect(messages.defect[-1]) is Defect.BAD_LENGTH
+    assert not len(details)
+
+
+def test_a_password_that_everybody_can_read_is_told_and_never_kept() -> None:
+    messages, details = Conversation().ask("ActivateSession", activate("anna", b"open sesame")).heard()
+    (row,) = np.flatnonzero(details.topic == Topic.IDENTITY)
+    assert (details.name_of(int(details.subject[row])), details.name_of(int(details.text[row])), details.number[row]) == (
+        "username",
+        "anna",
+        1.0,
+    )
+    assert b"sesame" not in messages.pool.tobytes()
+    assert not any("sesame" in name for name in details.names)
+    _, details = Conversation().ask("ActivateSession", activate("anna", b"\x5a" * 64, b"http://www.w3.org/2001/04/xmlenc#rsa-oaep")).heard()
+    assert details.number[details.topic == Topic.IDENTITY].tolist() == [0.0]
+
+
+def test_a_password_that_is_cut_is_not_kept_either() -> None:
+    whole = activate("anna", b"open sesame")
+    octets = bytearray(message(SERVICES["ActivateSession"][0], 2, 2, rest=whole[: whole.index(b"sesame") + 4]))
+    facts(memoryview(octets), SERVICES["ActivateSession"][0], True)
+    assert b"open" not in octets
+    assert b"sesa" not in octets
+
+
+def test_who_opens_and_what_it_says_of_itself() -> None:
+    about = text(b"urn:hmi") + text(b"urn:maker") + b"\x02" + text(b"HMI 4") + struct.pack("<I", 1) + text(None) * 2 + many([])
+    body = asking() + about + text(None) * 3 + text(b"nonce") + text(None) + struct.pack("<dI", 60000.0, 0)
+    _, details = Conversation().ask("CreateSession", body).heard()
+    said = {
+        (Topic(t), details.name_of(s), details.name_of(x)) for t, s, x in zip(details.topic, details.subject, details.text, strict=True)
+    }
+    assert said == {(Topic.CLIENT_APPLICATION, "urn:hmi", "HMI 4")}
+
+
+def test_more_nodes_than_there_is_room_for_are_forgotten_and_counted() -> None:
+    spoken = Conversation()
+    for first in range(0, 3 * WAYS * NODE_SETS, 200):
+        spoken.ask("Read", read(*(struct.pack("<BHI", 2, 2, which) for which in range(first, first + 200))))
+    reader = BodyReader(7)
+    reader.read(spoken.messages())
+    assert reader.counts["opcua_nodes_forgotten"] > WAYS * NODE_SETS
+    spoken = Conversation().ask("Read", read(LEVEL)).answer("Read", values(data_value(number(1.5))))
+    assert told(reader.read(spoken.messages()), Topic.VALUE_READ) == [("ns=2;s=LT101", 1.5)]
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        (b"\x00\x55", "i=85"),
+        (b"\x01\x02\x10\x00", "ns=2;i=16"),
+        (b"\x02\x03\x00\x10\x00\x01\x00", "ns=3;i=65552"),
+        (node("a"), "ns=2;s=a"),
+        (b"\x04\x01\x00" + bytes(range(16)), "ns=1;g=03020100-0504-0706-0809-0a0b0c0d0e0f"),
+        (b"\x05\x01\x00" + text(b"\xff\x00"), "ns=1;b=/wA="),
+        (b"\x03\x01\x00" + text(b"\xff"), "ns=1;s=\ufffd"),
+    ],
+)
+def test_node_ids_are_written_as_the_standard_does(octets: bytes, said: str) -> None:
+    assert node_text(octets) == said
+
+
+BODIES = (
+    read(LEVEL, SETPOINT),
+    values(data_value(number(1.0), 0, EPOCH_TICKS), data_value(b"\x98" + struct.pack("<i", 2) + number(1.0) * 2)),
+    write((SETPOINT, number(2.0)), (LEVEL, b"\xcb" + many([bytes(8)]) + many([struct.pack("<i", 1)]))),
+    call(LEVEL, node("Reset"), number(1.0)),
+    monitor(5, (1, LEVEL)),
+    published(5, (1, data_value(number(1.0)))),
+    activate("anna", b"open"),
+    answering() + many([]),
+    asking() + extension(641, bytes(9)) + struct.pack("<I?", 1, False) + many([LEVEL + text(None) + b"\0\0" + text(None) * 2]),
+)
+FUNCTIONS = sorted({*services.READABLE, 446, 449, 461, 464, 467, 431, 425})
+
+
+@st.composite
+def talk(draw: st.DrawFn) -> Messages:
+    """Rows whose bodies are right, cut, altered or made up, in one or several chunks."""
+    parts = list(Conversation().parts)
+    for at in range(draw(st.integers(1, 12))):
+        octets = bytearray(draw(st.sampled_from(BODIES) | st.binary(max_size=200)))
+        for _ in range(draw(st.integers(0, 3))):
+            if octets:
+                octets[draw(st.integers(0, len(octets) - 1))] = draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF, 0x98]))
+        if draw(st.booleans()):
+            del octets[draw(st.integers(0, len(octets))) :]
+        final = draw(st.sampled_from([b"F", b"F", b"C", b"A"]))
+        parts.append(
+            (
+                draw(st.booleans()),
+                message(draw(st.sampled_from(FUNCTIONS)), at + 2, draw(st.integers(2, 4)), final=final, rest=bytes(octets)),
+            )
+        )
+    spoken = Conversation()
+    spoken.parts = parts
+    return spoken.messages()
+
+
+def same(a: Details, b: Details) -> bool:
+    columns = [name for name in Details.dtypes() if name not in Details.coded_fields()]
+    return all(np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name == "number") for name in columns) and all(
+        a.decoded(name) == b.decoded(name) for name in Details.coded_fields()
+    )
+
+
+@given(talk(), st.lists(st.integers(0, 30), max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_any_bodies_in_any_batches_give_the_same_details(messages: Messages, cuts: list[int]) -> None:
+    whole, pieces = BodyReader(7), BodyReader(7)
+    edges = [0, *sorted(min(cut, len(messages)) for cut in cuts), len(messages)]
+    parts = [messages.take(slice(low, high)) for low, high in pairwise(edges)]
+    found = Details.concat([pieces.read(part.take(np.arange(len(part)))) for part in parts])
+    assert same(whole.read(messages.take(np.arange(len(messages)))), found)
+    assert whole.counts == pieces.counts
