@@ -88,7 +88,10 @@ def take_place(t: Any, f: int) -> None:
 def give_place(t: Any, f: int) -> None:
     flow = t.flows[f]
     if flow.opcua > 0:
-        t.opcua_owners[flow.opcua - 1] = 0
+        place = int(flow.opcua) - 1
+        for side in range(2):
+            opcua.give_long(t.opcua_streams, t.opcua_long_owners, 2 * place + side)
+        t.opcua_owners[place] = 0
     flow.opcua = 0
 
 
@@ -103,6 +106,8 @@ def deliver_opcua(t: Any, f: int, y: int, octets: Table, start: int, end: int, m
     is_turned = opcua.feed(
         t.opcua_streams,
         t.opcua_carry,
+        t.opcua_long,
+        t.opcua_long_owners,
         t.opcua_pending,
         t.messages,
         t.message_pool,
@@ -207,7 +212,19 @@ def close_side(t: Any, f: int, x: int, time: int, frame: int, source_mac: Any, t
         flow = t.flows[f]
         if flow.opcua > 0:
             y = opcua_stream_of(flow, f, x)
-            opcua.lose(t.opcua_streams, t.opcua_carry, t.opcua_pending, t.messages, t.message_pool, t.tally, t.source, y, -1)
+            opcua.lose(
+                t.opcua_streams,
+                t.opcua_carry,
+                t.opcua_long,
+                t.opcua_long_owners,
+                t.opcua_pending,
+                t.messages,
+                t.message_pool,
+                t.tally,
+                t.source,
+                y,
+                -1,
+            )
         else:
             lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, stream_of(flow, f, x), -1)
         side.opened = 0

@@ -245,6 +245,8 @@ class Tables(NamedTuple):
     opcua_owners: Records  # of each place: the conversation's index, from 1; 0 = free
     opcua_streams: Records
     opcua_carry: Records
+    opcua_long: Records
+    opcua_long_owners: Records
     opcua_pending: Records
 
 
@@ -284,5 +286,7 @@ def make_tables(seed: int) -> Tables:
         opcua_owners=np.zeros(OPCUA_FLOWS, np.int32),
         opcua_streams=opcua.streams,
         opcua_carry=opcua.carry,
+        opcua_long=opcua.long,
+        opcua_long_owners=opcua.long_owners,
         opcua_pending=opcua.pending,
     )

@@ -2,8 +2,8 @@
 
 Many clients poll many servers over connections that open, ask and close.  In every period each connection has one *exchange*: a read, a
 write, a refusal, two requests at once, a message cut into two segments, a segment sent again.  Frames are whole and right: lengths,
-sequence numbers, acknowledgements, checksums, padding to the 60 octets of Ethernet.  ``mixed`` adds OPC UA (headers of Part 6, 7.1.2;
-bodies are noise) and conversations that no decoder here understands.  Written period by period: memory does not grow with the packets.
+sequence numbers, acknowledgements, checksums, padding to the 60 octets of Ethernet.  ``mixed`` adds OPC UA (channels
+without security, on which nodes are read) and conversations that no decoder here understands.  Written period by period: memory does not grow with the packets.
 """
 
 import argparse
@@ -31,7 +31,18 @@ _WIDTHS = {"modbus": 64, "mixed": 512}  # of the longest body
 _SHARES = {"modbus": (1.0, 0.0, 0.0), "mixed": (0.5, 0.4, 0.1)}  # of connections, by protocol
 _URI = b"http://opcfoundation.org/UA/SecurityPolicy#None"
 _POLICY = np.frombuffer(struct.pack("<i", len(_URI)) + _URI + struct.pack("<ii", -1, -1), np.uint8)
-_OPEN_OCTETS = 132  # of opening a channel without security, and of its answer
+_REQUEST_HEADER = struct.pack("<HqIIiIHB", 0, 0, 1, 0, -1, 4000, 0, 0)  # OPC 10000-4, 7.33
+_RESPONSE_HEADER = struct.pack("<qIIBiHB", 0, 1, 0, 0, 0, 0, 0)  # 7.34
+_OPEN_REQUEST = _REQUEST_HEADER + struct.pack("<IIIiI", 0, 0, 1, -1, 3_600_000)  # no security mode, no nonce, an hour
+_OPEN_RESPONSE = _RESPONSE_HEADER + struct.pack("<IIIqIi", 0, 1, 1, 0, 3_600_000, -1)
+_READ_REQUEST, _READ_RESPONSE = (
+    _REQUEST_HEADER + struct.pack("<dI", 0.0, 0),
+    _RESPONSE_HEADER,
+)  # what comes before the nodes, and the values
+_NODE = struct.pack("<BBHIiHi", 1, 2, 0, 13, -1, 0, -1)  # of a number in namespace 2: its value, all of it
+_VALUE = struct.pack("<BBdq", 5, 11, 1.0, 133_000_000_000_000_000)  # a double and its source's time
+_OPEN_AT = 12 + len(_POLICY) + 12  # behind a channel's number, its policy, two numbers and the type
+_BODY_AT = 28  # behind the message's headers and its type
 _CLIENTS_PER_SERVER = 4
 _MAX_CONNECTIONS = 100_000  # a period of them is held in memory, about half a kilooctet a packet
 _REGISTERS = (1, 1, 2, 2, 2, 4, 10, 20)  # that a poll asks for
@@ -172,8 +183,13 @@ class Plant:
     def _opcua(self, rows: Array, kinds: Array, bodies: list[Array], sizes: list[Array]) -> None:
         count, exchange = len(rows), self.exchange[rows]
         stage = np.minimum(exchange, 2)
-        ask_octets = np.select([stage == 0, stage == 1], [64, _OPEN_OCTETS], 96 + 8 * self.registers[rows])
-        answer_octets = np.select([stage == 0, stage == 1], [28, _OPEN_OCTETS], 64 + 16 * self.registers[rows])
+        nodes = self.registers[rows]
+        ask_octets = np.select(
+            [stage == 0, stage == 1], [64, _OPEN_AT + len(_OPEN_REQUEST)], _BODY_AT + len(_READ_REQUEST) + 4 + len(_NODE) * nodes
+        )
+        answer_octets = np.select(
+            [stage == 0, stage == 1], [28, _OPEN_AT + len(_OPEN_RESPONSE)], _BODY_AT + len(_READ_RESPONSE) + 8 + len(_VALUE) * nodes
+        )
         names = np.array([list(b"HELF"), list(b"OPNF"), list(b"MSGF")], np.uint8)
         opening = stage == 1
         for side, octets, first in ((0, ask_octets, names), (1, answer_octets, np.array([list(b"ACKF"), *names[1:].tolist()], np.uint8))):
@@ -192,7 +208,30 @@ class Plant:
                 put_little(opened, at, number[opening], 4)
                 body[opening] = opened
                 at += 4
+            said = np.frombuffer(_OPEN_REQUEST if side == 0 else _OPEN_RESPONSE, np.uint8)
+            body[opening, _OPEN_AT : _OPEN_AT + len(said)] = said
+            self._nodes(body, np.flatnonzero(stage == 2), rows, side)
             bodies[side][rows], sizes[side][rows] = body, octets
+
+    def _nodes(self, body: Array, reading: Array, rows: Array, side: int) -> None:
+        """The nodes that a read asks for, or their values, one after the other from the first on."""
+        before, each = ((_READ_REQUEST, _NODE), (_READ_RESPONSE, _VALUE))[side]
+        most = max(_REGISTERS)
+        texts = np.tile(np.frombuffer(before + bytes(4) + each * most + bytes(4), np.uint8), (len(reading), 1))
+        begin = len(before) + 4
+        count, first = self.registers[rows[reading]], self.first_register[rows[reading]]
+        put_little(texts, len(before), count, 4)
+        for which in range(most):
+            at = begin + which * len(each)
+            if side == 0:
+                put_little(texts, at + 2, first + which, 2)
+            else:
+                texts[:, at + 2 : at + 8] = self.chance.integers(0, 256, (len(reading), 6), dtype=np.uint8)
+        if side == 1:  # no diagnostics
+            ends = begin + count * len(each)
+            for i in range(4):
+                texts[np.arange(len(reading)), ends + i] = 0
+        body[reading, _BODY_AT : _BODY_AT + texts.shape[1]] = texts
 
     def _other(self, rows: Array, kinds: Array, bodies: list[Array], sizes: list[Array]) -> None:
         for side in (0, 1):

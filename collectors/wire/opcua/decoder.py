@@ -16,9 +16,21 @@ from sentinel.model.time import Instant
 
 @kernel
 def feed_segment(
-    streams: Any, carry: Any, pending: Any, rows: Any, pool: Any, tally: Any, source: Any, x: int, octets: Any, start: int, end: int
+    streams: Any,
+    carry: Any,
+    long: Any,
+    owners: Any,
+    pending: Any,
+    rows: Any,
+    pool: Any,
+    tally: Any,
+    source: Any,
+    x: int,
+    octets: Any,
+    start: int,
+    end: int,
 ) -> bool:
-    swapped: bool = feed(streams, carry, pending, rows, pool, tally, source, x, octets, start, end, 0, 0, False)
+    swapped: bool = feed(streams, carry, long, owners, pending, rows, pool, tally, source, x, octets, start, end, 0, 0, False)
     return swapped
 
 
@@ -47,7 +59,7 @@ class ConnectionDecoder:
         names = self._say_source(self._last._replace(time=time))
         t = self._state
         for x in (0, 1):
-            lose(t.streams, t.carry, t.pending, self._rows, self._pool, self._tally, self._source, x, -1)
+            lose(*t.tables(), self._rows, self._pool, self._tally, self._source, x, -1)
         return columns(self._rows, self._pool, self._tally, names)
 
     def _feed(self, segment: Segment) -> Iterable[Messages]:
@@ -58,9 +70,7 @@ class ConnectionDecoder:
             names = self._say_source(segment)
             end = min(start + SEGMENT_OCTETS, len(octets))
             x = int(segment.from_client == self._turned)
-            self._turned ^= feed_segment(
-                t.streams, t.carry, t.pending, self._rows, self._pool, self._tally, self._source, x, octets, start, end
-            )
+            self._turned ^= feed_segment(*t.tables(), self._rows, self._pool, self._tally, self._source, x, octets, start, end)
             yield columns(self._rows, self._pool, self._tally, names)
 
     def _say_source(self, segment: Segment) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from collectors.wire.opcua import session
 from collectors.wire.opcua.nodes import COUNTERS, NONE, Memory, make_memory
-from collectors.wire.opcua.services import READABLE, ROOM, USE, read_bodies
+from collectors.wire.opcua.services import ROOM, USE, read_bodies
 from sentinel.model.observation import Details, Messages
 from sentinel.model.protocol import Protocol
 from sentinel.model.time import NS_PER_S
@@ -77,18 +77,17 @@ class BodyReader:
         return {f"opcua_{name}": int(state[name]) for name in COUNTERS} | {"opcua_sessions_unread": self._unread}
 
     def read(self, messages: Messages) -> Details:
-        opcua = messages.protocol == Protocol.OPCUA
-        if not opcua.any():
+        rows = np.flatnonzero(messages.protocol == Protocol.OPCUA)
+        if not len(rows):
             return Details.empty()
-        functions = messages.function
-        rows = np.flatnonzero(opcua & (np.isin(functions, READABLE) | ((functions < 0) & (messages.transaction >= 0))))
-        parts = self._nodes(messages, rows)
-        guards = np.flatnonzero(opcua & session.is_readable(messages))
-        if len(guards):
-            self._unread += max(0, len(guards) - session.MAX_ROWS)
-            parts.append(session.details(messages, guards))
-        if not parts:
-            return Details.empty()
+        functions = messages.function[rows]
+        of_session = session.is_readable(functions, messages.subfunction[rows])
+        parts = self._nodes(messages, rows[~of_session & (messages.transaction[rows] >= 0)])
+        guards = rows[of_session]
+        if not len(guards):
+            return Details.concat([part for part, _ in parts])
+        self._unread += max(0, len(guards) - session.MAX_ROWS)
+        parts.append(session.details(messages, guards))
         order = np.argsort(np.concatenate([of for _, of in parts]), kind="stable")
         return Details.concat([part for part, _ in parts]).take(order)
 
@@ -106,15 +105,21 @@ class BodyReader:
         return parts
 
     def _columns(self, m: Messages, uses: Array) -> tuple[Details, Array]:
-        of = uses["message"].copy()
-        made, first, which = np.unique(uses["made"], return_index=True, return_inverse=True)
+        assert self._memory is not None
+        known = self._memory.nodes
+        of, nodes = uses["message"].copy(), uses["node"]
+        named = (nodes >= 0) & (known["made"][nodes] == uses["made"])  # else its row was given to another node meanwhile
+        present = np.zeros(len(known), bool)
+        present[nodes[named]] = True
         names = {name: code for code, name in enumerate(m.names)}
-        codes = [self._code(names, *key) for key in zip(uses["node"][first].tolist(), made.tolist(), strict=True)]
+        codes = np.full(len(known), NONE, np.int32)
+        for node in np.flatnonzero(present).tolist():
+            codes[node] = names.setdefault(self._text(node), len(names))
         details = Details(
             names=tuple(names),
             **{name: getattr(m, name)[of] for name in session.OF_MESSAGE},
             topic=uses["topic"].copy(),
-            subject=np.array(codes, np.int32)[which],
+            subject=np.where(named, codes[nodes], np.int32(NONE)),
             text=np.full(len(uses), NONE, np.int32),
             number=numbers(uses["bits"].copy(), uses["type"]),
             status=uses["status"].copy(),
@@ -122,15 +127,13 @@ class BodyReader:
         )
         return details, of
 
-    def _code(self, names: dict[str, int], node: int, made: int) -> int:
+    def _text(self, node: int) -> str:
         assert self._memory is not None
         known = self._memory.nodes[node]
-        if made == 0 or known["made"] != made:
-            return NONE
-        key = node, made
+        key = node, int(known["made"])
         text = self._texts.get(key)
         if text is None:
             if len(self._texts) >= _KNOWN_TEXTS:
                 self._texts.clear()
             text = self._texts[key] = node_text(self._memory.node_octets[node, : int(known["size"])].tobytes())
-        return names.setdefault(text, len(names))
+        return text

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 Records = NDArray[Any]
 
-# One direction of a connection.  The head of a chunk that is not whole yet lies in a row of the carry matrix.
+# One direction of a connection.  Of a chunk that comes in several segments, the head lies in a row of the carry matrix; of one that is
+# longer than that, as much as is kept lies in a row of ``long``, while there is one to be had.
 STREAM = np.dtype(
     [
         ("carried", "i8"),  # octets of the chunk that are kept
@@ -18,6 +19,7 @@ STREAM = np.dtype(
         ("request", "i8"),  # request number of the message whose chunks follow each other; -1 = none
         ("service", "i8"),  # of that message; -1 = not known
         ("asked", "i8"),  # requests that came this way
+        ("long", "i2"),  # its row there, from 1; 0 = none
         ("policy", "u1"),
         ("doubt", "u1"),  # octets that fit no chunk are expected here, and are no row of their own
         ("after_gap", "u1"),  # the next row follows octets that were not heard
@@ -32,7 +34,9 @@ PENDING = np.dtype([("time", "i8"), ("request", "i8"), ("waits", "i8")], align=T
 UNKNOWN, CLEAR, SEALED = 0, 1, 2  # what a channel's security policy leaves to be read
 
 PENDING_PER_FLOW = 64  # publish requests wait by the dozen
-KEPT_OCTETS = 4096  # of a chunk, in the pool: a hundred values with their times
+KEPT_OCTETS = 8192  # of a chunk, in the pool: two hundred values with their times
+SHORT_OCTETS = 64  # of one for which there is no long row: its numbers and its service
+LONG_CHUNKS = 96  # that come in several segments, at once
 
 
 class State:
@@ -40,5 +44,11 @@ class State:
 
     def __init__(self, flows: int) -> None:
         self.streams: Records = np.zeros(2 * flows, STREAM)
-        self.carry: Records = np.zeros((2 * flows, KEPT_OCTETS), np.uint8)
+        self.carry: Records = np.zeros((2 * flows, SHORT_OCTETS), np.uint8)
+        self.long: Records = np.zeros((LONG_CHUNKS, KEPT_OCTETS), np.uint8)
+        self.long_owners: Records = np.zeros(LONG_CHUNKS, np.int32)  # the stream, from 1; 0 = free
         self.pending: Records = np.zeros((flows, PENDING_PER_FLOW), PENDING)
+
+    def tables(self) -> tuple[Records, ...]:
+        """In the order in which `stream.feed` takes them."""
+        return self.streams, self.carry, self.long, self.long_owners, self.pending

@@ -19,11 +19,11 @@ from collectors.wire.opcua.body import STACK
 Table = Any  # a numpy record array, or octets
 
 WAYS = 8
-NODE_SETS, NODE_OCTETS = 1024, 128  # 8,192 node ids; a longer one is not remembered
-ITEM_SETS = 4096  # 32,768 monitored items
+NODE_SETS, NODE_OCTETS = 512, 128  # 4,096 node ids; a longer one is not remembered
+ITEM_SETS = 2048  # 16,384 monitored items
 ASK_SETS = 128  # 1,024 requests whose answer has no node ids of its own
-ASKED_NODES = 1 << 15  # that they ask for, in a ring
-PARTS, PART_OCTETS = 32, 1 << 15  # messages in several chunks that are put together at once
+ASKED_NODES = 1 << 13  # that they ask for, in a ring
+PARTS, PART_OCTETS = 16, 1 << 14  # messages in several chunks that are put together at once
 NONE = -1
 
 NODE = np.dtype([("made", "i8"), ("used", "i8"), ("size", "i4")], align=True)

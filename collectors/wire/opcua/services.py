@@ -74,7 +74,7 @@ USE = np.dtype(
     ],
     align=True,
 )
-USES = 16_384
+USES = 8_192
 MOST_USES = PART_OCTETS  # of one message: each takes an octet at least
 ROOM = USES + MOST_USES
 
@@ -99,6 +99,7 @@ READABLE = (
     _READ_ASKED, _READ_TOLD, _WRITE_ASKED, _WRITE_TOLD, _CALL_ASKED, _CALL_TOLD, _BROWSE_ASKED, _ITEMS_ASKED, _PUBLISH_TOLD, _ADD_ASKED,
     _DELETE_ASKED, _HISTORY_ASKED, _UPDATE_ASKED,
 )  # fmt: skip
+_READABLE = np.array(READABLE)
 _VALUE = 13  # attribute id (OPC 10000-6, A.1)
 _DATA_CHANGE = 811  # DataChangeNotification, binary
 _BODY = 16 + 8  # message header, channel, token, sequence header
@@ -187,6 +188,8 @@ def read_told(m: Any, uses: Table, said: int, octets: Table, at: int, end: int, 
             said += 1
         elif uses[said].type and ask < 0:
             m.state[0].values_unnamed += 1
+    if ask >= 0:
+        m.asked[ask].count = 0
     return said, after_list(octets, at, end, DIAGNOSTIC, m.stack)
 
 
@@ -233,6 +236,8 @@ def results_told(
         said = add_use(m, uses, said, message, _RESULT, node_asked(m, ask, which) if ask >= 0 else NONE)
         uses[said - 1].status = little32(octets, at)
         at += 4
+    if ask >= 0:
+        m.asked[ask].count = 0
     return said, after_list(octets, at, end, DIAGNOSTIC, m.stack)
 
 
@@ -273,6 +278,8 @@ def calls_told(m: Any, uses: Table, said: int, octets: Table, at: int, end: int,
         said = add_use(m, uses, said, message, _CALL_RESULT, node_asked(m, ask, which) if ask >= 0 else NONE)
         uses[said - 1].status = little32(octets, at)
         at = behind
+    if ask >= 0:
+        m.asked[ask].count = 0
     return said, after_list(octets, at, end, DIAGNOSTIC, m.stack)
 
 
@@ -427,6 +434,14 @@ def defect_of(place: int, is_cut: bool) -> int:
 
 
 @kernel
+def is_readable(service: int) -> bool:
+    for known in _READABLE:  # noqa: SIM110  a generator cannot be compiled
+        if known == service:
+            return True
+    return False
+
+
+@kernel
 def read_bodies(
     m: Any,
     uses: Table,
@@ -454,7 +469,7 @@ def read_bodies(
             continue
         flow, request, from_client = int(flows[row]), int(requests[row]), 1 if kinds[row] == _REQUEST else 0
         part = find_part(m, flow, request, from_client)
-        if service < 0:  # of a message that its sender gives up no chunk bears a service
+        if service < 0 or not is_readable(service):  # the last chunk of a message that its sender gives up bears no service
             if final == ABORTED and part >= 0:
                 m.parts[part].used = 0
             continue

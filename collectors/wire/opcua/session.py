@@ -266,9 +266,9 @@ _READERS: dict[int, Callable[[Cursor], Iterator[Fact]]] = {
 }
 
 
-def is_readable(messages: Messages) -> Array:
-    """Rows whose bodies are read here."""
-    return np.isin(messages.function, (*_OPEN, *_READERS)) | ((messages.function < 0) & (messages.subfunction == MessageType.OPEN))
+def is_readable(functions: Array, subfunctions: Array) -> Array:
+    """Of which messages the bodies are read here."""
+    return np.isin(functions, (*_OPEN, *_READERS)) | ((functions < 0) & (subfunctions == MessageType.OPEN))
 
 
 def facts(octets: memoryview, function: int, is_request: bool) -> tuple[list[Fact], bool]:

@@ -29,7 +29,7 @@ from collectors.wire.opcua.chunk import (
     smallest,
     type_of,
 )
-from collectors.wire.opcua.layout import CLEAR, KEPT_OCTETS, PENDING_PER_FLOW, UNKNOWN
+from collectors.wire.opcua.layout import CLEAR, KEPT_OCTETS, PENDING_PER_FLOW, SHORT_OCTETS, UNKNOWN
 from sentinel.model.opcua import HEADER_OCTETS, SERVICE_FAULT, MessageType
 from sentinel.model.protocol import Defect, MessageKind, Protocol
 
@@ -58,6 +58,7 @@ def open_stream(streams: Table, pending: Table, x: int, joined: bool) -> None:
     s.request = -1
     s.service = -1
     s.asked = 0
+    s.long = 0
     s.policy = UNKNOWN
     s.doubt = 1 if joined else 0
     s.after_gap = 0
@@ -183,13 +184,46 @@ def add_chunk(
 
 
 @kernel
-def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table, tally: Table, source: Table, x: int, missing: int) -> None:
+def take_long(streams: Table, carry: Table, long: Table, owners: Table, x: int) -> None:
+    """Room for a chunk that comes in several segments, if there is any."""
+    for row in range(len(owners)):
+        if owners[row] == 0:
+            owners[row] = x + 1
+            streams[x].long = row + 1
+            move(long[row], 0, carry[x], 0, HEADER_OCTETS)
+            return
+
+
+@kernel
+def give_long(streams: Table, owners: Table, x: int) -> None:
+    row = int(streams[x].long)
+    if row > 0:
+        owners[row - 1] = 0
+    streams[x].long = 0
+
+
+@kernel
+def lose(
+    streams: Table,
+    carry: Table,
+    long: Table,
+    owners: Table,
+    pending: Table,
+    rows: Table,
+    pool: Table,
+    tally: Table,
+    source: Table,
+    x: int,
+    missing: int,
+) -> None:
     """So many octets of this direction were not heard (-1: unknown how many, or the stream has ended)."""
     s = streams[x]
     is_aligned = False
     if s.size > 0:
         left = s.size - s.passed
-        add_chunk(streams, pending, rows, pool, tally, source, x, carry[x], 0, s.carried, s.size, _TRUNCATED, False)
+        head = long[streams[x].long - 1] if streams[x].long > 0 else carry[x]
+        add_chunk(streams, pending, rows, pool, tally, source, x, head, 0, s.carried, s.size, _TRUNCATED, False)
+        give_long(streams, owners, x)
         s.sequence = -1  # its number may be among what was not heard
         if 0 < missing <= left:
             s.skip = left - missing
@@ -227,20 +261,20 @@ def add_copies(
 
 
 @kernel
-def is_turned(streams: Table, x: int, head: Table, kept: int) -> bool:
+def is_turned(streams: Table, x: int, octets: Table, at: int, kept: int) -> bool:
     """Does this chunk show that side x is not what it was taken for?  Only a client says hello or asks; a server that opens the connection
     itself says reverse hello (7.1.3)."""
-    kind = type_of(head, 0)
+    kind = type_of(octets, at)
     if x % 2 == 0:
         return kind == _REVERSE_HELLO
     if kind == _HELLO:
         return True
     is_readable = kind == _MESSAGE and streams[x ^ 1].asked == 0 and kept >= 28
-    return is_readable and is_request_service(read_service(head, 24, kept - 24))
+    return is_readable and is_request_service(read_service(octets, at + 24, kept - 24))
 
 
 @kernel
-def exchange(streams: Table, carry: Table, source: Table, x: int) -> None:
+def exchange(streams: Table, carry: Table, owners: Table, source: Table, x: int) -> None:
     """What is known of the two directions changes places."""
     mine, other, heard = streams[x], streams[x ^ 1], source[0]
     mine.carried, other.carried = other.carried, mine.carried
@@ -253,7 +287,11 @@ def exchange(streams: Table, carry: Table, source: Table, x: int) -> None:
     mine.doubt, other.doubt = other.doubt, mine.doubt
     mine.after_gap, other.after_gap = other.after_gap, mine.after_gap
     mine.joined, other.joined = other.joined, mine.joined
-    for i in range(max(mine.carried, other.carried)):
+    mine.long, other.long = other.long, mine.long
+    for side in (x, x ^ 1):
+        if streams[side].long > 0:
+            owners[streams[side].long - 1] = side + 1
+    for i in range(SHORT_OCTETS):
         carry[x, i], carry[x ^ 1, i] = carry[x ^ 1, i], carry[x, i]
     heard.client, heard.server = heard.server, heard.client
     heard.port, heard.client_port = heard.client_port, heard.port
@@ -263,6 +301,8 @@ def exchange(streams: Table, carry: Table, source: Table, x: int) -> None:
 def feed(
     streams: Table,
     carry: Table,
+    long: Table,
+    owners: Table,
     pending: Table,
     rows: Table,
     pool: Table,
@@ -285,12 +325,23 @@ def feed(
         return False
     swapped = False
     if missing != 0:
-        lose(streams, carry, pending, rows, pool, tally, source, x, missing)
-    s, head = streams[x], carry[x]
+        lose(streams, carry, long, owners, pending, rows, pool, tally, source, x, missing)
+    s, head = streams[x], long[streams[x].long - 1] if streams[x].long > 0 else carry[x]
     passed = min(s.skip, end - start)
     s.skip -= passed
     p = start + passed
     while p < end:
+        if s.size == 0 and s.carried == 0 and end - p >= HEADER_OCTETS and is_header(octets, p) and little32(octets, p + 4) <= end - p:
+            size = little32(octets, p + 4)
+            s.doubt = 0
+            if is_turned(streams, x, octets, p, min(size, KEPT_OCTETS)):
+                exchange(streams, carry, owners, source, x)
+                swapped = not swapped
+                x ^= 1
+                s, head = streams[x], long[streams[x].long - 1] if streams[x].long > 0 else carry[x]
+            add_chunk(streams, pending, rows, pool, tally, source, x, octets, p, min(size, KEPT_OCTETS), size, _NONE, False)
+            p += size
+            continue
         if s.size == 0:
             taken = min(HEADER_OCTETS - s.carried, end - p)
             move(head, s.carried, octets, p, taken)
@@ -310,8 +361,11 @@ def feed(
                 continue
             s.size = little32(head, 4)
             s.passed = HEADER_OCTETS
+            if s.size > SHORT_OCTETS:
+                take_long(streams, carry, long, owners, x)
+                head = long[streams[x].long - 1] if streams[x].long > 0 else carry[x]
         taken = min(s.size - s.passed, end - p)
-        kept = min(taken, KEPT_OCTETS - s.carried)
+        kept = min(taken, (KEPT_OCTETS if s.long > 0 else SHORT_OCTETS) - s.carried)
         move(head, s.carried, octets, p, kept)
         s.carried += kept
         s.passed += taken
@@ -321,13 +375,15 @@ def feed(
             s.size = 0
             s.passed = 0
             s.doubt = 0
-            if is_turned(streams, x, head, s.carried):
-                exchange(streams, carry, source, x)
+            if is_turned(streams, x, head, 0, s.carried):
+                exchange(streams, carry, owners, source, x)
                 swapped = not swapped
                 x ^= 1
-                s, head = streams[x], carry[x]
+                s, head = streams[x], long[streams[x].long - 1] if streams[x].long > 0 else carry[x]
             add_chunk(streams, pending, rows, pool, tally, source, x, head, 0, s.carried, size, _NONE, False)
             s.carried = 0
+            give_long(streams, owners, x)
+            head = carry[x]
     if cut > 0:
-        lose(streams, carry, pending, rows, pool, tally, source, x, cut)
+        lose(streams, carry, long, owners, pending, rows, pool, tally, source, x, cut)
     return swapped

@@ -2,6 +2,7 @@
 
 from collectors.capture.sensor import Sensor
 from collectors.capture.tables import OPCUA_FLOWS
+from collectors.wire.opcua.layout import LONG_CHUNKS, SHORT_OCTETS
 from sentinel.model.protocol import Protocol
 from tests.unit.collectors.capture.frames import ACK, FIN, MS, START, Talk, batch_of, hear, rows_of
 from tests.unit.collectors.wire.test_opcua import READ, hello, message
@@ -38,6 +39,23 @@ def test_places_are_bounded_counted_and_given_back() -> None:
     assert Protocol.OPCUA in flows.protocol.tolist()
     assert not (sensor._t.opcua_owners > 0).any(), "closed: nobody keeps a place"
     assert heard.counters.dropped == 3
+
+
+def test_more_chunks_in_pieces_than_there_is_room_for_are_cut_and_read_again_when_there_is() -> None:
+    whole = message(READ[0], 3, 3, rest=bytes(200))
+    talks = [talk(number) for number in range(LONG_CHUNKS + 2)]
+    sensor = Sensor("test", seed=7)
+    for one in talks:
+        one.ask(whole[:100])
+        one.ask(whole[100:])
+    begun = [packet for one in talks for packet in one.packets[:-1]]
+    sensor.feed(batch_of(begun))
+    assert int((sensor._t.opcua_long_owners > 0).sum()) == LONG_CHUNKS
+    heard = sensor.feed(batch_of([one.packets[-1] for one in talks], start=START + 1000 * MS))
+    assert sorted(heard.messages.pdu_octets.tolist()) == [SHORT_OCTETS] * 2 + [len(whole)] * LONG_CHUNKS
+    assert not heard.messages.defect.any(), "what we cut is not its sender's fault"
+    assert sensor.counts["opcua_bodies_cut"] == 2
+    assert not sensor._t.opcua_long_owners.any()
 
 
 def test_a_connection_of_the_same_ends_begins_anew() -> None:

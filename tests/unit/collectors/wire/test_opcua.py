@@ -52,7 +52,7 @@ def opened(service: int, policy: bytes = NONE, sequence: int = 1, request: int =
     )
 
 
-def message(service: int, sequence: int, request: int, *, kind: bytes = b"MSG", final: bytes = b"F", rest: bytes = bytes(30)) -> bytes:
+def message(service: int, sequence: int, request: int, *, kind: bytes = b"MSG", final: bytes = b"F", rest: bytes = bytes(64)) -> bytes:
     return chunk(kind, struct.pack("<IIII", 7, 9, sequence, request) + (named(service) if service else b"") + rest, final)
 
 
@@ -161,7 +161,7 @@ def test_sequence_numbers_may_begin_anew_at_their_end() -> None:
 
 
 def test_what_is_kept_of_a_long_message_is_bounded() -> None:
-    m = decode(*HANDSHAKE, (True, message(WRITE[0], 2, 2, rest=bytes(100_000)) + message(READ[0], 3, 3)))
+    m = decode(*HANDSHAKE, (True, message(WRITE[0], 2, 2, rest=bytes(100_000)) + message(READ[0], 3, 3, rest=bytes(30))))
     assert list(m.pdu_octets[4:]) == [KEPT_OCTETS, 58]
     assert list(m.function[4:]) == [673, 631]
 
@@ -192,7 +192,7 @@ def test_the_sensor_hears_it_on_any_port_with_frames_and_losses() -> None:
     talk.answer(message(READ[1], 2, 2)[20:])
     talk.ask(message(WRITE[0], 3, 3))
     talk.answer(message(WRITE[1], 3, 3))
-    talk.raw(0, message(WRITE[0], 3, 3, rest=b"x" * 30), shift=-len(message(WRITE[0], 3, 3)))
+    talk.raw(0, message(WRITE[0], 3, 3, rest=b"x" * 64), shift=-len(message(WRITE[0], 3, 3)))
     talk.finish()
     m, flows, _ = hear(talk.batch())
     assert set(flows.protocol.tolist()) <= {Protocol.UNKNOWN, Protocol.OPCUA}

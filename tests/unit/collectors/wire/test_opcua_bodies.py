@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collectors.wire.opcua import services
 from collectors.wire.opcua.details import BodyReader, node_text
-from collectors.wire.opcua.nodes import NODE_SETS, WAYS
+from collectors.wire.opcua.nodes import NODE_SETS, WAYS, make_memory
 from collectors.wire.opcua.session import facts
 from sentinel.model.observation import Details, Messages
 from sentinel.model.opcua import SERVICES
@@ -151,6 +151,10 @@ def test_who_opens_and_what_it_says_of_itself() -> None:
         (Topic(t), details.name_of(s), details.name_of(x)) for t, s, x in zip(details.topic, details.subject, details.text, strict=True)
     }
     assert said == {(Topic.CLIENT_APPLICATION, "urn:hmi", "HMI 4")}
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    assert sum(table.nbytes for table in make_memory(7)) <= 2_000_000
 
 
 def test_more_nodes_than_there_is_room_for_are_forgotten_and_counted() -> None:
