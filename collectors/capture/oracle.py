@@ -1,34 +1,27 @@
 """``sentinel bench oracle FILE... --json``: our units held against tshark's: ``matched``, ``missing``, ``extra`` per protocol.
 
-A unit is (frame, transaction, unit, function, exception); address and quantity must agree too wherever tshark shows them.  Every difference
-has a reason that tshark's own analysis or our defect column gives, or is ``unexplained``.  Needs tshark 4; every file is read by it once
-for each question.
+What is compared of OPC UA is told in `oracle_opcua`.  A unit of Modbus is (frame, transaction, unit, function, exception); address and
+quantity must agree too wherever tshark shows them.  Every difference has a reason that tshark's own analysis or our defect column gives, or
+is ``unexplained``.  Needs tshark 4; every file is read by it once for each question.
 """
 
 import argparse
 import json
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors.capture import oracle_opcua
 from collectors.capture.replay import replay
-from sentinel.errors import InputError
+from collectors.capture.tshark import ELEMENT, REPEATED, UNEXPLAINED, listed, tshark
 from sentinel.model.observation import Messages
 from sentinel.model.protocol import Defect, Protocol
 
-_TSHARK_S = 300.0
 _PORT = 502
 _READ_FIFO = 24  # its word count says how much the queue held, and is nobody's request
-_ELEMENT = re.compile(r'\s*<(proto|field) name="([^"]*)"(?:.*? show="([^"]*)")?')
-_REPEATED = "tcp.analysis.retransmission or tcp.analysis.out_of_order"
-UNEXPLAINED = "unexplained"
 
 
 class Unit(NamedTuple):
@@ -51,25 +44,12 @@ class Shown(NamedTuple):
 Said = dict[Unit, list[Shown]]
 
 
-def tshark(*arguments: str) -> Iterator[str]:
-    """Its lines.  Raises InputError when it is not there or cannot read the file."""
-    program = shutil.which("tshark")
-    if program is None:
-        raise InputError("needs tshark (apt-get install tshark)")
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
-        done = subprocess.run([program, "-n", *arguments], stdout=out, stderr=subprocess.PIPE, text=True, timeout=_TSHARK_S, check=False)
-        if done.returncode:
-            raise InputError(f"tshark: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
-        out.seek(0)
-        yield from out
-
-
 def theirs(path: Path) -> Said:
     """tshark's Modbus units, from its packet details: one ``mbtcp`` and one ``modbus`` tree per unit."""
     said: Said = defaultdict(list)
     frame, fields = 0, dict[str, int]()
     for line in tshark("-r", str(path), "-Y", "mbtcp", "-T", "pdml", "-j", "mbtcp modbus"):
-        found = _ELEMENT.match(line)
+        found = ELEMENT.match(line)
         if found is None:
             if line.startswith("</packet>"):
                 _say(said, frame, fields)
@@ -109,7 +89,7 @@ def ours(path: Path) -> Said:
 def compare(path: Path) -> dict[str, object]:
     """``matched``, ``missing`` (only tshark's), ``extra`` (only ours), each with reasons and their frames."""
     a, b = theirs(path), ours(path)
-    repeated = {int(line) for line in tshark("-r", str(path), "-Y", _REPEATED, "-T", "fields", "-e", "frame.number")}
+    repeated = {int(line) for line in tshark("-r", str(path), "-Y", REPEATED, "-T", "fields", "-e", "frame.number")}
     matched, missing, extra = 0, list[tuple[Unit, Shown]](), list[tuple[Unit, Shown]]()
     for unit in sorted({*a, *b}):
         left = list(b.get(unit, ()))
@@ -126,8 +106,8 @@ def compare(path: Path) -> dict[str, object]:
         "matched": matched,
         "missing": len(missing),
         "extra": len(extra),
-        "missing_reasons": _listed((_why_missing(unit, ours_in, repeated), unit.frame) for unit, _ in missing),
-        "extra_reasons": _listed((_why_extra(unit, shown, repeated), unit.frame) for unit, shown in extra),
+        "missing_reasons": listed((_why_missing(unit, ours_in, repeated), unit.frame) for unit, _ in missing),
+        "extra_reasons": listed((_why_extra(unit, shown, repeated), unit.frame) for unit, shown in extra),
     }
 
 
@@ -153,13 +133,6 @@ def _why_missing(unit: Unit, ours_in: dict[int, Shown], repeated: set[int]) -> s
     return UNEXPLAINED
 
 
-def _listed(found: Iterable[tuple[str, int]]) -> dict[str, dict[str, object]]:
-    frames: dict[str, list[int]] = defaultdict(list)
-    for reason, frame in found:
-        frames[reason].append(frame)
-    return {reason: {"units": len(numbers), "frames": sorted(set(numbers))} for reason, numbers in sorted(frames.items())}
-
-
 def opened(path: Path, directory: Path) -> Path:
     """tshark reads no archives: the one member of a ``.zip`` is unpacked."""
     if path.suffix != ".zip":
@@ -173,16 +146,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--json", action="store_true", help="one JSON object, with every difference and its reason")
     options = parser.parse_args(arguments)
-    results, totals = {}, Counter[str]()
+    comparisons = {"modbus": compare, "opcua": oracle_opcua.compare}
+    files: dict[str, dict[str, dict[str, object]]] = {}
+    totals = {protocol: Counter[str]() for protocol in comparisons}
     for path in options.files:
         with tempfile.TemporaryDirectory(prefix="sentinel-oracle-") as directory:
-            results[str(path)] = found = compare(opened(path, Path(directory)))
-        totals.update({name: count for name, count in found.items() if isinstance(count, int)})
-        if not options.json:
-            print(f"{path}: modbus " + ", ".join(f"{found[name]} {name}" for name in ("matched", "missing", "extra")))
+            readable = opened(path, Path(directory))
+            files[str(path)] = results = {protocol: comparison(readable) for protocol, comparison in comparisons.items()}
+        for protocol, found in results.items():
+            totals[protocol].update({name: count for name, count in found.items() if isinstance(count, int)})
+            if not options.json:
+                print(f"{path}: {protocol} " + ", ".join(f"{found[name]} {name}" for name in ("matched", "missing", "extra")))
     if options.json:
-        files = {name: {"modbus": found} for name, found in results.items()}
-        json.dump({"modbus": dict(totals), "files": files}, sys.stdout, indent=2)
+        json.dump({**{protocol: dict(counted) for protocol, counted in totals.items()}, "files": files}, sys.stdout, indent=2)
         print()
     return 0
 

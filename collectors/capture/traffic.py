@@ -2,8 +2,8 @@
 
 Many clients poll many servers over connections that open, ask and close.  In every period each connection has one *exchange*: a read, a
 write, a refusal, two requests at once, a message cut into two segments, a segment sent again.  Frames are whole and right: lengths,
-sequence numbers, acknowledgements, checksums, padding to the 60 octets of Ethernet.  ``mixed`` adds OPC UA (channels
-without security, on which nodes are read) and conversations that no decoder here understands.  Written period by period: memory does not grow with the packets.
+sequence numbers, acknowledgements, checksums, padding to the 60 octets of Ethernet.  ``mixed`` adds OPC UA (channels without security, on
+which nodes are read) and conversations that no decoder here understands.  Written period by period: memory does not grow with the packets.
 """
 
 import argparse
@@ -35,10 +35,7 @@ _REQUEST_HEADER = struct.pack("<HqIIiIHB", 0, 0, 1, 0, -1, 4000, 0, 0)  # OPC 10
 _RESPONSE_HEADER = struct.pack("<qIIBiHB", 0, 1, 0, 0, 0, 0, 0)  # 7.34
 _OPEN_REQUEST = _REQUEST_HEADER + struct.pack("<IIIiI", 0, 0, 1, -1, 3_600_000)  # no security mode, no nonce, an hour
 _OPEN_RESPONSE = _RESPONSE_HEADER + struct.pack("<IIIqIi", 0, 1, 1, 0, 3_600_000, -1)
-_READ_REQUEST, _READ_RESPONSE = (
-    _REQUEST_HEADER + struct.pack("<dI", 0.0, 0),
-    _RESPONSE_HEADER,
-)  # what comes before the nodes, and the values
+_READ_REQUEST = _REQUEST_HEADER + struct.pack("<dI", 0.0, 0)  # and the nodes; in an answer the values follow the header at once
 _NODE = struct.pack("<BBHIiHi", 1, 2, 0, 13, -1, 0, -1)  # of a number in namespace 2: its value, all of it
 _VALUE = struct.pack("<BBdq", 5, 11, 1.0, 133_000_000_000_000_000)  # a double and its source's time
 _OPEN_AT = 12 + len(_POLICY) + 12  # behind a channel's number, its policy, two numbers and the type
@@ -183,13 +180,10 @@ class Plant:
     def _opcua(self, rows: Array, kinds: Array, bodies: list[Array], sizes: list[Array]) -> None:
         count, exchange = len(rows), self.exchange[rows]
         stage = np.minimum(exchange, 2)
-        nodes = self.registers[rows]
-        ask_octets = np.select(
-            [stage == 0, stage == 1], [64, _OPEN_AT + len(_OPEN_REQUEST)], _BODY_AT + len(_READ_REQUEST) + 4 + len(_NODE) * nodes
-        )
-        answer_octets = np.select(
-            [stage == 0, stage == 1], [28, _OPEN_AT + len(_OPEN_RESPONSE)], _BODY_AT + len(_READ_RESPONSE) + 8 + len(_VALUE) * nodes
-        )
+        nodes, stages = self.registers[rows], [stage == 0, stage == 1]
+        asked, told = _BODY_AT + len(_READ_REQUEST) + 4 + len(_NODE) * nodes, _BODY_AT + len(_RESPONSE_HEADER) + 8 + len(_VALUE) * nodes
+        ask_octets = np.select(stages, [64, _OPEN_AT + len(_OPEN_REQUEST)], asked)
+        answer_octets = np.select(stages, [28, _OPEN_AT + len(_OPEN_RESPONSE)], told)
         names = np.array([list(b"HELF"), list(b"OPNF"), list(b"MSGF")], np.uint8)
         opening = stage == 1
         for side, octets, first in ((0, ask_octets, names), (1, answer_octets, np.array([list(b"ACKF"), *names[1:].tolist()], np.uint8))):
@@ -215,7 +209,7 @@ class Plant:
 
     def _nodes(self, body: Array, reading: Array, rows: Array, side: int) -> None:
         """The nodes that a read asks for, or their values, one after the other from the first on."""
-        before, each = ((_READ_REQUEST, _NODE), (_READ_RESPONSE, _VALUE))[side]
+        before, each = ((_READ_REQUEST, _NODE), (_RESPONSE_HEADER, _VALUE))[side]
         most = max(_REGISTERS)
         texts = np.tile(np.frombuffer(before + bytes(4) + each * most + bytes(4), np.uint8), (len(reading), 1))
         begin = len(before) + 4

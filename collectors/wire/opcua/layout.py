@@ -49,6 +49,6 @@ class State:
         self.long_owners: Records = np.zeros(LONG_CHUNKS, np.int32)  # the stream, from 1; 0 = free
         self.pending: Records = np.zeros((flows, PENDING_PER_FLOW), PENDING)
 
-    def tables(self) -> tuple[Records, ...]:
+    def tables(self) -> tuple[Records, Records, Records, Records, Records]:
         """In the order in which `stream.feed` takes them."""
         return self.streams, self.carry, self.long, self.long_owners, self.pending
