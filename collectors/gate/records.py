@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from sentinel.model.ids import AssetId
+from sentinel.model.protocol import Protocol
 from sentinel.model.time import Instant
 
 RECORD = struct.Struct(">BIqI")
@@ -22,6 +23,7 @@ class ObserverConfig:
     intake: str
     server: AssetId
     port: int
+    protocol: Protocol = Protocol.MODBUS
     connections: int
     farewell_s: float
 

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from collectors.gate.arrivals import Arrivals
+from collectors.gate.inline import Held
 from collectors.gate.judgement import Boundary, BrokenFramingError, Decision, adu_octets, exception_adu
-from sentinel.model.command import Command
 from sentinel.model.ids import AssetId
-from sentinel.model.tags import OnDeadline
 
 RECEIVE_OCTETS = 8192
 CLOSE_S = 5.0
@@ -29,22 +28,16 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing resets
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # a peer that is gone is noticed in a minute
 
 
-@dataclass(slots=True, eq=False)
-class HeldWrite:
-    """A write that waits for its ruling or its deadline, at ``since_s`` of the monotonic clock."""
-
+@dataclass(slots=True, eq=False, kw_only=True)
+class HeldWrite(Held):
     adu: bytes
-    command: Command
-    client: "ClientSide"
-    since_s: float
-    choice: OnDeadline  # what the deadline brings
-    timer: asyncio.TimerHandle | None = None
 
 
 class Keeper(Protocol):
     """What a connection asks of the gate that it belongs to."""
 
     waiting_octets: int
+    refusal: int  # the exception code
     accepted: int
 
     def admit(self, client: "ClientSide", peer: str) -> bool: ...
@@ -176,7 +169,7 @@ class ClientSide(asyncio.BufferedProtocol):
         """Not when either side is gone, or going."""
         return self._held is held and self._is_standing()
 
-    def settle(self, held: HeldWrite, forward: bool, code: int) -> None:
+    def settle(self, held: HeldWrite, forward: bool) -> None:
         """The gate has decided."""
         if self._held is not held:
             return
@@ -186,7 +179,7 @@ class ClientSide(asyncio.BufferedProtocol):
         if forward:
             self._forward(held.adu)
         else:
-            self._answer(exception_adu(held.adu, code))
+            self._answer(exception_adu(held.adu, self._gate.refusal))
         self._advance()
 
     def _advance(self) -> None:

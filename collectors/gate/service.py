@@ -1,187 +1,42 @@
-"""The gate as a whole: listens, relays, holds writes, keeps quarantines, tells the brain.
+"""The gate for Modbus/TCP: what `collectors.gate.inline` leaves to the protocol, and the process.
 
-In: a `GateConfig`; RULING, QUARANTINE and RELEASE from the brain.  Out: `Command`, `Outcome`, `ReceiptOf` and `Heard` to the brain.
+In: a `GateConfig`.  Out: `Command` for what `collectors.gate.judgement` would hold.
 """
 
 import asyncio
 import gc
 import logging
-import resource
-from collections import Counter
-from collections.abc import Coroutine
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
-from collectors.endpoint import address_of, plain_address
 from collectors.gate import transparent
 from collectors.gate.config import GateConfig
+from collectors.gate.inline import CONNECT_S, InlineGate
 from collectors.gate.judgement import PASS, Course, Decision, at_deadline, decide
-from collectors.gate.observe import Tap
-from collectors.gate.orders import Orders
-from collectors.gate.records import ObserverConfig
 from collectors.gate.relay import ClientSide, HeldWrite, ServerSide
-from collectors.outbox import Outbox
-from collectors.pause import pause
-from sentinel.clock import Clock, SystemClock
-from sentinel.errors import ConfigError, TransientError
-from sentinel.model.codec import CodecError, from_json, to_json
-from sentinel.model.command import Command, Origin, command_id
-from sentinel.model.exchange import QuarantineOrder, ReleaseOrder
-from sentinel.model.framing import Frame, FrameKind
-from sentinel.model.ids import AssetId, CommandId, digest
+from sentinel.clock import Clock
+from sentinel.model.codec import to_json
+from sentinel.model.command import Command, Origin
+from sentinel.model.framing import FrameKind
+from sentinel.model.ids import digest
 from sentinel.model.modbus import operation, writes_of
-from sentinel.model.observation import Counters
-from sentinel.model.tags import OnDeadline, TagMap
-from sentinel.model.time import Instant
-from sentinel.ports import Outcome, Ruling
-
-CONNECT_S = 3.0
-_OWN_DESCRIPTORS = 64  # files, pipes, the brain
-_NO_SERVER = "the connection to the server, or to the client, was lost"
+from sentinel.model.protocol import Protocol
 
 log = logging.getLogger(__name__)
 
 
-class Gate:
+class Gate(InlineGate[ClientSide]):
     """`run` serves until ``stop`` is set; everything happens in its event loop."""
 
+    speaks = Protocol.MODBUS
+
     def __init__(self, config: GateConfig, clock: Clock | None = None) -> None:
-        self._config = config
-        self._clock = clock or SystemClock()
-        self._tags = TagMap(config.tags)
-        self._host, self._port = address_of("upstream", config.upstream)
-        self._server_asset = AssetId(plain_address(self._host))
-        self.waiting_octets = config.waiting_octets
-        self.outbox = Outbox(Path(config.intake), config.name, self._receive, clock=self._clock)
-        self._observed = self._make_tap() if config.observe else None
-        self.tap = self._observed.hear if self._observed else _nothing
-        self._orders = Orders(config.name, Path(config.directory), self._clock, self._tell, self._start, self)
-        self._clients: dict[int, ClientSide] = {}
-        self._per_address: Counter[AssetId] = Counter()
-        self._flow = 0
-        self._held: dict[CommandId, HeldWrite] = {}
-        self._tasks: set[asyncio.Task[object]] = set()
-        self.accepted = self._refused = self._failed = 0
-        self.address: tuple[str, int] = ("", 0)
-        self.listening = asyncio.Event()
-
-    @property
-    def counters(self) -> Counters:
-        """accepted: requests that went to the server; refused: requests and connections that did not; failed: servers not reached."""
-        return Counters(accepted=self.accepted, refused=self._refused, failed=self._failed)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Raises ConfigError when it cannot listen or cannot use its directory."""
-        _allow_descriptors(self._config.connections)
-        self._orders.recall()
-        loop = asyncio.get_running_loop()
-        host, port = address_of("listen", self._config.listen)
-        where: dict[str, Any] = {"host": host, "port": port}
-        try:
-            if self._config.transparent:
-                where = {"sock": transparent.listening(host, port)}
-            server = await loop.create_server(self._new_client, backlog=self._config.connections, **where)
-        except OSError as error:
-            raise ConfigError("listen", f"{self._config.listen} cannot be used: {error.strerror}") from error
-        self.address = server.sockets[0].getsockname()[:2]
-        log.info("%s listens on %s:%d before %s:%d", self._config.name, *self.address, self._host, self._port)
-        self._start(self.outbox.run())
-        self._start(self._inspect(stop))
-        quiet = asyncio.Event()
-        observing = asyncio.create_task(self._observed.run(quiet)) if self._observed else None
-        self.listening.set()
-        try:
-            await stop.wait()
-        finally:
-            server.close()
-            for held in list(self._held.values()):
-                self._resolve(held, held.choice is OnDeadline.FORWARD, ruled=False, reason=f"the gate ends: {held.choice} is declared")
-            for client in list(self._clients.values()):
-                client.close()
-            self._orders.end()
-            if observing is not None:
-                await asyncio.sleep(0)  # the connections' last words
-                quiet.set()
-                await observing
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.outbox.drained(), self._config.farewell_s)
-            for client in list(self._clients.values()):
-                client.reset()  # what it has not taken by now it never will
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _make_tap(self) -> Tap:
-        config = ObserverConfig(
-            name=f"{self._config.name}-observer",
-            source=self._config.name,
-            intake=self._config.intake,
-            server=self._server_asset,
-            port=self._port,
-            connections=self._config.connections,
-            farewell_s=self._config.farewell_s,
-        )
-        return Tap(config, self._clock, self._config.observe_ms / 1000, lambda outage: self._tell(FrameKind.OUTAGE, to_json(outage)))
-
-    # --- connections ---
+        super().__init__(config, clock)
+        self.waiting_octets, self.refusal = config.waiting_octets, config.refusal
 
     def _new_client(self) -> ClientSide:
-        self._flow += 1
-        return ClientSide(self, self._flow)
+        return ClientSide(self, self.next_flow())
 
-    def admit(self, client: ClientSide, peer: str) -> bool:
-        client.address = address = AssetId(plain_address(peer))
-        meant = client.called() == (self._host, self._port) or not self._config.transparent
-        barred = not meant or self._orders.bar(address)
-        if barred or self._per_address[address] >= self._config.connections_per_address or not self._has_place(address):
-            self._refused += 1
-            if self._observed:
-                self._observed.refused(address)
-            return False
-        self._clients[client.flow] = client
-        self._per_address[address] += 1
-        if self._observed:
-            self._observed.opened(client.flow, address)
+    def _admitted(self, client: ClientSide) -> None:
         self._start(self._connect(client))
-        return True
-
-    def _has_place(self, address: AssetId) -> bool:
-        """In a full gate the address with the most connections gives its newest one to an address that has fewer even then."""
-        if len(self._clients) < self._config.connections:
-            return True
-        crowd, most = max(self._per_address.items(), key=lambda item: item[1])
-        if most < self._per_address[address] + 2:
-            return False
-        newest = max((client for client in self._clients.values() if client.address == crowd), key=lambda client: client.flow)
-        self._refused += 1
-        log.warning("the gate is full: a connection of %s, which has %d, makes room for %s", crowd, most, address)
-        newest.expel("its place is given to a client that has fewer")
-        self.left(newest, reset=True)
-        return True
-
-    def left(self, client: ClientSide, *, reset: bool) -> None:
-        if self._clients.pop(client.flow, None) is None:
-            return
-        self._per_address[client.address] -= 1
-        if not self._per_address[client.address]:
-            del self._per_address[client.address]
-        if self._observed:
-            self._observed.closed(client.flow, reset=reset)
-
-    def broken(self, client: ClientSide, problem: str) -> None:
-        self._refused += 1
-        log.warning("connection of %s is closed: %s", client.address, problem)
-
-    async def _inspect(self, stop: asyncio.Event) -> None:
-        """Cuts what makes no progress, within one to two times the patience."""
-        while not stop.is_set():
-            await pause(stop, self._config.patience_s)
-            for client in list(self._clients.values()):
-                if problem := client.inspect():
-                    self._refused += 1
-                    log.warning("connection of %s is cut: %s", client.address, problem)
-                    client.reset()
 
     async def _connect(self, client: ClientSide) -> None:
         loop = asyncio.get_running_loop()
@@ -197,8 +52,6 @@ class Gate:
             log.warning("the server %s:%d cannot be reached for %s: %s", self._host, self._port, client.address, error)
             client.close()
 
-    # --- writes ---
-
     def decide(self, client: ClientSide, adu: bytes, arrived_s: float) -> Decision | HeldWrite:
         unit, pdu = adu[6], adu[7:]
         decision = decide(self._tags, unit, pdu)
@@ -213,33 +66,16 @@ class Gate:
         if decision.course is Course.SAFETY:
             self._report(command, True, ruled=False, since_s=now_s, reason="safety-instrumented: never held")
             return decision
-        loop, choice = asyncio.get_running_loop(), at_deadline(self._tags, unit, pdu, self._config.unknown_tag)
-        waited_s = loop.time() - arrived_s
-        left_s = self._config.deadline_ms / 1000 - waited_s
-        problem = ""
-        if len(self._held) >= self._config.held:
-            problem = f"{len(self._held)} writes are held already"
-        elif left_s <= 0:
-            problem = f"waited behind other requests for {waited_s * 1000:.0f} ms"
-        if problem:
-            forward = choice is OnDeadline.FORWARD
-            self._refused += not forward
-            self._report(command, forward, ruled=False, since_s=now_s, reason=f"{problem}: {choice} is declared")
-            return PASS if forward else Decision(Course.REFUSE, self._config.refusal)
-        held = HeldWrite(adu, command, client, now_s, choice)
-        held.timer = loop.call_later(left_s, self._overdue, held)
-        self._held[command.id] = held
-        return held
-
-    def abandon(self, held: HeldWrite, reason: str) -> None:
-        if self._take(held):
-            self._report(held.command, False, ruled=False, since_s=held.since_s, reason=reason)
+        choice = at_deadline(self._tags, unit, pdu, self._config.unknown_tag)
+        held = HeldWrite(adu=adu, command=command, client=client, since_s=now_s, choice=choice)
+        at_once = self.hold(held, arrived_s)
+        if at_once is None:
+            return held
+        return PASS if at_once else Decision(Course.REFUSE, self.refusal)
 
     def _command(self, client: ClientSide, unit: int, pdu: bytes, adu: bytes) -> Command:
         frame = digest(adu)
-        seen = self._clock.now()
-        while (identity := command_id(seen, client.address, self._server_asset, frame)) in self._held:
-            seen = Instant(seen + 1)
+        seen, identity = self._identity(client, frame)
         return Command(
             id=identity,
             origin=Origin.GATE,
@@ -253,95 +89,6 @@ class Gate:
             frame=frame,
             octets=adu.hex(),
         )
-
-    def _overdue(self, held: HeldWrite) -> None:
-        reason = f"no ruling within {self._config.deadline_ms:g} ms: {held.choice} is declared"
-        self._resolve(held, held.choice is OnDeadline.FORWARD, ruled=False, reason=reason)
-
-    def _rule(self, ruling: Ruling) -> None:
-        held = self._held.get(ruling.command)
-        if held is not None:  # else: too late, its outcome is on its way
-            self._resolve(held, ruling.forward, ruled=True, reason=ruling.reason)
-
-    def _resolve(self, held: HeldWrite, forward: bool, *, ruled: bool, reason: str) -> None:
-        """Told before it is done: if the gate is killed between the two, the records claim too much and never too little."""
-        if not self._take(held):
-            return
-        forwarded = forward and held.client.can_forward(held)
-        self._refused += not forwarded
-        lost = forward and not forwarded
-        self._report(held.command, forwarded, ruled=ruled, since_s=held.since_s, reason=f"{reason}; {_NO_SERVER}" if lost else reason)
-        held.client.settle(held, forwarded, self._config.refusal)
-
-    def _take(self, held: HeldWrite) -> bool:
-        """True once only."""
-        if held.timer is not None:
-            held.timer.cancel()
-        return self._held.pop(held.command.id, None) is not None
-
-    def _report(self, command: Command, forwarded: bool, *, ruled: bool, since_s: float, reason: str) -> None:
-        held_ms = (self._clock.monotonic_s() - since_s) * 1000
-        outcome = Outcome(command=command.id, forwarded=forwarded, ruled=ruled, held_ms=held_ms, reason=reason, at=self._clock.now())
-        self._tell(FrameKind.OUTCOME, to_json(outcome))
-
-    def _tell(self, kind: FrameKind, payload: bytes) -> None:
-        """A full outbox must not stop the plant: what could not be kept is counted there as refused."""
-        try:
-            self.outbox.put(((kind, payload),))
-        except TransientError as error:
-            log.warning("a %s is not recorded: %s", kind.name, error)
-
-    # --- the brain's requests ---
-
-    def _receive(self, frame: Frame) -> None:
-        try:
-            if frame.kind is FrameKind.RULING:
-                self._rule(from_json(Ruling, frame.payload))
-            elif frame.kind is FrameKind.QUARANTINE:
-                self._start(self._orders.cut(frame.sequence, from_json(QuarantineOrder, frame.payload)))
-            elif frame.kind is FrameKind.RELEASE:
-                self._start(self._orders.release(frame.sequence, from_json(ReleaseOrder, frame.payload)))
-            else:
-                self.outbox.refuse(frame, f"a gate knows no {frame.kind.name}")
-        except CodecError as error:
-            self.outbox.refuse(frame, str(error))
-
-    # --- what the orders ask of the connections ---
-
-    def expel(self, address: AssetId) -> tuple[int, int]:
-        """(connections that are reset, held writes that are discarded)."""
-        cut = [client for client in self._clients.values() if client.address == address]
-        writes = sum(held.client in cut for held in self._held.values())
-        for client in cut:
-            client.expel("its client is quarantined")
-        return len(cut), writes
-
-    def standing(self, address: AssetId) -> int:
-        return self._per_address[address]
-
-    def _start(self, work: Coroutine[Any, Any, object]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[object]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the gate failed", exc_info=error)
-
-
-def _allow_descriptors(connections: int) -> None:
-    """Each client has a connection to the server beside its own; as many again may wait to be turned away.  Raises ConfigError."""
-    need = 3 * connections + _OWN_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and need > hard:
-        raise ConfigError("connections", f"{connections} need {need} file descriptors, the system allows {hard}")
-    if soft != resource.RLIM_INFINITY and need > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
-
-
-def _nothing(flow: int, from_client: bool, octets: bytes) -> None:
-    """Nobody observes."""
 
 
 async def run(config: GateConfig, stop: asyncio.Event) -> None:
