@@ -32,6 +32,12 @@ def _gate() -> tuple[type, Run]:
     return config.GateConfig, service.run
 
 
+def _gate_opcua() -> tuple[type, Run]:
+    from collectors.gate.opcua import config, service
+
+    return config.OpcuaGateConfig, service.run
+
+
 def _poll_modbus() -> tuple[type, Run]:
     from collectors.poll import modbus
 
@@ -48,6 +54,7 @@ def _poll_opcua() -> tuple[type, Run]:
 KINDS: dict[str, Callable[[], tuple[type, Run]]] = {
     "capture": _capture,
     "gate": _gate,
+    "gate-opcua": _gate_opcua,
     "poll-modbus": _poll_modbus,
     "poll-opcua": _poll_opcua,
 }

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+from collectors.gate.opcua.heard import ConnectionDecoders
 from collectors.gate.records import ObserverConfig, Record, RecordReader, Told
 from collectors.outbox import Outbox, heard_frames
 from collectors.wire.modbus import Segment, StreamDecoder
@@ -36,7 +37,11 @@ class Observer:
 
     def __init__(self, config: ObserverConfig) -> None:
         self._config = config
-        self._decoder = StreamDecoder(config.connections)
+        self._decoder: StreamDecoder | ConnectionDecoders
+        if config.protocol is Protocol.OPCUA:
+            self._decoder = ConnectionDecoders()
+        else:
+            self._decoder = StreamDecoder(config.connections)
         self._clients: dict[int, AssetId] = {}
         self._accepted = self._dropped = 0
 
@@ -97,7 +102,7 @@ class Observer:
             from_client=[from_client for _, _, from_client, _ in rows],
             packets=[1] * len(rows),
             tcp_flags=[flags for _, _, _, flags in rows],
-            protocol=[Protocol.MODBUS] * len(rows),
+            protocol=[config.protocol] * len(rows),
         )
 
 
