@@ -67,7 +67,11 @@ def processes(settings: Settings, places: Places) -> list[Process]:
             "observe": gate.observe,
             "tags": tags,
         }
-        found.append(_collector("gate", gate.name, told, places, gate.namespace))
+        kind = "gate"
+        if gate.protocol == "opcua":
+            kind = "gate-opcua"
+            told["certificates"] = str(places.directory / (gate.certificates or f"gates/{gate.name}"))
+        found.append(_collector(kind, gate.name, told, places, gate.namespace))
     for poll in settings.poll_modbus:
         told = {"name": poll.name, "intake": str(places.intake), "server": poll.server, "period_s": poll.period_s, "source": poll.source}
         found.append(_collector("poll-modbus", poll.name, told | {"tags": tags}, places, poll.namespace))

@@ -81,13 +81,17 @@ class Capture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """An inline Modbus/TCP gate: reads pass, writes wait for their verdict."""
+    """An inline gate: reads pass, writes wait for their verdict."""
 
     name: str = option("gate", "how its process and observations are called")
+    protocol: str = option("modbus", "modbus (Modbus/TCP) or opcua (a terminating endpoint with a certificate of its own)")
     listen: str = option("127.0.0.1:1502", "address:port that clients talk to")
     upstream: str = option("", "address:port of the server behind it")
     transparent: bool = option(
         False, "on the route to the server: clients keep its address, it sees theirs; `python -m collectors.gate.transparent` says how"
+    )
+    certificates: str = option(
+        "", "of opcua: the directory of own, trusted and rejected certificates, relative to the appliance's; empty = gates/NAME"
     )
     deadline_ms: float = option(200.0, "a held write is forwarded or refused at the latest after this, by its tag's `on_deadline`")
     unknown_tag: str = option("refuse", "forward or refuse at the deadline, for addresses that the plant file does not name")
@@ -148,6 +152,8 @@ class Settings:
                     "court.hold_timeout_ms",
                     f"{self.court.hold_timeout_ms:g} ms is not below the deadline_ms of gate {gate.name!r}: rulings would come too late",
                 )
+            if gate.protocol == "opcua" and gate.transparent:
+                raise ConfigError("gate.transparent", f"gate {gate.name!r} speaks opcua: it has a certificate and an address of its own")
         if self.enforce.enforcer == "gate" and not self.gate:
             raise ConfigError("enforce.enforcer", "'gate' needs a [[gate]] section")
         for address in self.enforce.never_cut:
@@ -194,6 +200,7 @@ _SEVERAL: dict[str, type] = {"capture": Capture, "gate": Gate, "poll_modbus": Po
 _CHOICES = {
     "appliance.log": ("debug", "info", "warning", "error"),
     "enforce.enforcer": ("dry_run", "gate", "nftables"),
+    "gate.protocol": ("modbus", "opcua"),
     "gate.unknown_tag": ("forward", "refuse"),
 }
 _DAY_S = 86_400.0

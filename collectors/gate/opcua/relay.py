@@ -355,7 +355,7 @@ class ClientSide(asyncio.BufferedProtocol):
                 context = header.token
             else:
                 context = session = self._gate.sessions.find(header.token)
-                body = rewriting.activates_session(body, face, server.policy, client, server.peer, session, self._trusted(session))
+                body = rewriting.activates_session(body, face, server.policy, client, server.peer, session, self._trusted)
         except RefusedError as refused:
             self._gate.broken_request(self, str(refused))
             self._say(request, fault(header.handle, refused.status, self._gate.stamp()))
@@ -363,12 +363,10 @@ class ClientSide(asyncio.BufferedProtocol):
         self._anew[request] = service, context
         self._forward(request, body)
 
-    def _trusted(self, session: Session | None) -> Peer | None:
-        """The server that a password may be encrypted for."""
-        if session is None:
-            return None
+    def _trusted(self, certificate: bytes) -> Peer | None:
+        """Whose it is, if a password may be encrypted for it."""
         try:
-            peer = opening.peer_of(session.server or b"")
+            peer = opening.peer_of(certificate)
         except ChannelError:
             return None
         return peer if self._gate.why_not(peer) is None else None

@@ -7,6 +7,7 @@ All raise `DecodingError` for octets that are not the message, and `RefusedError
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -242,9 +243,15 @@ def created_session(
 
 
 def activates_session(
-    body: bytes, face: Face, policy: Policy | None, client: Peer | None, server: Peer | None, session: Session | None, trusted: Peer | None
+    body: bytes,
+    face: Face,
+    policy: Policy | None,
+    client: Peer | None,
+    server: Peer | None,
+    session: Session | None,
+    trusted: Callable[[bytes], Peer | None],
 ) -> bytes:
-    """``server``: of the gate's own channel to it; ``trusted``: the certificate that secrets may be encrypted for."""
+    """``server``: of the gate's own channel to it; ``trusted``: a certificate's holder, if secrets may be encrypted for it."""
     if session is None:
         raise RefusedError(SESSION_INVALID, "it is no session that was created through this gate")
     reader = Reader(body, request_header(body).end)
@@ -280,7 +287,7 @@ def activates_session(
     return body[:start] + string(algorithm) + string(signature) + middle + encoded + NULL + NULL + body[reader.at :]
 
 
-def _user_name(token: bytes, face: Face, session: Session, server: Peer | None) -> bytes:
+def _user_name(token: bytes, face: Face, session: Session, trusted: Callable[[bytes], Peer | None]) -> bytes:
     """A UserNameIdentityToken whose secret is encrypted for the server instead of the gate (OPC 10000-4, 7.41.2.2 and 7.41.4)."""
     reader = Reader(token)
     policy_id, user = reader.string(), reader.string()
@@ -291,6 +298,7 @@ def _user_name(token: bytes, face: Face, session: Session, server: Peer | None) 
         return token
     if algorithm not in ENCRYPTIONS:
         raise RefusedError(IDENTITY_TOKEN_REJECTED, "the password is encrypted in a way that the gate does not speak")
+    server = trusted(session.server or b"")
     if server is None:
         raise RefusedError(CERTIFICATE_UNTRUSTED, "a password is encrypted for nobody but a server that is trusted")
     try:
