@@ -6,7 +6,7 @@ mode are bumpless; a write to the output tag moves the output only while the con
 
 from dataclasses import dataclass
 
-from sentinel.twin.expression import Expression, Op, clip, greater, leaf, maximum, minimum, where
+from sentinel.twin.expression import Expression, Op, clip, constant, greater, leaf, maximum, minimum, where
 from sentinel.twin.units import ONE, unit
 
 
@@ -32,10 +32,10 @@ class Controller:
         """(next integral, next output)."""
         integral, output = leaf(Op.INTEGRAL, self.name, ONE), leaf(Op.OUTPUT, self.name, ONE)
         proportional = self.proportional
-        growth = proportional * leaf(Op.STEP, "", unit("s").dimension) / self.reset
+        growth = proportional * (leaf(Op.STEP, "", unit("s").dimension) / self.reset)  # the quotient is the same at every step
         free = proportional + integral + growth
         # clamping: at a limit the integral may only move back
-        wound = where(greater(free, 1.0), minimum(growth, 0.0), where(greater(-free, 0.0), maximum(growth, 0.0), growth))
+        wound = where(greater(free, 1.0), minimum(growth, 0.0), where(greater(constant(0.0), free), maximum(growth, 0.0), growth))
         automatic = integral + wound
         manual_output = clip(output, 0.0, 1.0)
         return (

@@ -157,9 +157,9 @@ class _Program:
         bits = self.put(f"bitcast {VEC} {positive} to {_WHOLE}")
         guess = self.put(f"sub {_WHOLE} splat (i64 {INVERSE_ROOT_SEED}), {self.put(f'lshr {_WHOLE} {bits}, splat (i64 1)')}")
         y, half = self.put(f"bitcast {_WHOLE} {guess} to {VEC}"), self.binary("fmul", positive, self.constant(0.5))
-        for _ in range(INVERSE_ROOT_STEPS):
+        for constant_term in INVERSE_ROOT_STEPS:
             square = self.binary("fmul", self.binary("fmul", half, y), y)
-            y = self.binary("fmul", y, self.binary("fsub", self.constant(1.5), square))
+            y = self.binary("fmul", y, self.binary("fsub", self.constant(constant_term), square))
         return y
 
     def _bits(self, op: Op, value: str) -> str:

@@ -40,7 +40,7 @@ KIND = Kind(
         for side in ("hot", "cold")
     },
     derivatives={
-        "hot_outlet": lambda own: (-_returned("hot")(own) - own.variable("heat")) / own.parameter("hot_capacity"),
+        "hot_outlet": lambda own: (_returned("hot")(own) + own.variable("heat")) / -own.parameter("hot_capacity"),
         "cold_outlet": lambda own: (own.variable("heat") - _returned("cold")(own)) / own.parameter("cold_capacity"),
     },
     variables={"heat": Variable(unit="W", says="from the hot side to the cold one", equation=_transferred)},
