@@ -1,7 +1,7 @@
 """Members at work: the arrays that the compiled stepper runs over, and how a snapshot becomes them and they a snapshot.
 
-One row per quantity, one column per member, SI; members are padded to whole groups of lanes.  Random numbers are drawn once, from a seed,
-when an ensemble begins: its members keep their parameters from then on.
+One row per quantity, one column per member, SI; members are padded to an odd number of whole groups of lanes.  Random numbers are drawn
+once, from a seed, when an ensemble begins: its members keep their parameters from then on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -256,7 +256,7 @@ class Ensemble:
 
     def advance(self, steps: int, step_s: float, begin_s: float, watch: Watch, recorder: Recorder) -> None:
         self.model.kernel.run(
-            self.stride // LANES,
+            -(-self.members // LANES),
             self.stride,
             steps,
             step_s,
@@ -304,8 +304,9 @@ def _si(one: Input, value: float) -> float:
 
 
 def _lanes(rows: F8) -> F8:
+    """An odd number of groups: rows a power of two apart would crowd into a few sets of the cache."""
     members, columns = rows.shape
-    lanes = np.empty((columns, -(-members // LANES) * LANES))
+    lanes = np.empty((columns, (-(-members // LANES) | 1) * LANES))
     lanes[:, :members] = rows.T
     lanes[:, members:] = rows[:1].T
     return lanes

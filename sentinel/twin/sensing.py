@@ -98,9 +98,9 @@ class Forecast:
         self._recorder = Recorder.of(model, tags, 0, 0, 1)
 
     def run(self, ensemble: Ensemble, span_s: float) -> F8:
-        """(tags, lanes) at the end."""
+        """(tags, lanes) at the end; lanes beyond the last group that holds a member say nothing."""
         steps = max(1, math.ceil(span_s / self._model.step_s - 1e-9))
-        predicted = np.empty((1, len(self._recorder.tags), ensemble.stride))
+        predicted = np.zeros((1, len(self._recorder.tags), ensemble.stride))
         recorder = replace(self._recorder, buffer=predicted, every=steps, first=steps)
         ensemble.advance(steps, span_s / steps, 0.0, Watch.fresh(self._model, ensemble.stride), recorder)
         ended: F8 = predicted[0]

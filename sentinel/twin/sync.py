@@ -260,7 +260,7 @@ class Sync:
             self._gather(observed, end)
             return
         predicted = self._forecast.run(self._main, span_s)
-        means = predicted.mean(axis=1)
+        means = predicted[:, : self._main.members].mean(axis=1)
         if self._means is not None:
             self._rates = np.maximum(np.abs(means - self._means) / span_s, self._rates * math.exp(-span_s / SENSOR_LAG_S))
         self._means = means
