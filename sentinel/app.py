@@ -17,6 +17,7 @@ from sandbox.casefile import Terms
 from sandbox.client import CourtClient, Familiarity
 from sentinel import settings as configuration
 from sentinel.access import Access
+from sentinel.access.authority import DAY_S
 from sentinel.actions import Actions
 from sentinel.api import ApiState, Tls, build_app, build_enrolment_app, serve
 from sentinel.baseline import store
@@ -28,6 +29,7 @@ from sentinel.detect.calibrate import Budget
 from sentinel.detect.catalogue import detectors
 from sentinel.errors import SentinelError, sole_error
 from sentinel.foresight import Foresight, Planning
+from sentinel.history import Bounds, History
 from sentinel.intake import Intake
 from sentinel.model.command import Command
 from sentinel.model.ids import AssetId
@@ -78,6 +80,9 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         if court is not None:
             terms = Terms(members=settings.court.members, horizon_s=settings.court.horizon_s)
             brain.cases = Cases(court, plant.text, terms, access.authority.seal, records, clock)
+        if settings.history.keep:
+            brain.past = _past(settings, places, clock)
+            lifetimes.push_async_callback(asyncio.to_thread, brain.past.close)
         lifetimes.callback(brain.close)
         intake = Intake(places.intake, brain.take, clock)
         brain.intake = intake
@@ -95,6 +100,7 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
             clock=clock,
             actions=actions,
             twin=Foresight(brain, court, model, tags, records, clock) if model is not None and court is not None else None,
+            history=places.history if settings.history.keep else None,
             planning=Planning(records, court, tags, clock),
             health=brain.health,
             capabilities=capabilities(),
@@ -127,6 +133,11 @@ def restore(analysis: Analysis, places: Places, recollection: Recollection) -> I
 
 def _court(settings: Settings, places: Places, clock: Clock, familiarity: Callable[[Command], Familiarity]) -> CourtClient:
     return CourtClient(places.court, clock, familiarity, held_patience_s=settings.court.hold_timeout_ms / 1000)
+
+
+def _past(settings: Settings, places: Places, clock: Clock) -> History:
+    bounds = Bounds(octets=round(settings.history.max_megabytes * 1e6), age_s=settings.history.max_days * DAY_S)
+    return History(places.history, clock, bounds)
 
 
 def _familiarity(brain: Brain, command: Command) -> Familiarity:

@@ -29,7 +29,7 @@ from sentinel.model.command import Command, Origin
 from sentinel.model.exchange import ExcerptOrder, Polled, Presence
 from sentinel.model.finding import Finding
 from sentinel.model.ids import AssetId, CommandId, Digest, FindingId, VerdictId
-from sentinel.model.observation import NO_FRAME, Heard, Outage, Readings
+from sentinel.model.observation import NO_FRAME, Counters, Heard, Outage, Readings
 from sentinel.model.record import SnapshotMark, Tally
 from sentinel.model.tags import OnDeadline, TagMap
 from sentinel.model.time import NS_PER_S, Instant, iso, seconds_between
@@ -42,6 +42,7 @@ from sentinel.records import Change, Records
 from sentinel.respond.interlock import Rules, canonical
 from sentinel.respond.playbook import Policy, advise, propose
 from sentinel.settings import Gate, Settings
+from sentinel.twin.estimate import state_readings
 from sentinel.twin.snapshot import Snapshot
 from sentinel.twin.sync import Sync
 
@@ -77,6 +78,13 @@ class Court(Protocol):
 class Cases(Protocol):
     async def keep(self, verdict: Verdict) -> object:
         """All that a verdict rests on, as evidence, where it is worth it."""
+
+
+class Past(Protocol):
+    def add(self, readings: Readings) -> None:
+        """Never waits."""
+
+    def counters(self) -> Counters: ...
 
 
 @dataclass(slots=True)
@@ -180,6 +188,8 @@ class Brain:
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
+        self.past: Past | None = None  # None: no history is kept
+        self._past_s = clock.monotonic_s()
 
     # what comes in
 
@@ -215,6 +225,7 @@ class Brain:
             if self._sync is not None:
                 for readings in self._analysis.take_readings():
                     self._sync.observe(readings, heard.until)
+                    self._keep_past(readings)
             held = tuple(self._recent)  # the event loop adds to it meanwhile
             commands = [command for command in self._analysis.take_commands() if not _is_echo(command, held)]
             for command in commands:
@@ -237,6 +248,7 @@ class Brain:
     async def _polled(self, polled: Polled) -> None:
         def think() -> list[Finding]:
             residuals: Readings | None = None
+            self._keep_past(polled.readings)
             if self._sync is not None:
                 self._sync.observe(polled.readings, self._clock.now())
                 residuals = self._sync.residuals() if self._sync.health.is_in_step else None
@@ -300,6 +312,18 @@ class Brain:
         writes = command.reached()
         if self._sync is not None and writes:
             self._sync.write(writes, at)
+
+    def _keep_past(self, readings: Readings) -> None:
+        if self.past is not None:
+            self.past.add(readings)
+
+    def _keep_states(self, snapshot: Snapshot) -> None:
+        """The twin's states beside the tags, as far as they are to be believed: uncertain while the twin is not in step."""
+        now_s = self._clock.monotonic_s()
+        if self.past is None or self._sync is None or now_s - self._past_s < self._settings.history.states_every_s:
+            return
+        self._past_s = now_s
+        self.past.add(state_readings(self._sync.model, snapshot))
 
     # what goes out
 
@@ -423,6 +447,7 @@ class Brain:
             findings, snapshot, activated = await self._think(self._tick, now)
             if snapshot is not None and self._court is not None:
                 self._snapshot = snapshot
+                self._keep_states(snapshot)
                 self._court.keep(snapshot)
                 if snapshot.health.is_in_step and self._court.connected.is_set():
                     self._in_step.set()
@@ -504,7 +529,9 @@ class Brain:
             "judging": self._judging.qsize(),
             "untaken_dropped": self._analysis.untaken_dropped,
         }
-        return {"started": iso(self._started), "learning": learning, "processes": processes, "intake": intake, "waiting": waiting}
+        past = to_jsonable(self.past.counters()) if self.past is not None else None
+        told = {"started": iso(self._started), "learning": learning, "processes": processes, "intake": intake, "waiting": waiting}
+        return {**told, "history": past}
 
     # small things
 

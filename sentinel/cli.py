@@ -21,6 +21,7 @@ COMMANDS = (
     "check",
     "rerun",
     "whatif",
+    "history",
     "bench",
     "enrol",
     "plan",

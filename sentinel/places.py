@@ -44,6 +44,11 @@ class Places:
         return self.directory / "records"
 
     @property
+    def history(self) -> Path:
+        """Journal and segments of what the tags showed."""
+        return self.directory / "history"
+
+    @property
     def logs(self) -> Path:
         return self.directory / "log"
 

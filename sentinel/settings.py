@@ -61,6 +61,16 @@ class Court:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What the tags showed and where the twin was, kept in columns."""
+
+    keep: bool = option(True, "false = no history: nothing of it is written")
+    max_megabytes: float = option(2000.0, "the oldest goes when all of it takes more than this on disk")
+    max_days: float = option(90.0, "the oldest goes after this")
+    states_every_s: float = option(10.0, "the twin's states are kept once in this time")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Enforce:
     """What happens to approved actions."""
 
@@ -130,6 +140,7 @@ class Settings:
     learning: Learning = Learning()
     api: Api = Api()
     court: Court = Court()
+    history: History = History()
     enforce: Enforce = Enforce()
     capture: tuple[Capture, ...] = ()
     gate: tuple[Gate, ...] = ()
@@ -195,7 +206,14 @@ def _addresses(endpoints: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-_SINGLE: dict[str, type] = {"appliance": Appliance, "learning": Learning, "api": Api, "court": Court, "enforce": Enforce}
+_SINGLE: dict[str, type] = {
+    "appliance": Appliance,
+    "learning": Learning,
+    "api": Api,
+    "court": Court,
+    "history": History,
+    "enforce": Enforce,
+}
 _SEVERAL: dict[str, type] = {"capture": Capture, "gate": Gate, "poll_modbus": PollModbus, "poll_opcua": PollOpcua}
 _CHOICES = {
     "appliance.log": ("debug", "info", "warning", "error"),
@@ -212,6 +230,9 @@ _BOUNDS = {  # lowest and highest that make sense; what a process bounds itself 
     "court.members": (16, 4096),
     "court.horizon_s": (1.0, _DAY_S),
     "court.hold_timeout_ms": (1.0, 60_000.0),
+    "history.max_megabytes": (10.0, 1e6),
+    "history.max_days": (0.01, 3660.0),
+    "history.states_every_s": (1.0, _DAY_S),
     "enforce.lasts_s": (1.0, _DAY_S),
     "gate.deadline_ms": (1.0, 60_000.0),
     "poll_modbus.period_s": (0.01, _DAY_S),

@@ -6,6 +6,7 @@ the step is not possible as things are (409), and LookupError for an id that nob
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from sentinel.access import Access
@@ -75,6 +76,7 @@ class ApiState:
     clock: Clock
     actions: Actions
     twin: Twin | None = None  # None: no plant file
+    history: Path | None = None  # None: none is kept
     planning: Planning | None = None
     health: Callable[[], Mapping[str, Any]] = field(default=dict)  # processes, counters, blind spots; JSON-able, quick
     capabilities: Mapping[str, Sequence[Spec]] = field(default_factory=dict)  # room: its plugs

@@ -16,6 +16,7 @@ BENCHES = {
     "detect": "sentinel.measure.detection.bench",
     "valve": "sentinel.measure.detection.valves",
     "twin": "sentinel.measure.twin.bench",
+    "history": "sentinel.measure.history",
 }
 
 

@@ -6,8 +6,12 @@ is tripped has no flow.
 
 from dataclasses import dataclass
 
+from sentinel.model.observation import Readings
+from sentinel.model.protocol import Quality
 from sentinel.twin.engine import Model, rollout
 from sentinel.twin.snapshot import Snapshot
+
+STATE_PREFIX = "twin:"  # a state among tags: no tag begins so
 
 _NOW_S = 1e-3  # a rollout of no length has no values; nothing of a plant moves in a millisecond
 
@@ -46,3 +50,15 @@ def estimates(model: Model, snapshot: Snapshot) -> tuple[Estimate, ...]:
                 )
             )
     return tuple(found)
+
+
+def state_readings(model: Model, snapshot: Snapshot) -> Readings:
+    """The middle of each state over the members, in the state's own unit, as "twin:T101.level"; uncertain unless the twin is in step."""
+    names = tuple(f"{STATE_PREFIX}{state.name}" for state in model.plant.states)
+    means = snapshot.states.mean(axis=0)
+    values = [float(state.unit.from_si(mean)) for state, mean in zip(model.plant.states, means, strict=True)]
+    quality = Quality.GOOD if snapshot.health.is_in_step else Quality.UNCERTAIN
+    count = len(names)
+    return Readings.of(
+        names, time=[snapshot.at] * count, seen=[snapshot.at] * count, tag=range(count), value=values, quality=[quality] * count
+    )

@@ -48,3 +48,13 @@ def test_the_process_is_drawn_from_the_shell(tmp_path: Path) -> None:
     text = " ".join(ET.parse(picture).getroot().itertext())
     assert "Reference plant" in text
     assert "≤ 1.6 m · T101-overfill" in text
+
+
+def test_the_history_takes_what_was_promised() -> None:
+    """A short run: the figure of record is that of a longer one."""
+    told = sentinel_says("bench", "history", "--seconds", "2", "--json")
+    report = json.loads(told.stdout)
+    assert told.returncode == 0, report
+    assert report["values_per_cpu_s"] >= report["goal_per_s"] == 100_000
+    assert report["dropped"] == 0
+    assert report["read_values"] == report["values"] / 200

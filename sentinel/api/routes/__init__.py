@@ -12,6 +12,7 @@ from sentinel.api.routes import (
     events,
     evidence,
     findings,
+    history,
     observations,
     people,
     plans,
@@ -22,6 +23,7 @@ from sentinel.api.routes import (
 CATALOGUE: tuple[APIRouter, ...] = (
     assets.router,
     observations.router,
+    history.router,
     findings.router,
     evidence.router,
     commands.router,

@@ -13,7 +13,7 @@ def test_every_option_uncommented_is_understood() -> None:
     options = [line.lstrip("#") for line in lines if line.startswith("#[") or (line.startswith("#") and not line.startswith("# "))]
     headers = [line for line in lines if line.startswith("[")]
     assert len(options) > 30
-    assert len(headers) == 5
+    assert len(headers) == 6
     text = "\n".join(line[1:] if line.startswith("#") and not line.startswith("# ") else line for line in lines)
     parsed = settings.parse(text, "sample")
     assert parsed.gate == (settings.Gate(),)
