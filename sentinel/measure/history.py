@@ -1,6 +1,6 @@
 """``sentinel bench history``: how many values a second the history takes on one core, and how fast it answers.
 
-Writes random walks of 200 tags, 1000 values at a time as a busy poll would hand them over, for as long as asked, at full speed, sealing and
+Writes random walks of 200 tags, a poll's answer of 100 values at a time, for as long as asked, at full speed, sealing and
 sweeping as in the appliance; then reads one tag back.  The rate that counts is values per second of processor time of the whole process, so
 that neighbours on the machine do not count; the rate by the clock stands beside it.
 """
@@ -22,7 +22,7 @@ from sentinel.model.observation import Readings
 from sentinel.model.time import NS_PER_S, Instant
 
 GOAL_PER_S = 100_000
-_TAGS, _BATCH = 200, 1000
+_TAGS, _BATCH, _BATCHES = 200, 100, 1000
 _SEED = 1
 
 
@@ -77,12 +77,15 @@ def measure(directory: Path, seconds: float) -> dict[str, float]:
 
 
 def _batches() -> list[Readings]:
-    """A hundred of them: five samples of every tag each, with two decimals as a scaled register gives them."""
+    """A thousand of them, half of the tags in each, with two decimals as a scaled register gives them; then they come again."""
     chance = np.random.Generator(np.random.PCG64(_SEED))
     names = tuple(f"TAG{number:03d}" for number in range(_TAGS))
-    walk = np.round(50 + np.cumsum(chance.standard_normal((100 * _BATCH // _TAGS, _TAGS)), axis=0), 2).reshape(100, _BATCH)
-    tags = np.arange(_BATCH) % _TAGS
-    return [Readings.of(names, time=tags, seen=tags, tag=tags, value=row, quality=np.zeros(_BATCH)) for row in walk]
+    walk = np.round(50 + np.cumsum(chance.standard_normal((_BATCHES * _BATCH // _TAGS, _TAGS)), axis=0), 2).reshape(_BATCHES, _BATCH)
+    halves = np.arange(_TAGS).reshape(_TAGS // _BATCH, _BATCH)
+    return [
+        Readings.of(names, time=tags, seen=tags, tag=tags, value=row, quality=np.zeros(_BATCH))
+        for row, tags in ((row, halves[number % len(halves)]) for number, row in enumerate(walk))
+    ]
 
 
 def _cpu_s() -> float:
