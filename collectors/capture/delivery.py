@@ -16,7 +16,7 @@ from collectors.capture.tables import HELD_OCTETS, NO_MAC
 from collectors.compiled import kernel
 from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream
 from collectors.wire.opcua import stream as opcua
-from collectors.wire.recognise import PROBE_OCTETS, PROBES, recognise_tcp
+from collectors.wire.recognise import PROBE_OCTETS, PROBES, is_opcua, recognise_tcp
 from sentinel.model.protocol import Protocol
 
 Table = Any
@@ -79,7 +79,8 @@ def take_place(t: Any, f: int) -> None:
             t.opcua_owners[place] = f + 1
             flow.opcua = place + 1
             for side in range(2):
-                opcua.open_stream(t.opcua_streams, t.opcua_pending, 2 * place + side, t.streams[2 * f + side].joined == 1)
+                joined = t.streams[2 * f + side].joined == 1 or flow.probes >= PROBES
+                opcua.open_stream(t.opcua_streams, t.opcua_pending, 2 * place + side, joined)
             return
     t.state[0].opcua_refused += 1
 
@@ -152,9 +153,12 @@ def deliver(
         if lost > 0:
             side.past = 0
         side.next = (side.next + end - start + lost) & _SEQUENCE_MASK
-        if flow.protocol == _UNKNOWN and flow.probes < PROBES and end - start >= PROBE_OCTETS and not is_modbus_port(flow):
-            flow.probes += 1
-            flow.protocol = recognise_tcp(octets, start, end - start, flow.b_port if flow.client == 0 else flow.a_port)
+        if flow.protocol == _UNKNOWN and end - start >= PROBE_OCTETS and not is_modbus_port(flow):
+            if flow.probes < PROBES:
+                flow.probes += 1
+                flow.protocol = recognise_tcp(octets, start, end - start, flow.b_port if flow.client == 0 else flow.a_port)
+            elif is_opcua(octets, start, end - start):  # heard from the middle of a long message on: its octets are too many to chance upon
+                flow.protocol = _OPCUA
     if flow.protocol == _OPCUA and flow.opcua == 0:
         take_place(t, f)
     if flow.protocol not in (_UNKNOWN, _MODBUS) and flow.opcua <= 0:

@@ -14,7 +14,7 @@ from sentinel.model.protocol import Protocol
 
 Octets = Any
 
-PROBES = 8  # payloads of a conversation that are looked at
+PROBES = 8  # payloads of a conversation that are looked at for every protocol; OPC UA may begin later
 PROBE_OCTETS = 6  # the shortest that tells anything (an APCI of IEC 60870-5-104): what is shorter uses no probe up
 GOOSE_ETHERTYPE = 0x88B8  # IEC 61850-8-1
 

@@ -272,6 +272,11 @@ def is_convincing(octets: Octets, at: int, size: int, length: int, is_request: b
             return 1 if quantity in (0, 0xFF00) else 0
         if not 1 <= quantity <= count_limit(function):
             return 0
-    if not is_request and function <= 4 and (byte(octets, at + 1) == 0 or (function >= 3 and byte(octets, at + 1) % 2)):
-        return 0
+    if is_request and function == 23:  # 6.17: 1 to 125 registers read, 1 to 121 written
+        if not (1 <= word(octets, at + 3) <= 125 and 1 <= word(octets, at + 7) <= 121 and second_length(octets, at, True) == own):
+            return 0
+    elif not is_request and (function <= 4 or function == 23):
+        count = byte(octets, at + 1)
+        if count == 0 or (function >= 3 and (count % 2 or count > 250)):
+            return 0
     return 1
