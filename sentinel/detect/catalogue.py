@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sentinel.detect.brute_force import BruteForce
 from sentinel.detect.calibrate import Budget
+from sentinel.detect.credentials import Credentials
 from sentinel.detect.exhaustion import Exhaustion
 from sentinel.detect.limits import Limits
 from sentinel.detect.lower import Lower
@@ -25,6 +26,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Novelty.spec.name: lambda _tags, _budget: Novelty(),
     Writers.spec.name: lambda _tags, _budget: Writers(),
     ProtocolChecks.spec.name: lambda _tags, _budget: ProtocolChecks(),
+    Credentials.spec.name: lambda _tags, _budget: Credentials(),
     Scans.spec.name: lambda _tags, _budget: Scans(),
     BruteForce.spec.name: lambda _tags, _budget: BruteForce(),
     Exhaustion.spec.name: lambda _tags, _budget: Exhaustion(),
