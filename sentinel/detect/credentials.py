@@ -1,7 +1,7 @@
 """Credentials: passwords that cross the network so that everybody can read them.  Needs no baseline; one quiets what is usual here.
 
-An OPC UA client that sends a user name over a channel without encryption shall encrypt the password itself (OPC 10000-4, 7.41); one that does
-neither gives it away.  The password is told to nobody here, whose it is and between whom it passes is.
+An OPC UA client that sends a user name over a channel without encryption shall encrypt the password itself (OPC 10000-4, 7.41).  One that
+does not gives it away.  The password is told to nobody here; whose it is, and between whom it passes, is.
 """
 
 from collections.abc import Mapping, Sequence
