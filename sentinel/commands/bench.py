@@ -17,6 +17,7 @@ BENCHES = {
     "valve": "sentinel.measure.detection.valves",
     "twin": "sentinel.measure.twin.bench",
     "history": "sentinel.measure.history",
+    "score": "sentinel.measure.detection.scoring",
 }
 
 

@@ -6,9 +6,11 @@ does not bend the slope.
 """
 
 import math
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate
 
 import numpy as np
 
@@ -50,23 +52,25 @@ class StrokeReader:
     rest: float | None = None
     noise: float = 0.0  # variance of a sample, from second differences: at rest and under way alike
     seen: int = 0
-    moving: bool = False
-    times: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))
+    times: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))  # at rest: the last seconds
     values: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_SAMPLES))
+    way: "_Way | None" = None  # under way
 
     def take(self, times: Array, values: Array) -> list[Stroke]:
         return [stroke for time, value in zip(times.tolist(), values.tolist(), strict=True) if (stroke := self._sample(time, value))]
 
     def _sample(self, time: int, value: float) -> Stroke | None:
-        if self.times and time <= self.times[-1]:
+        way = self.way
+        times, values = (way.times, way.values) if way else (self.times, self.values)
+        if times and time <= times[-1]:
             return None
         if self.rest is None:
             self.rest = value
-        if len(self.values) >= 2:
-            curve = (value - 2.0 * self.values[-1] + self.values[-2]) ** 2 / _CURVE
+        if len(values) >= 2:
+            curve = (value - 2.0 * values[-1] + values[-2]) ** 2 / _CURVE
             self.seen += 1
             self.noise += max(_NOISE_WEIGHT, 1.0 / self.seen) * (curve - self.noise)
-        if not self.moving:
+        if way is None:
             off = value - self.rest
             if abs(off) < LEAVES * self.span:
                 self.rest += _NOISE_WEIGHT * off
@@ -76,39 +80,65 @@ class StrokeReader:
                     self.times.popleft()
                     self.values.popleft()
                 return None
-            self.moving = True
-        self.times.append(time)
-        self.values.append(value)
-        return self._settled(time)
+            way = self.way = _Way.of(self.times, self.values)
+        way.add(time, value)
+        return self._settled(way, time)
 
-    def _settled(self, now: int) -> Stroke | None:
-        elapsed_s = (now - self.times[0]) / NS_PER_S
-        since = now - max(SETTLED_S, SETTLED_SHARE * elapsed_s) * NS_PER_S
+    def _settled(self, way: "_Way", now: int) -> Stroke | None:
+        begin = way.begin
+        elapsed_s = (now - way.times[begin]) / NS_PER_S
         if elapsed_s > LONGEST_S:  # no stroke: begin anew from here
-            self.rest, self.moving = self.values[-1], False
-            self.times.clear()
-            self.values.clear()
+            self._rests(way.values[-1])
             return None
-        count = 0
-        for time in reversed(self.times):
-            count += 1
-            if time <= since:
-                break
-        else:
+        since = now - max(SETTLED_S, SETTLED_SHARE * elapsed_s) * NS_PER_S
+        first = bisect_right(way.times, since) - 1
+        count = len(way.times) - first
+        if first < begin or count < MIN_SETTLED:
             return None
-        if count < MIN_SETTLED:
+        half = count // 2
+        newer, older = way.total(-half) / half, (way.total(-count) - way.total(-half)) / (count - half)
+        allowed = SETTLED_NOISES * math.sqrt(self.noise * (1.0 / half + 1.0 / (count - half)))
+        if abs(newer - older) > max(allowed, _STANDS * self.span):
             return None
-        last = list(islice(reversed(self.values), count))
-        newer, older = last[: count // 2], last[count // 2 :]
-        allowed = SETTLED_NOISES * math.sqrt(self.noise * (1.0 / len(newer) + 1.0 / len(older)))
-        if abs(sum(newer) / len(newer) - sum(older) / len(older)) > max(allowed, _STANDS * self.span):
-            return None
-        end = sum(last) / count
-        times, values, start = np.array(self.times), np.array(self.values), float(self.rest or 0.0)
-        self.rest, self.moving = end, False
+        end, start = way.total(-count) / count, float(self.rest or 0.0)
+        self._rests(end)
+        return _fitted(np.array(way.times[begin:]), np.array(way.values[begin:]), start, end, self.span)
+
+    def _rests(self, value: float) -> None:
+        self.rest, self.way = value, None
         self.times.clear()
         self.values.clear()
-        return _fitted(times, values, start, end, self.span)
+
+
+@dataclass(slots=True)
+class _Way:
+    """The samples of what is under way, and their running sums: whether it has settled is asked at every sample."""
+
+    times: list[int]
+    values: list[float]
+    sums: list[float]  # of the values before each sample, and of all of them
+
+    @classmethod
+    def of(cls, times: Iterable[int], values: Iterable[float]) -> "_Way":
+        listed = list(values)
+        return cls(list(times), listed, [0.0, *accumulate(listed)])
+
+    def add(self, time: int, value: float) -> None:
+        self.times.append(time)
+        self.values.append(value)
+        self.sums.append(self.sums[-1] + value)
+        if len(self.times) >= 2 * MAX_SAMPLES:
+            for column in (self.times, self.values, self.sums):
+                del column[:MAX_SAMPLES]
+
+    @property
+    def begin(self) -> int:
+        """The first sample that is not forgotten."""
+        return max(len(self.times) - MAX_SAMPLES, 0)
+
+    def total(self, since: int) -> float:
+        """Of the last values; ``since`` is their number, negative."""
+        return self.sums[-1] - self.sums[since - 1]
 
 
 def _fitted(times: Array, values: Array, start: float, end: float, span: float) -> Stroke | None:

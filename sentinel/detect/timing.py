@@ -6,6 +6,7 @@ What may be silent for how long, and which period a request has, is learnt; requ
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,7 +61,20 @@ class _Rhythm:
         """The median of the last intervals, once there are enough: one pause is no change of rhythm."""
         self.count += 1
         self.times.append(time)
-        return float(np.median(np.diff(self.times))) / NS_PER_S if len(self.times) > RHYTHM_RUN else None
+        return self.period()
+
+    def skip(self, times: list[int]) -> float | None:
+        """Hear all of them; only the period at the end is asked for."""
+        self.count += len(times)
+        self.times.extend(times[-(RHYTHM_RUN + 1) :])
+        return self.period()
+
+    def period(self) -> float | None:
+        if len(self.times) <= RHYTHM_RUN:
+            return None
+        times = list(self.times)
+        gaps = sorted(later - earlier for earlier, later in pairwise(times))
+        return (gaps[(RHYTHM_RUN - 1) // 2] + gaps[RHYTHM_RUN // 2]) / 2 / NS_PER_S
 
 
 class Timing:
@@ -166,8 +180,7 @@ class Timing:
             if learnt is None:
                 continue
             rhythm = watched(self._rhythms, symbol, _Rhythm)
-            for time in times:
-                period = rhythm.hear(time)
+            period = rhythm.skip(times)
             if period is not None and not learnt[0] / RHYTHM_FACTOR <= period <= learnt[1] * RHYTHM_FACTOR:
                 changed[symbol[0]].append((symbol, period, row))
         return [self._rhythm_change(messages, client, symbols) for client, symbols in changed.items()]
