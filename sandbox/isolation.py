@@ -62,7 +62,7 @@ def enter_namespaces() -> tuple[LayerReport, ...]:
         kernel.unshare(kernel.CLONE_NEWNET)
     except OSError as refused:
         try:
-            _enter_user_namespace()
+            enter_user_namespace()
             kernel.unshare(kernel.CLONE_NEWNET)
             prefix = "by a user namespace: "
         except OSError as error:
@@ -85,7 +85,7 @@ def enter_namespaces() -> tuple[LayerReport, ...]:
     return tuple(reports)
 
 
-def _enter_user_namespace() -> None:
+def enter_user_namespace() -> None:
     user, group = os.geteuid(), os.getegid()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # our own /proc files are ours only while we are dumpable
     kernel.unshare(kernel.CLONE_NEWUSER)

@@ -9,6 +9,7 @@ BENCHES = {
     "verdict": "sentinel.measure.verdict",
     "week": "sentinel.measure.week",
     "poison": "sentinel.measure.poison",
+    "replay": "sentinel.measure.replay",
     "decode": "collectors.capture.bench",
     "traffic": "collectors.capture.traffic",
     "oracle": "collectors.capture.oracle",

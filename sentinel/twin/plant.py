@@ -98,6 +98,7 @@ class Plant:
     sensors: tuple[Sensor, ...]
     inputs: tuple[Input, ...]
     tags: TagMap
+    dialect: str | None = None  # of its Modbus server (`sentinel.model.dialect`); None = not declared
 
 
 def load_plant(source: Path | str) -> Plant:

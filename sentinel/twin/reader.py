@@ -6,6 +6,7 @@ from typing import Any
 
 from sentinel.model.attack import is_technique_id
 from sentinel.model.detection import Severity
+from sentinel.model.dialect import DIALECTS
 from sentinel.model.tags import TagRole
 from sentinel.twin.components import CATALOGUE
 from sentinel.twin.control import Controller, Interlock
@@ -68,7 +69,13 @@ class Reader:
             ),
             inputs=self._inputs(controllers, interlocks),
             tags=self.tags,
+            dialect=self._dialect(),
         )
+
+    def _dialect(self) -> str | None:
+        section = self.top.get("modbus")
+        given = section.map() if section is not None else {}
+        return given["dialect"].one_of(DIALECTS, "dialect") if "dialect" in given else None
 
     # -- components
 

@@ -28,7 +28,7 @@ class TagEntry:
 def read_tags(section: Entry, modbus: Entry | None) -> tuple[TagMap, Mapping[str, TagEntry]]:
     modbus_unit = DEFAULT_MODBUS_UNIT
     if modbus is not None:
-        given = modbus.map({"unit", "port"})
+        given = modbus.map({"unit", "port", "dialect"})
         modbus_unit = given["unit"].whole(0, 255) if "unit" in given else DEFAULT_MODBUS_UNIT
         if "port" in given:
             given["port"].whole(1, 65535)
