@@ -22,7 +22,7 @@ from sandbox.protocol import Context
 from sandbox.replay import Replay
 from sentinel.demo.wiring import Interface, read_interface
 from sentinel.measure.courtroom import command
-from sentinel.measure.poisons import CATALOGUE, CLEAN_S, RAMP_S
+from sentinel.measure.poisons import CATALOGUE, CLEAN_S, RAMP_S, section_of
 from sentinel.measure.stage import LivePlant, Stage
 from sentinel.measure.trials import Trial, draw, registered
 from sentinel.measure.truth import Jury, Truth, limits_of
@@ -72,7 +72,7 @@ def tried(kind: str, number: int, seed: int, writes: int, members: int, horizon_
 
 def _writes(chance: random.Random, section: str, standing: dict[str, float], interface: Interface) -> Iterator[tuple[str, float]]:
     """Single writes to a section: half of them setpoints, up to half a range beyond what an operator's screen allows."""
-    tags = [tag for tag in interface.tags.tags if tag.writable and section in tag.name[:5]]
+    tags = [tag for tag in interface.tags.tags if tag.writable and section_of(tag.name) == section]
     setpoints = [tag for tag in tags if tag.role is TagRole.SETPOINT]
     while True:
         tag = chance.choice(setpoints if chance.random() < 0.7 else tags)

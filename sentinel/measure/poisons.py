@@ -42,7 +42,8 @@ _PUSHED = (
 )
 
 
-def _section(tag: str) -> str:
+def section_of(tag: str) -> str:
+    """T101 belongs to section 1."""
     return next((letter for letter in tag if letter.isdigit()), "")
 
 
@@ -90,7 +91,7 @@ def _standing(chance: random.Random, says: str, told: Callable[[str, float], flo
         if time_s < CLEAN_S:
             kept.update(values)
             return values
-        return {name: told(name, kept[name]) if _section(name) == section else read for name, read in values.items()}
+        return {name: told(name, kept[name]) if section_of(name) == section else read for name, read in values.items()}
 
     return Poison(says=f"section {section} {says}, {tag} = {value:g}", section=section, distort=distort, writes=_push(tag, value))
 

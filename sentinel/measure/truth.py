@@ -13,7 +13,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sentinel.demo.controller import INTERLOCKS
+from sentinel.demo.controller import INTERLOCKS, Interlock
 from sentinel.demo.simulation import ReferencePlant
 from sentinel.demo.wiring import Interface, read_interface
 from sentinel.measure.stage import LivePlant, Write
@@ -63,6 +63,14 @@ def truths(group: Group, invariants: tuple[Limit, ...], horizon_s: float) -> tup
     return tuple(jury.truth(trial) for trial in group.trials)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lived:
+    """``fallen``: what fell, and when.  ``tripped``: the alarms of the interlocks that ever held."""
+
+    fallen: dict[str, float]
+    tripped: frozenset[str]
+
+
 @dataclass(slots=True)
 class Jury:
     """Asks one plant, as it stands, what becomes of it; the plant itself is left alone."""
@@ -71,7 +79,7 @@ class Jury:
     invariants: tuple[Limit, ...]
     horizon_s: float
     interface: Interface = field(init=False)
-    _anyway: dict[tuple[tuple[Write, ...], Action, tuple[Limit, ...], bool], dict[str, float]] = field(default_factory=dict)
+    _anyway: dict[tuple[tuple[Write, ...], Action, tuple[Limit, ...], bool], _Lived] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.interface = self.settled.interface
@@ -83,8 +91,8 @@ class Jury:
     def broken_by(self, trial: Trial) -> Truth:
         """Only what the trial itself breaks, with nothing done after it."""
         last_s = trial.steps[-1][0]
-        anyway = self._fallen_anyway((), (), self.invariants)
-        fallen = self._live(trial.steps, last_s + self.horizon_s, self.invariants, anyway)
+        anyway = self._left_alone((), (), self.invariants).fallen
+        fallen = self._live(trial.steps, last_s + self.horizon_s, self.invariants, anyway).fallen
         return Truth(why=next(iter(fallen)), time_s=next(iter(fallen.values()))) if fallen else Truth()
 
     def _asleep(self, trial: Trial) -> str | None:
@@ -150,11 +158,33 @@ class Jury:
         breaks: bool = True,
     ) -> str | None:
         """The first thing that falls when an action follows the steps, and holds when it follows only the ``others`` among them."""
-        anyway = self._fallen_anyway(others, action, limits, breaks)
+        anyway = self._left_alone(others, action, limits, breaks)
+        if self._is_unused(steps, others, anyway.tripped):
+            return None
         last_s = steps[-1][0]
-        return next(iter(self._live(_then(steps, action), last_s + self.horizon_s, limits, anyway, breaks)), None)
+        return next(iter(self._live(_then(steps, action), last_s + self.horizon_s, limits, anyway.fallen, breaks).fallen), None)
 
-    def _fallen_anyway(self, steps: tuple[Write, ...], action: Action, limits: tuple[Limit, ...], breaks: bool = True) -> dict[str, float]:
+    def _is_unused(self, steps: tuple[Write, ...], others: tuple[Write, ...], tripped: frozenset[str]) -> bool:
+        """The defence that the steps take away, and the others do not, was never called upon: the plant lives the same life without it,
+        bit for bit, and need not live it again.  A limit is read by its interlocks alone, and the bypass by all of them; ``others`` are
+        at the same instants, or the action would come at another."""
+        taken = [step for step in steps if step not in others]
+        if not others and len(steps) > 1 and steps[-1][0] > 0.0:
+            return False
+        if others and others[-1][0] != steps[-1][0]:
+            return False
+        for _, tag, value in taken:
+            guarded = {lock.alarm for lock in INTERLOCKS if lock.limit == tag or (tag == "BYPASS" and value != 0)}
+            outward = all(self._is_outward(lock, value) for lock in INTERLOCKS if lock.limit == tag)
+            if not guarded or not outward or guarded & tripped:
+                return False
+        return bool(taken)
+
+    def _is_outward(self, lock: Interlock, value: float) -> bool:
+        stood = self.settled.registers.value(lock.limit)
+        return value >= stood if lock.above else value <= stood
+
+    def _left_alone(self, steps: tuple[Write, ...], action: Action, limits: tuple[Limit, ...], breaks: bool = True) -> _Lived:
         """Without steps or action: of the plant left alone for as long as any trial takes."""
         key = (steps, action, limits, breaks)
         if key not in self._anyway:
@@ -169,17 +199,19 @@ class Jury:
         limits: tuple[Limit, ...],
         anyway: Mapping[str, float] | None,
         breaks: bool = True,
-    ) -> dict[str, float]:
-        """What falls, and when, in the order of falling; ends with the first that does not fall ``anyway``."""
+    ) -> _Lived:
+        """What falls, and when, in the order of falling; ends with the first that does not fall ``anyway``, which is then all."""
         plant = copy.deepcopy(self.settled)
         plant.physics.breaks = breaks
         begin_s, damaged = plant.time_s, len(plant.outcomes)
-        pending, fallen = list(writes), dict[str, float]()
+        pending, fallen, tripped = list(writes), dict[str, float](), set[str]()
+        alarms = [lock.alarm for lock in INTERLOCKS]
         while plant.time_s < begin_s + until_s:
             while pending and pending[0][0] <= plant.time_s - begin_s:
                 _, tag, value = pending.pop(0)
                 plant.registers.put(tag, value)
             plant.step()
+            tripped.update(alarm for alarm in alarms if plant.registers.value(alarm))
             real = plant.truth
             for one in limits:
                 if (real[one.tag] > one.limit) if one.is_upper else (real[one.tag] < one.limit):
@@ -188,8 +220,8 @@ class Jury:
                 fallen.setdefault(outcome.name, plant.time_s - begin_s)
             new = {} if anyway is None else {name: at for name, at in fallen.items() if name not in anyway}
             if new:
-                return new
-        return fallen if anyway is None else {}
+                return _Lived(fallen=new, tripped=frozenset(tripped))
+        return _Lived(fallen=fallen if anyway is None else {}, tripped=frozenset(tripped))
 
 
 def _then(steps: tuple[Write, ...], action: Action) -> tuple[Write, ...]:

@@ -134,14 +134,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         print(json.dumps(result))
     else:
-        print("\n".join(f"{name:18} {'-' if value is None else format(value, '10.4f')}" for name, value in result.items()))
+        print("\n".join(f"{name:18} {_shown(value)}" for name, value in result.items()))
     return os.EX_OK
 
 
 Row = tuple[Trial, Tried, Truth]
 
 
-def _figures(rows: Sequence[Row]) -> dict[str, float | None]:
+def _shown(value: float | tuple[float, float] | None) -> str:
+    if isinstance(value, tuple):
+        return f"{value[0]:10.4f} to {value[1]:.4f}"
+    return "         -" if value is None else f"{value:10.4f}"
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, float | tuple[float, float] | None]:
     scores = score([row[1].verdict for row in rows], [row[2] for row in rows], [len(row[0].steps) == 1 for row in rows])
     times = [took for row in rows for took in row[1].took_ms]
     p50, p99 = np.percentile(times, (50, 99))

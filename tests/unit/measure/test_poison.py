@@ -2,36 +2,28 @@
 
 import pytest
 
-from sentinel.measure.poison import Tried, tried
+from sentinel.measure.poison import tried
 from sentinel.model.verdict import Judgement
 
-MOST_PLANTS = 5
 
-
-def with_harm(kind: str) -> list[Tried]:
-    """The first plant on which something that is tried does harm."""
-    for number in range(MOST_PLANTS):
-        rows = tried(kind, number, seed=5, writes=4, members=256, horizon_s=600.0)
-        if any(row.truth.is_harmful for row in rows):
-            return rows
-    raise AssertionError(f"nothing does harm on {MOST_PLANTS} plants")
+@pytest.mark.parametrize(("kind", "plant"), [("slow_bias", 3), ("slow_factor", 0), ("wrong_curve", 0)])
+def test_what_would_do_harm_is_not_certified_for_a_filter_that_is_fed_or_a_plant_file_that_is_wrong(kind: str, plant: int) -> None:
+    rows = tried(kind, plant, seed=5, writes=3, members=256, horizon_s=600.0)
+    harmful = [row for row in rows if row.truth.is_harmful]
+    assert harmful
+    assert [f"{row.says}: {row.write}" for row in harmful if row.verdict.judgement is Judgement.SAFE] == []
 
 
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("slow_bias", ""),
-        ("slow_factor", ""),
-        ("wrong_curve", ""),
         ("frozen", "not in step with the readings"),
         ("replayed", "tags contradict the twin"),
         ("missing", "not in step with the readings"),
         ("silenced", "not in step with the readings"),
     ],
 )
-def test_what_would_do_harm_is_not_certified(kind: str, says: str) -> None:
-    rows = with_harm(kind)
-    assert [row.write for row in rows if row.truth.is_harmful and row.verdict.judgement is Judgement.SAFE] == []
+def test_a_lie_that_is_seen_certifies_nothing_in_its_section(kind: str, says: str) -> None:
+    rows = tried(kind, 0, seed=5, writes=4, members=256, horizon_s=120.0)
     assert says in rows[0].grade
-    if says:
-        assert [row.write for row in rows if row.verdict.judgement is Judgement.SAFE and "HH" not in row.write] == []
+    assert [row.write for row in rows if row.verdict.judgement is Judgement.SAFE] == []

@@ -48,6 +48,9 @@ def test_an_undecided_harmful_trial_is_a_missed_one() -> None:
     assert found.fpr == pytest.approx(1 / 3)
     assert found.ttv_error == pytest.approx(0.1)
     assert found.auc == pytest.approx((1.0 + 1.0 + 1.0 + 0.0 + 1.0 + 1.0) / 6)
+    low, high = found.tpr_bounds
+    assert (low, high) == (pytest.approx(0.0126, abs=1e-4), pytest.approx(0.9874, abs=1e-4))  # 1 of 2
+    assert found.fpr_bounds == (pytest.approx(0.0084, abs=1e-4), pytest.approx(0.9057, abs=1e-4))  # 1 of 3
 
 
 def test_times_that_do_not_count_from_the_same_instant_are_not_compared() -> None:
