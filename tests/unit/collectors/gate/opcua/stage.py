@@ -1,6 +1,7 @@
 """What stands around the OPC UA gate in these tests: an asyncua server behind it, a brain, clients of asyncua and raw ones."""
 
 import asyncio
+import socket
 import struct
 import subprocess
 import sys
@@ -84,6 +85,8 @@ async def gate_before(
             await asyncio.wait_for(brain.intake.wait_present(config.name), WAIT_S)
             yield gate, brain
         finally:
+            while _RAW:
+                _RAW.pop().close()
             stop.set()
             await asyncio.wait_for(running, WAIT_S)
 
@@ -135,6 +138,9 @@ def opening(kind: int = 0, channel: int = 0, sequence: int = 1, lifetime_ms: int
     return b"OPNF" + struct.pack("<I", 8 + len(head) + len(body)) + head + body
 
 
+_RAW: "list[Raw]" = []
+
+
 @dataclass(frozen=True)
 class Answer:
     request: int
@@ -155,6 +161,8 @@ class Answer:
 
 
 class Raw:
+    """Its security is None; what it sends is sound unless it is told otherwise."""
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.channel = self.security = 0
@@ -164,7 +172,8 @@ class Raw:
 
     @classmethod
     async def connect(cls, address: tuple[str, int]) -> "Raw":
-        return cls(*await asyncio.wait_for(asyncio.open_connection(*address), WAIT_S))
+        _RAW.append(cls(*await asyncio.wait_for(asyncio.open_connection(*address), WAIT_S)))
+        return _RAW[-1]  # closed when the gate is
 
     @classmethod
     async def with_session(cls, address: tuple[str, int], **agreed: int) -> "Raw":
@@ -226,6 +235,10 @@ class Raw:
         return int(struct.unpack_from("<I", chunk, 8)[0])
 
     def close(self) -> None:
+        """With a reset: a plain end could be a half-closed connection whose client still waits."""
+        connection = self.writer.get_extra_info("socket")
+        if connection.fileno() >= 0:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
