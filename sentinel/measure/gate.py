@@ -36,7 +36,7 @@ _REFUSED_EVERY = 10
 
 def measure(reads: int, writes: int, rate: float, seconds: float, members: int) -> dict[str, Any]:
     """Raises TransientError when one of the processes does not come up."""
-    server_port, gate_port = _free_port(), _free_port()
+    server_port, gate_port = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="sentinel-gate-") as name, contextlib.ExitStack() as bed:
         directory = Path(name)
         court = {"plant": str(PLANT_FILE), "socket": str(directory / COURT), "members": members, "horizon_s": HORIZON_S}
@@ -50,13 +50,10 @@ def measure(reads: int, writes: int, rate: float, seconds: float, members: int) 
         }
         for file, told in (("court.json", court), ("gate.json", gate)):
             (directory / file).write_text(json.dumps(told))
-        bed.enter_context(_process(directory, "sentinel.measure.modbus", str(server_port)))
-        bed.enter_context(_process(directory, "sandbox", str(directory / "court.json")))
-        bed.enter_context(_process(directory, "collectors", "gate", str(directory / "gate.json")))
-        judge = bed.enter_context(_process(directory, "sentinel.measure.judge", name, str(members)))
-        assert judge.stdout is not None
-        if judge.stdout.readline() != b"ready\n":
-            raise TransientError(f"the court did not come into session: {(directory / 'errors').read_text()[-1000:]}")
+        bed.enter_context(process(directory, "sentinel.measure.modbus", str(server_port)))
+        bed.enter_context(process(directory, "sandbox", str(directory / "court.json")))
+        bed.enter_context(process(directory, "collectors", "gate", str(directory / "gate.json")))
+        session(bed, directory, members)
         direct, through = connect(server_port), connect(gate_port)
         bed.callback(direct.close)
         bed.callback(through.close)
@@ -83,35 +80,43 @@ def _measure(
         if number >= _WARM_WRITES:
             took["refused" if harmful else "held"].append(took_ms)
     requests, wrong_under_load, loaded = load(gate_port, rate, seconds, LEVEL_MM)
-    added = [_quantile(took["gate"], share) - _quantile(took["direct"], share) for share in (0.5, 0.99)]
+    added = [quantile(took["gate"], share) - quantile(took["direct"], share) for share in (0.5, 0.99)]
     held = took["held"] + took["refused"]
     figures = {
         "read_added_ms_p50": added[0],
         "read_added_ms_p99": added[1],
-        "write_held_ms_p50": _quantile(held, 0.5),
-        "write_held_ms_p99": _quantile(held, 0.99),
+        "write_held_ms_p50": quantile(held, 0.5),
+        "write_held_ms_p99": quantile(held, 0.99),
         "requests": requests + 2 * (reads + _WARM_READS) + writes + _WARM_WRITES,
         "wrong_answers": wrong + wrong_under_load,
-        "read_direct_ms_p50": _quantile(took["direct"], 0.5),
-        "read_direct_ms_p99": _quantile(took["direct"], 0.99),
-        "write_refused_ms_p50": _quantile(took["refused"], 0.5),
+        "read_direct_ms_p50": quantile(took["direct"], 0.5),
+        "read_direct_ms_p99": quantile(took["direct"], 0.99),
+        "write_refused_ms_p50": quantile(took["refused"], 0.5),
         "writes_refused": len(took["refused"]),
-        "load_ms_p50": _quantile(loaded, 0.5),
-        "load_ms_p99": _quantile(loaded, 0.99),
+        "load_ms_p50": quantile(loaded, 0.5),
+        "load_ms_p99": quantile(loaded, 0.99),
         "rate_per_s": rate,
     }
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def _quantile(values: list[float], share: float) -> float:
+def quantile(values: list[float], share: float) -> float:
     """0 of nothing measured: the number of requests says so."""
     if share == 0.5 and values:
         return statistics.median(values)
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0.0
 
 
+def session(bed: contextlib.ExitStack, directory: Path, members: int) -> None:
+    """Waits until the judge is there.  Raises TransientError."""
+    judge = bed.enter_context(process(directory, "sentinel.measure.judge", str(directory), str(members)))
+    assert judge.stdout is not None
+    if judge.stdout.readline() != b"ready\n":
+        raise TransientError(f"the court did not come into session: {(directory / 'errors').read_text()[-1000:]}")
+
+
 @contextlib.contextmanager
-def _process(directory: Path, module: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+def process(directory: Path, module: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
     with (directory / "errors").open("ab") as errors:
         child = subprocess.Popen(python("-m", module, *arguments), stdout=subprocess.PIPE, stderr=errors)
     try:
@@ -125,7 +130,7 @@ def _process(directory: Path, module: str, *arguments: str) -> Iterator["subproc
             child.communicate()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -139,9 +144,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=1000.0, help="requests per second under load (default: %(default)g)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of load (default: %(default)g)")
     parser.add_argument("--members", type=int, default=256, help="futures per verdict (default: %(default)s)")
+    parser.add_argument("--protocol", choices=("modbus", "opcua"), default="modbus", help="(default: %(default)s)")
+    parser.add_argument("--mode", choices=("None", "Sign", "SignAndEncrypt"), default="None", help="of opcua (default: %(default)s)")
+    parser.add_argument("--node-modules", type=Path, default=Path("tests/node_modules"), help="of opcua: where node-opcua is")
     given = parser.parse_args(arguments)
-    if not modbus.is_installed():
+    amounts = given.reads, given.writes, given.rate, given.seconds, given.members
+    if given.protocol == "opcua":
+        from sentinel.measure import gate_opcua, opcua
+
+        if problem := opcua.why_not(given.node_modules):
+            parser.exit(2, f"sentinel bench gate: {problem}\n")
+        report = gate_opcua.measure(given.node_modules, given.mode, *amounts)
+    elif modbus.is_installed():
+        report = measure(*amounts)
+    else:
         parser.exit(2, "sentinel bench gate: libmodbus is not installed (Debian: apt-get install libmodbus5)\n")
-    report = measure(given.reads, given.writes, given.rate, given.seconds, given.members)
     print(json.dumps(report) if given.json else "\n".join(f"{name:22} {value}" for name, value in report.items()))
     return int(report["wrong_answers"] > 0)

@@ -73,10 +73,13 @@ def test_lock_files_carry_hashes_and_no_address() -> None:
         ("collectors.capture.live", "asyncua"),
         ("collectors.poll.opcua", "scapy"),
         ("collectors.gate.service", "scapy"),
+        ("collectors.gate.opcua.service", "scapy"),
+        ("collectors.gate.opcua.service", "asyncua"),
+        ("collectors.gate.opcua.service", "numba"),
         ("sentinel.app", "scapy"),
     ],
 )
 def test_licences_stay_apart(module: str, foreign: str) -> None:
-    """scapy is GPL-2.0-only and asyncua LGPL-3.0: no process holds both."""
+    """scapy is GPL-2.0-only and asyncua LGPL-3.0: no process holds both.  The OPC UA gate holds neither, and compiles nothing."""
     code = f"import sys, {module}; sys.exit(any(name.split('.')[0] == {foreign!r} for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from sentinel.measure import modbus
+from sentinel.measure import modbus, opcua
+from tests.counterparts import NODE_MODULES
 
 KEYS = ["read_added_ms_p50", "read_added_ms_p99", "write_held_ms_p50", "write_held_ms_p99", "requests", "wrong_answers"]
 
@@ -24,3 +25,19 @@ def test_the_gate_answers_rightly_and_in_time_with_a_real_court_behind_it() -> N
     assert report["writes_refused"] == 4
     assert 0 < report["read_added_ms_p50"] < 0.3
     assert 0 < report["write_held_ms_p99"] < 100
+
+
+def test_the_opcua_gate_answers_rightly_with_a_real_court_behind_it() -> None:
+    if reason := opcua.why_not(NODE_MODULES):
+        pytest.skip(reason)
+    arguments = ["--protocol", "opcua", "--mode", "SignAndEncrypt", "--node-modules", str(NODE_MODULES)]
+    arguments += ["--json", "--reads", "100", "--writes", "20", "--seconds", "0.5", "--rate", "200"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sentinel", "bench", "gate", *arguments], capture_output=True, text=True, check=False, timeout=150
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert list(report)[: len(KEYS)] == KEYS
+    assert report["wrong_answers"] == 0
+    assert report["requests"] == 2 * 300 + 30 + 100
+    assert report["writes_refused"] == 2

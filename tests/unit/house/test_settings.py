@@ -42,6 +42,8 @@ def test_what_is_written_is_read_back() -> None:
         ("[[gate]]\nname='x'\n[[capture]]\nname='x'\n", "f.toml", "two processes"),
         ("[enforce]\nenforcer = 'nft'\n", "f.toml:2", "not one of dry_run, gate, nftables"),
         ("[[gate]]\nname='../x'\n", "f.toml", "'../x' cannot name a process"),
+        ("[[gate]]\nprotocol='dnp3'\n", "f.toml:2", "not one of modbus, opcua"),
+        ("[[gate]]\nprotocol='opcua'\ntransparent=true\n", "f.toml", "has a certificate and an address of its own"),
         ("[[gate]]\nname='court'\n", "f.toml", "'court' cannot name a process"),
         ("[enforce]\n\nlasts_s = 90000\n", "f.toml:3", "enforce.lasts_s is 90000, not between 1 and 86400"),
         ("[learning]\nlasts_s = nan\n", "f.toml:2", "learning.lasts_s is nan"),
