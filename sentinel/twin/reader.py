@@ -223,15 +223,13 @@ class Reader:
         return read
 
     def _controller(self, name: str, entry: Entry) -> Controller:
-        keys = entry.map((), ("pv", "sp", "op", "auto", "kp", "ti", "action"))
+        keys = entry.map(("ti",), ("pv", "sp", "op", "auto", "kp", "action"))
         if name in self.tag_entries:
             entry.fail("a tag has the same name")
         pv = self._tag(keys["pv"], TagRole.PROCESS_VALUE)
-        sp = self._tag(keys["sp"], TagRole.SETPOINT)
+        sp, target = self._setpoint(name, keys["sp"], pv)
         op = self._tag(keys["op"], TagRole.OUTPUT)
         auto = self._tag(keys["auto"], TagRole.MODE)
-        if sp.unit.dimension != pv.unit.dimension:
-            keys["sp"].fail(f"{sp.tag.name} is in {sp.unit.name!r}, but {pv.tag.name} is in {pv.unit.name!r}")
         if op.unit.dimension != ONE:
             keys["op"].fail(f"{op.tag.name} is in {op.unit.name!r}, expected '%'")
         for key, read in (("sp", sp), ("op", op), ("auto", auto)):
@@ -239,22 +237,43 @@ class Reader:
                 keys[key].fail(f"{read.tag.name} is not writable")
         reverse = keys["action"].one_of(("direct", "reverse"), "action") == "reverse"
         pv_unit = "K" if pv.unit.offset else f"({pv.unit.name})" if "/" in pv.unit.name or "*" in pv.unit.name else pv.unit.name
-        gain, reset = self._quantity(keys["kp"], f"%/{pv_unit}"), self._quantity(keys["ti"], "s")
-        for key, number in (("kp", gain), ("ti", reset)):
+        tuned = {key: self._quantity(keys[key], wanted) for key, wanted in (("kp", f"%/{pv_unit}"), ("ti", "s")) if key in keys}
+        for key, number in tuned.items():
             if number.value <= 0.0 or number.spread:
                 keys[key].fail("must be more than 0, without a spread")
-        value, target = self._measured(pv.tag.name), self._input(sp.tag.name)
+        tuning = {key: Expression(Op.CONSTANT, number.unit.dimension, value=number.value) for key, number in tuned.items()}
+        value = self._measured(pv.tag.name)
         return Controller(
             name=name,
             error=target - value if reverse else value - target,
-            gain=Expression(Op.CONSTANT, gain.unit.dimension, value=gain.value),
-            reset=Expression(Op.CONSTANT, reset.unit.dimension, value=reset.value),
+            gain=tuning["kp"],
+            reset=tuning.get("ti"),
             auto=self._input(auto.tag.name),
             sp=sp.tag.name,
             op=op.tag.name,
             auto_tag=auto.tag.name,
             pv=pv.tag.name,
         )
+
+    def _setpoint(self, name: str, entry: Entry, pv: TagEntry) -> tuple[TagEntry, Expression]:
+        """A setpoint tag, or in a cascade the controller outside: 0 to 100 % of its output is the range of what is controlled here."""
+        text = entry.text("a setpoint tag or a controller")
+        if text not in self.controller_entries:
+            sp = self._tag(entry, TagRole.SETPOINT)
+            if sp.unit.dimension != pv.unit.dimension:
+                entry.fail(f"{sp.tag.name} is in {sp.unit.name!r}, but {pv.tag.name} is in {pv.unit.name!r}")
+            return sp, self._input(sp.tag.name)
+        chain = [name]
+        while chain[-1] in self.controller_entries:
+            outside = self.controller_entries[chain[-1]].map(None, ("sp",))["sp"].text()
+            if outside in chain:
+                entry.fail(f"the cascade {' -> '.join((*chain, outside))} closes on itself")
+            chain.append(outside)
+        low, high = pv.unit.to_si(pv.tag.low), pv.unit.to_si(pv.tag.high)
+        dimension = pv.unit.dimension
+        span, zero = (Expression(Op.CONSTANT, dimension, value=value) for value in (high - low, low))
+        keys = self.controller_entries[text].map(None, ("op",))
+        return self._tag(keys["op"], TagRole.OUTPUT), zero + leaf(Op.OUTPUT, text, ONE) * span
 
     def _interlock(self, name: str, entry: Entry) -> Interlock:
         keys = entry.map(("alarm",), ("when", "trip"))
