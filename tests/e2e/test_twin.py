@@ -1,0 +1,69 @@
+"""What people do with the twin of a running appliance: watch it, take its snapshot, look ahead from it, look back; also after a kill."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sentinel.demo import topology
+from sentinel.demo.wiring import PLANT_FILE
+from sentinel.twin.snapshot import Snapshot
+from tests.e2e.appliance import Appliance, running
+from tests.e2e.test_whatif import sentinel_says
+
+pytestmark = pytest.mark.timeout(170)
+
+
+def told(appliance: Appliance, tag: str) -> "subprocess.CompletedProcess[str]":
+    return sentinel_says("history", "--config", str(appliance.story.places.settings), "--tag", tag, "--format", "jsonl")
+
+
+async def remembered(appliance: Appliance, tag: str) -> list[dict[str, object]]:
+    """Asked by the command line beside the running appliance, until there is something."""
+    answer: list[dict[str, object]] = []
+
+    async def is_there() -> bool:
+        nonlocal answer
+        said = await asyncio.to_thread(told, appliance, tag)
+        answer = [json.loads(line) for line in said.stdout.splitlines()]
+        return bool(answer)
+
+    await appliance.story.until(60.0, f"{tag} is remembered", is_there)
+    return answer
+
+
+async def test_the_future_from_now_and_the_past_until_now(tmp_path: Path) -> None:
+    async with running(tmp_path / "appliance", topology.loopback(), 3600.0) as appliance:
+        await appliance.in_step()
+        client = appliance.rita.client
+        async with client.stream("GET", "/twin/live") as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith("data: "):
+                    break
+        live = json.loads(line.removeprefix("data: "))
+        assert live["health"]["grade"] == "in_step"
+        level = live["tags"]["LT101"]
+        assert 0.8 < level["value"] < 1.5
+        assert 0.0 < level["spread"] < 0.1
+
+        octets = (await client.get("/twin/snapshot")).content
+        snapshot = Snapshot.from_octets(octets)
+        file = tmp_path / "now.snapshot"
+        file.write_bytes(octets)
+        asked = ("whatif", "--plant", str(PLANT_FILE), "--snapshot", str(file), "--set", "LIC101.SP=1.4", "--json")
+        ahead = json.loads((await asyncio.to_thread(sentinel_says, *asked)).stdout)
+        assert (ahead["members"], ahead["grade"], ahead["at"]) == (snapshot.members, "in_step", snapshot.at)
+        question = {"settings": [{"tag": "LIC101.SP", "values": [1.0, "140 cm"]}], "horizon_s": 600, "bands": False}
+        futures = (await client.post("/twin/what-if/futures", json=question)).json()
+        assert [future["valid"] for future in futures["futures"]] == [futures["members"]] * 2
+        margins = [future["outcomes"][0]["margin"] for future in futures["futures"]]
+        assert margins[0] > margins[1] + 0.05
+
+        before = await remembered(appliance, "LT101")
+        assert all(0.5 < float(str(row["value"])) < 1.9 for row in before)
+        await remembered(appliance, "twin:T101.level")
+        await appliance.killed("brain")
+        after = await remembered(appliance, "LT101")
+        assert after[: len(before)] == before  # nothing that could be read is gone
