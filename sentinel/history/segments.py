@@ -61,7 +61,7 @@ def seal(directory: Path, number: int, blocks: Iterable[Readings]) -> Segment | 
     """The segment is whole on disk when it returns; None where there is nothing to keep.  Raises OSError."""
     import pyarrow.parquet as pq  # half a second that the road to here need not wait for
 
-    readings = Readings.concat([block.take(block.tag >= 0) for block in blocks])
+    readings = Readings.concat([block.take((block.tag >= 0) & (block.seen >= 0)) for block in blocks])
     if not len(readings):
         return None
     rank = np.argsort(np.argsort(np.array(readings.names)))  # of each code, by name

@@ -1,6 +1,6 @@
 """The one writer: a thread that appends what others hand it, seals what is full, and lets the oldest go.
 
-`add` never waits and never fails: when the queue is full the oldest readings are dropped and counted.  `flush` returns when everything that
+`add` never waits: when the queue is full the oldest readings are dropped and counted.  `flush` returns when everything that
 was accepted before is on disk, or counted as failed.  A directory has one writer at a time.
 """
 
@@ -48,7 +48,7 @@ class History:
         self._waiting: deque[Readings] = deque()
         self._queued = self._accepted = self._dropped = self._failed = self._written = self._torn = 0
         self._flushing = 0
-        self._closing = False
+        self._closing = self._ended = False
         self._changed = threading.Condition()
         with contextlib.ExitStack() as undo:
             try:
@@ -69,7 +69,9 @@ class History:
     # -- for others
 
     def add(self, readings: Readings) -> None:
-        """From any thread."""
+        """From any thread.  Raises RuntimeError when the thread has died of a bug of ours: that is to be loud."""
+        if self._ended and not self._closing:
+            raise RuntimeError("the history's writer has died")
         with self._changed:
             if self._closing:
                 self._dropped += len(readings)
@@ -91,7 +93,7 @@ class History:
         with self._changed:
             self._flushing += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._written + self._failed >= self._accepted or not self._thread.is_alive())
+            self._changed.wait_for(lambda: self._written + self._failed >= self._accepted or self._ended)
             self._flushing -= 1
             return self._written
 
@@ -111,6 +113,14 @@ class History:
     # -- in the thread
 
     def _work(self) -> None:
+        try:
+            self._keep()
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()  # nobody waits for one who is gone
+
+    def _keep(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing, timeout=_SWEEP_S)

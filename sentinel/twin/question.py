@@ -38,7 +38,7 @@ class Limits:
 
 
 AT_THE_DESK = Limits(futures=1024, members=MAX_MEMBERS, horizon_s=7 * 86_400.0, member_steps=2e10)
-OVER_THE_API = Limits(futures=128, members=MAX_MEMBERS, horizon_s=86_400.0, member_steps=2e8)  # some seconds of one core
+OVER_THE_API = Limits(futures=128, members=MAX_MEMBERS, horizon_s=86_400.0, member_steps=2e8, tags=16)  # some seconds of one core, some MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

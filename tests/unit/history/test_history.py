@@ -127,6 +127,20 @@ def test_a_full_disk_is_counted_and_outlived(tmp_path: Path, monkeypatch: pytest
     assert sorted(values(tmp_path, "LT101", "TT201")) == list(range(100, 200))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_writer_that_died_is_loud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Journal, readings: Readings) -> None:
+        raise ValueError("a bug of ours")
+
+    history = History(tmp_path, ManualClock(), AMPLE)
+    monkeypatch.setattr(Journal, "append", broken)
+    history.add(some(10))
+    assert history.flush() == 0
+    with pytest.raises(RuntimeError, match="has died"):
+        history.add(some(10))
+    history.close()
+
+
 CHILD = """
 import sys
 from pathlib import Path
