@@ -29,7 +29,8 @@ MIN_ROWS_PER_FEATURE = 2.0  # fewer rows than that per column of the stack: fewe
 SMOOTH_TAG = 0.8  # von Neumann ratio (mean squared step / variance; 2 = white): below, a tag drifts rather than scatters
 TREND_WEIGHT = 0.01  # of the newest row in the level that a drifting tag is held against
 TREND_CLIP = 30.0  # standard deviations; a drifting tag may go further before it is cut
-TREND_GUARD = 8.0  # standard deviations; what lies further off teaches the trend nothing
+TREND_GUARD = 15.0  # standard deviations; what lies further off teaches the trend nothing
+DRIFT_FLOOR = 1.0  # of a drifting tag's own scatter: its smoothed level counts in no finer unit, for where it drifts to was not learnt
 _FLOOR = 1e-3  # of a standardised column
 _LARGEST = 60.0  # standard deviations; a longer tail adds nothing but a slow recovery
 _HOURS = 24
@@ -157,9 +158,8 @@ class ProcessModel:
         floor = np.full(stack.shape[1], _FLOOR)
         floor[self.count * (1 + self.lags) :] = 1.0  # an hour of the day is a weak witness: a tenth of the days decides nothing
         self.moments = MSPC(floor=floor).partial_fit(stack)
-        self.level_moments = [
-            MSPC(floor=np.full(self.count, _FLOOR)).partial_fit(_smooth(z, each)[BLOCK_ROWS:]) for each in self.shape.level_scales
-        ]
+        level_floor = np.where(self.drifting, DRIFT_FLOOR, _FLOOR)
+        self.level_moments = [MSPC(floor=level_floor).partial_fit(_smooth(z, each)[BLOCK_ROWS:]) for each in self.shape.level_scales]
         self.scale = np.maximum(self._residuals(stack).std(axis=0), 1e-6)
 
     def _residuals(self, stack: Array) -> Array:

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         "--labels", nargs="+", type=Path, metavar="FILE", default=[], help="capture: one for each of --test, in their order"
     )
     parser.add_argument("--all", type=Path, metavar="DIR", help="every set of a folder laid out like the developers' data")
+    parser.add_argument("--robust", action="store_true", help="process sets again: coarser, drifting, with gaps, a dead sensor, poisoned")
     parser.add_argument("--json", action="store_true", help="one JSON object per set instead of a table")
     given = parser.parse_args(arguments)
     if given.all is None and not (given.dataset and given.test and (given.train or given.dataset == CAPTURE)):
@@ -38,10 +39,15 @@ def main(arguments: Sequence[str]) -> int:
     if given.labels and given.dataset != CAPTURE:
         parser.error("--labels goes with --dataset capture: other sets carry their labels")
     from sentinel.measure.detection.captures import assess_captures
-    from sentinel.measure.detection.process import assess  # PyOD takes seconds to load: not for a usage line
+    from sentinel.measure.detection.process import assess, robustness  # PyOD takes seconds to load: not for a usage line
 
     jobs = sets_in(given.all) if given.all else [(given.dataset, given.train, given.test, given.labels)]
     for kind, train, test, labels in jobs:
+        if given.robust:
+            if kind != CAPTURE:
+                disturbed = robustness(kind, train, test)
+                print(json.dumps(disturbed) if given.json else _robust_text(disturbed), flush=True)
+            continue
         figures = assess_captures(train, test, labels) if kind == CAPTURE else assess(kind, train, test)
         print(json.dumps(figures) if given.json else as_text(figures), flush=True)
     return 0
@@ -78,6 +84,13 @@ def as_text(figures: dict[str, Any]) -> str:
     for name, values in figures["baselines"].items():
         lines.append(f"  beside {name:15} " + ", ".join(f"{key} {_words(value)}" for key, value in values.items()))
     return "\n".join(lines)
+
+
+def _robust_text(found: dict[str, Any]) -> str:
+    rows = [
+        f"  {name:12} " + ", ".join(f"{key} {_words(value)}" for key, value in each.items()) for name, each in found["robustness"].items()
+    ]
+    return "\n".join([found["dataset"], *rows])
 
 
 def _words(value: float | None) -> str:

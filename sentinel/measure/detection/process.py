@@ -17,8 +17,10 @@ from sentinel.detect.pyod_models import plain
 from sentinel.errors import InputError
 from sentinel.measure.detection.datasets import READERS, Table, same_tags
 from sentinel.measure.detection.metrics import Series, area_figures, batadal_score, event_figures, point_f1
+from sentinel.measure.detection.robustness import DISTURBANCES
 from sentinel.model.columns import Array
 
+_ROBUST = ("score", "far", "event_recall", "false_alarms_per_day", "vus_pr")
 ALARMS_PER_WEEK = 0.1  # of the whole plant: about five false alarms a year
 SKAB_RUN_IN_ROWS = 400  # the set's own rule: the first 400 rows of every file are for learning
 TEP_FALSE_ALARMS = 0.01  # the share of normal rows at which detection rates are compared
@@ -57,6 +59,26 @@ def assess(kind: str, train: Sequence[Path], test: Sequence[Path]) -> dict[str, 
         raise InputError(f"--dataset {kind}: known are {', '.join(READERS)}")
     learnt, tested = [READERS[kind](path) for path in train], [READERS[kind](path) for path in test]
     same_tags([*learnt, *tested])
+    return assess_tables(kind, learnt, tested)
+
+
+def robustness(kind: str, train: Sequence[Path], test: Sequence[Path]) -> dict[str, Any]:
+    """The set's own figures as it is, and with each of `DISTURBANCES`."""
+    learnt, tested = [READERS[kind](path) for path in train], [READERS[kind](path) for path in test]
+    same_tags([*learnt, *tested])
+    run_in = SKAB_RUN_IN_ROWS if kind == "skab" else 0
+    runs: dict[str, tuple[Sequence[Table], Sequence[Table]]] = {"as it is": (learnt, tested)} | {
+        name: disturb(learnt, tested, run_in) for name, disturb in DISTURBANCES.items()
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, pair in runs.items():
+        figures = assess_tables(kind, *pair)
+        found[name] = {key: figures[key] for key in _ROBUST if key in figures}
+    return {"dataset": kind, "robustness": found}
+
+
+def assess_tables(kind: str, learnt: Sequence[Table], tested: Sequence[Table]) -> dict[str, Any]:
+    """As `assess`, of tables that were read already and carry the same tags."""
     clock = SystemClock()
     began_s = clock.monotonic_s()
     judge = _run_in_judge(learnt) if kind == "skab" else _fitted_judge(learnt, tested)
