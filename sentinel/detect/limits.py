@@ -57,7 +57,7 @@ class _Envelope:
     def rate(self, values: Array, times: Array) -> float:
         """The fastest change up to and within these values, per second."""
         if self.last_time:
-            values, times = np.r_[self.last, values], np.r_[self.last_time, times]
+            values, times = np.concatenate(([self.last], values)), np.concatenate(([self.last_time], times))
         elapsed = np.diff(times) / NS_PER_S
         steps = np.abs(np.diff(values))
         usable = elapsed >= 0.05  # closer readings are one reading twice
@@ -154,9 +154,8 @@ class Limits:
             at = int(np.argmax(outside))
             value, seen = float(values[at]), Instant(int(times[at]))
             return self._reading(tag, value, unit, seen, "learnt envelope", low, high, severity, confidence, beyond=abs(value))
-        rate = envelope.rate(values, times)
         allowed = RATE_FACTOR * max(envelope.fastest, MIN_MARGIN * span / 10.0)
-        if known and rate > allowed:
+        if known and (rate := envelope.rate(values, times)) > allowed:
             return self._reading(
                 tag, rate, f"{unit}/s", Instant(int(times[-1])), "learnt rate", -allowed, allowed, Severity.LOW, 0.3, beyond=rate
             )
