@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sandbox.casefile import CASE, PLANT, SNAPSHOT, VERDICT, CaseFile, Seal, Stated, Terms, rerun
 from sandbox.config import Thresholds
-from sandbox.judge import judge
+from sandbox.judge import hearing, judge
 from sandbox.protocol import Context, Step
 from sandbox.replay import Replay
 from sentinel.errors import ConfigError, InputError
@@ -39,6 +39,16 @@ def case(snapshot: Snapshot, replay: Replay) -> CaseFile:
 def test_the_same_verdict_comes_out_of_a_file(case: CaseFile) -> None:
     back = CaseFile.from_octets(case.to_octets())
     assert rerun(back) == case.verdict
+
+
+def test_a_verdict_that_was_never_completed_comes_out_as_it_was_given(case: CaseFile, replay: Replay) -> None:
+    court, stated = Replay(model=replay.model, members=TERMS.members, horizon_s=TERMS.horizon_s), case.stated
+    first = next(hearing(stated.command, case.snapshot, court, stated.context, TERMS.thresholds, TERMS.seed, NOW))
+    assert first is not None
+    assert not first.complete
+    given = replace(case, verdict=first)
+    assert rerun(CaseFile.from_octets(given.to_octets())) == first
+    assert rerun(given) != case.verdict
 
 
 def test_equal_cases_give_equal_octets(case: CaseFile) -> None:
