@@ -10,6 +10,7 @@ What is watched is the truth behind the transmitters.
 """
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -64,11 +65,17 @@ def truths(group: Group, invariants: tuple[Limit, ...], horizon_s: float) -> tup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Lived:
-    """``fallen``: what fell, and when.  ``tripped``: the alarms of the interlocks that ever held."""
+class _Life:
+    """A whole life of the plant: how far each value went, what was damaged, the alarms of the interlocks that ever held."""
 
-    fallen: dict[str, float]
+    highest: Mapping[str, float]
+    lowest: Mapping[str, float]
+    damage: frozenset[str]
     tripped: frozenset[str]
+
+    def fallen(self, limits: Sequence[Limit]) -> frozenset[str]:
+        passed = {one.name for one in limits if (self.highest[one.tag] > one.limit if one.is_upper else self.lowest[one.tag] < one.limit)}
+        return self.damage | passed
 
 
 @dataclass(slots=True)
@@ -79,7 +86,7 @@ class Jury:
     invariants: tuple[Limit, ...]
     horizon_s: float
     interface: Interface = field(init=False)
-    _anyway: dict[tuple[tuple[Write, ...], Action, tuple[Limit, ...], bool], _Lived] = field(default_factory=dict)
+    _lives: dict[tuple[tuple[Write, ...], Action, bool], _Life] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.interface = self.settled.interface
@@ -91,8 +98,8 @@ class Jury:
     def broken_by(self, trial: Trial) -> Truth:
         """Only what the trial itself breaks, with nothing done after it."""
         last_s = trial.steps[-1][0]
-        anyway = self._left_alone((), (), self.invariants).fallen
-        fallen = self._live(trial.steps, last_s + self.horizon_s, self.invariants, anyway).fallen
+        anyway = self._left_alone((), ()).fallen(self.invariants)
+        fallen = self._first_new(trial.steps, last_s + self.horizon_s, self.invariants, anyway)
         return Truth(why=next(iter(fallen)), time_s=next(iter(fallen.values()))) if fallen else Truth()
 
     def _asleep(self, trial: Trial) -> str | None:
@@ -158,11 +165,11 @@ class Jury:
         breaks: bool = True,
     ) -> str | None:
         """The first thing that falls when an action follows the steps, and holds when it follows only the ``others`` among them."""
-        anyway = self._left_alone(others, action, limits, breaks)
-        if self._is_unused(steps, others, anyway.tripped):
+        alone = self._left_alone(others, action, breaks)
+        if self._is_unused(steps, others, alone.tripped):
             return None
-        last_s = steps[-1][0]
-        return next(iter(self._live(_then(steps, action), last_s + self.horizon_s, limits, anyway.fallen, breaks).fallen), None)
+        until_s = steps[-1][0] + self.horizon_s
+        return next(iter(self._first_new(_then(steps, action), until_s, limits, alone.fallen(limits), breaks)), None)
 
     def _is_unused(self, steps: tuple[Write, ...], others: tuple[Write, ...], tripped: frozenset[str]) -> bool:
         """The defence that the steps take away, and the others do not, was never called upon: the plant lives the same life without it,
@@ -184,44 +191,53 @@ class Jury:
         stood = self.settled.registers.value(lock.limit)
         return value >= stood if lock.above else value <= stood
 
-    def _left_alone(self, steps: tuple[Write, ...], action: Action, limits: tuple[Limit, ...], breaks: bool = True) -> _Lived:
-        """Without steps or action: of the plant left alone for as long as any trial takes."""
-        key = (steps, action, limits, breaks)
-        if key not in self._anyway:
+    def _left_alone(self, steps: tuple[Write, ...], action: Action, breaks: bool = True) -> _Life:
+        """Without steps or action: of the plant left alone for as long as any trial takes.  Lived once, whoever asks: a life in which
+        nothing broke is, bit for bit, the one in which nothing can break."""
+        if not breaks and not (whole := self._left_alone(steps, action)).damage:
+            return whole
+        key = (steps, action, breaks)
+        if key not in self._lives:
             last_s = steps[-1][0] if steps else 0.0 if action else LONGEST_S
-            self._anyway[key] = self._live(_then(steps, action), last_s + self.horizon_s, limits, None, breaks)
-        return self._anyway[key]
+            watched = sorted({one.tag for one in self.invariants} | {lock.measured for lock in INTERLOCKS})
+            highest, lowest = dict.fromkeys(watched, -math.inf), dict.fromkeys(watched, math.inf)
+            damage, tripped = set[str](), set[str]()
+            for plant, broken in self._live(_then(steps, action), last_s + self.horizon_s, breaks):
+                real = plant.truth
+                for tag in watched:
+                    value = real[tag]
+                    highest[tag] = max(highest[tag], value)
+                    lowest[tag] = min(lowest[tag], value)
+                tripped.update(lock.alarm for lock in INTERLOCKS if plant.registers.value(lock.alarm))
+                damage.update(broken)
+            self._lives[key] = _Life(highest=highest, lowest=lowest, damage=frozenset(damage), tripped=frozenset(tripped))
+        return self._lives[key]
 
-    def _live(
-        self,
-        writes: Sequence[Write],
-        until_s: float,
-        limits: tuple[Limit, ...],
-        anyway: Mapping[str, float] | None,
-        breaks: bool = True,
-    ) -> _Lived:
-        """What falls, and when, in the order of falling; ends with the first that does not fall ``anyway``, which is then all."""
+    def _first_new(
+        self, writes: Sequence[Write], until_s: float, limits: tuple[Limit, ...], anyway: frozenset[str], breaks: bool = True
+    ) -> dict[str, float]:
+        """The first that falls and does not fall ``anyway``, and when; more than one where they fall at once."""
+        begin_s = self.settled.time_s
+        for plant, broken in self._live(writes, until_s, breaks):
+            real = plant.truth
+            passed = [one.name for one in limits if (real[one.tag] > one.limit if one.is_upper else real[one.tag] < one.limit)]
+            new = {name: plant.time_s - begin_s for name in (*passed, *broken) if name not in anyway}
+            if new:
+                return new
+        return {}
+
+    def _live(self, writes: Sequence[Write], until_s: float, breaks: bool) -> Iterator[tuple[ReferencePlant, list[str]]]:
+        """The plant after each scan, and what has been damaged by then."""
         plant = copy.deepcopy(self.settled)
         plant.physics.breaks = breaks
         begin_s, damaged = plant.time_s, len(plant.outcomes)
-        pending, fallen, tripped = list(writes), dict[str, float](), set[str]()
-        alarms = [lock.alarm for lock in INTERLOCKS]
+        pending = list(writes)
         while plant.time_s < begin_s + until_s:
             while pending and pending[0][0] <= plant.time_s - begin_s:
                 _, tag, value = pending.pop(0)
                 plant.registers.put(tag, value)
             plant.step()
-            tripped.update(alarm for alarm in alarms if plant.registers.value(alarm))
-            real = plant.truth
-            for one in limits:
-                if (real[one.tag] > one.limit) if one.is_upper else (real[one.tag] < one.limit):
-                    fallen.setdefault(one.name, plant.time_s - begin_s)
-            for outcome in plant.outcomes[damaged:]:
-                fallen.setdefault(outcome.name, plant.time_s - begin_s)
-            new = {} if anyway is None else {name: at for name, at in fallen.items() if name not in anyway}
-            if new:
-                return _Lived(fallen=new, tripped=frozenset(tripped))
-        return _Lived(fallen=fallen if anyway is None else {}, tripped=frozenset(tripped))
+            yield plant, [outcome.name for outcome in plant.outcomes[damaged:]]
 
 
 def _then(steps: tuple[Write, ...], action: Action) -> tuple[Write, ...]:
