@@ -81,6 +81,11 @@ class Channel:
         self.limit, self.chunks = 1 << 22, 1024
         self.sends, self.takes, self.takes_chunks = 8192, 0, 0
 
+    @property
+    def is_begun(self) -> bool:
+        """A message of which not all chunks have come."""
+        return bool(self._parts)
+
     def renew(self, token: Token) -> None:
         """A further token; two are valid at once, and one that would be the third displaces the oldest."""
         self._tokens[token.number] = token

@@ -11,7 +11,8 @@ from sentinel.errors import ConfigError
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpcuaGateConfig(InlineConfig):
     certificates: str = ""  # directory of `collectors.gate.opcua.certificates`; empty: one beside the quarantine file
-    message_octets: int = 4 * 1024 * 1024  # of a request or an answer, its chunks together
+    message_octets: int = 1024 * 1024  # of a request, its chunks together: what every connection may fill the memory with
+    answer_octets: int = 16 * 1024 * 1024  # of an answer
     chunks: int = 1024  # of one message
     held_per_connection: int = 16  # a further one gets its tags' declared choice at once
     sessions: int = 1024  # whose nonces are known, over all connections; the oldest is forgotten first
@@ -21,6 +22,7 @@ class OpcuaGateConfig(InlineConfig):
         InlineConfig.__post_init__(self)
         for key, low, high in (
             ("message_octets", 65_536, 1 << 26),
+            ("answer_octets", 65_536, 1 << 28),
             ("chunks", 1, 65_536),
             ("held_per_connection", 1, 1024),
             ("sessions", 1, 65_536),

@@ -16,7 +16,7 @@ from sentinel.model.tags import OnDeadline, Tag, TagMap
 USER_ACCESS_DENIED, TOO_MANY_OPERATIONS, REQUEST_TOO_LARGE = 0x801F0000, 0x80100000, 0x80B80000  # OPC 10000-6, A.2
 VALUE = 13  # the attribute that the plant feels (OPC 10000-6, A.1)
 MAX_ITEMS = 1024  # of one Write or Call: real clients send tens
-MAX_HELD_OCTETS = 1 << 18  # of one held request: it travels to the brain as evidence
+MAX_HELD_OCTETS = 1 << 16  # of one held request: it travels to the brain as evidence
 
 _WRITE, _CALL = SERVICES["Write"][0], SERVICES["Call"][0]
 _OPENING = {SERVICES[name][0] for name in ("OpenSecureChannel", "CloseSecureChannel")}  # come in chunks of their own kind

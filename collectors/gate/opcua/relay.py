@@ -67,6 +67,7 @@ class Keeper(Protocol):
     accepted: int
     is_observed: bool
     message_octets: int
+    answer_octets: int
     chunks: int
     lifetime_ms: int
     sessions: "Sessions"
@@ -222,7 +223,7 @@ class ClientSide(asyncio.BufferedProtocol):
         self._state = State.CONNECTING
         self._splitter.types = _OPENING
         self._face = self._gate.face(rewriting.authority(url))
-        largest = self._gate.message_octets
+        largest = self._gate.answer_octets
         takes = min(self._announced.message or largest, largest)
         announces = Agreed(LARGEST_BUFFER, LARGEST_BUFFER, takes, self._gate.chunks)
         self._gate.reach(self, self._face.inward(url) or b"", announces)
@@ -513,7 +514,8 @@ class ClientSide(asyncio.BufferedProtocol):
         """What nothing has come of since the last inspection: no channel, a chunk begun, answers not taken, an end that is not shared."""
         waits = "its answers are not taken" if not self._writable else ""
         waits = waits or ("it opened no channel" if self._state is not State.OPEN else "")
-        waits = waits or ("a message is begun and never ended" if not self._splitter.is_empty else "")
+        begun = not self._splitter.is_empty or (self._channel is not None and self._channel.is_begun)
+        waits = waits or ("a message is begun and never ended" if begun else "")
         waits = waits or ("it has ended and still waits" if self._half_closed else "")
         now = self._state, self._chunks if self._state is State.OPEN else 0, self._resumed
         before, self._progress = self._progress, now if waits else None

@@ -262,7 +262,7 @@ def activates_session(
             policy.verify(client.key, face.own.der + session.nonce, signature or b"")
         except ChannelError as error:
             raise RefusedError(APPLICATION_SIGNATURE_INVALID, f"the client's proof of its key: {error}") from error
-        algorithm, signature = policy.signature, policy.sign(face.own.key, (session.server or server.der) + session.nonce)
+        algorithm, signature = policy.signature, policy.sign(face.own.key, server.der + session.nonce)
     else:
         algorithm = signature = None
     middle_at = reader.at

@@ -50,7 +50,8 @@ class Gate(InlineGate[ClientSide]):
         self._servers: dict[tuple[str, Mode], Peer] = {}
         self._channel = 0
         self.is_observed = config.observe
-        self.message_octets, self.chunks, self.lifetime_ms = config.message_octets, config.chunks, round(config.lifetime_s * 1000)
+        self.message_octets, self.answer_octets = config.message_octets, config.answer_octets
+        self.chunks, self.lifetime_ms = config.chunks, round(config.lifetime_s * 1000)
         self.sessions = Sessions(config.sessions)
 
     def _new_client(self) -> ClientSide:
@@ -122,7 +123,7 @@ class Gate(InlineGate[ClientSide]):
         url = b"opc.tcp://" + self._upstream
         discovery = Discovery(url, self.stamp)
         try:
-            await self._connect(discovery, url, Agreed(LARGEST_BUFFER, LARGEST_BUFFER, self.message_octets, self.chunks))
+            await self._connect(discovery, url, Agreed(LARGEST_BUFFER, LARGEST_BUFFER, self.answer_octets, self.chunks))
             async with asyncio.timeout(CONNECT_S):
                 offered = await discovery.offered
         finally:

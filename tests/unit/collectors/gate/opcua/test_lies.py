@@ -116,6 +116,14 @@ async def test_an_aborted_message_is_forgotten_and_the_channel_goes_on(tmp_path:
         assert (await client.ask(631, read("SP"))).result == 0
 
 
+async def test_a_message_that_never_ends_is_cut_when_the_patience_ends(tmp_path: Path, server: Server) -> None:
+    async with gate_before(server.port, tmp_path, lambda _: True, patience_s=0.2) as (gate, _):
+        client = await Raw.with_session(gate.address)
+        client.writer.write(client.message(50, bytes(100), b"MSGC"))
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await client.chunk()
+
+
 @pytest.mark.parametrize("seed", range(30))
 async def test_soup_on_the_port_ends_a_connection_and_nothing_else(tmp_path: Path, server: Server, seed: int) -> None:
     """Half of the soups are sound messages with some octets changed."""
