@@ -250,17 +250,17 @@ class _Load:
     open: dict[int, tuple[bool, float]] = field(default_factory=dict)  # request: (is a write, when it was sent)
 
 
-def load(speakers: list[Speaker], rate: float, seconds: float, value: float) -> tuple[int, int, list[float], list[float]]:
-    """(requests, wrong answers, milliseconds of each read, of each write): sent by the clock, whether or not the last ones were answered.
+def load(speakers: list[Speaker], rate: float, seconds: float, value: float) -> tuple[int, int, int, list[float], list[float]]:
+    """(requests, wrong answers, those of them that refuse a write, milliseconds of each read, of each write).
 
-    One request in a hundred writes ``value``.
+    Sent by the clock, whether or not the last ones were answered; one request in a hundred writes ``value``.
     """
     loads = {part.speaker.socket.fileno(): part for part in (_Load(speaker) for speaker in speakers)}
     waiting = select.poll()
     for number in loads:
         waiting.register(number, select.POLLIN)
     order = list(loads.values())
-    total, wrong, sent = round(rate * seconds), 0, 0
+    total, wrong, refused, sent = round(rate * seconds), 0, 0, 0
     took_ms: tuple[list[float], list[float]] = ([], [])
     start = time.perf_counter()
     deadline = start + seconds + WAIT_S
@@ -277,5 +277,6 @@ def load(speakers: list[Speaker], rate: float, seconds: float, value: float) -> 
                 writes, since = part.open.pop(message.request, (False, 0.0))
                 took_ms[writes].append((time.perf_counter() - since) * 1000)
                 wrong += not (written(message) == 0 if writes else since and are_values(message))
+                refused += writes and written(message) == DENIED
     wrong += sum(len(part.open) for part in order) + (total - sent)
-    return total, wrong, *took_ms
+    return total, wrong, refused, *took_ms
