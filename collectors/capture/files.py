@@ -1,12 +1,13 @@
 """Capture files: a path in, packet batches out.
 
 Formats: pcap (micro- and nanoseconds, both byte orders), pcapng (several sections and interfaces; draft-ietf-opsawg-pcapng), each also as
-``.gz`` or as the one member of a ``.zip``.  What is no capture, or has a link type nobody here understands, is an `InputError` with path,
-offset and what was expected there.  A file that is cut, or spoilt further on, gives all packets before that place; `defects` says what
-was wrong and where.  Offsets count in the unpacked capture.
+``.gz`` or ``.zst``, or as the one member of a ``.zip``.  What is no capture, or has a link type nobody here understands, is an `InputError`
+with path, offset and what was expected there.  A file that is cut, or spoilt further on, gives all packets before that place (a compressed
+one perhaps not the last 64 KiB of them); `defects` says what was wrong and where.  Offsets count in the unpacked capture.
 """
 
 import gzip
+import io
 import struct
 import zipfile
 import zlib
@@ -76,6 +77,10 @@ class CaptureFile:
             magic = plain.read(4)
         if magic[:2] == b"\x1f\x8b":
             return gzip.open(self.path, "rb")
+        if magic == b"\x28\xb5\x2f\xfd":  # RFC 8878, 3.1.1
+            from sentinel.model.zstandard import ZstdStream  # Arrow: time and memory that no other capture needs
+
+            return io.BufferedReader(ZstdStream(self.path), READ_OCTETS)
         if magic == b"PK\x03\x04":
             archive = zipfile.ZipFile(self.path)
             members = [member for member in archive.infolist() if not member.is_dir()]

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -120,6 +121,34 @@ def test_pcapng_sections_interfaces_offset_and_other_blocks(file: Path) -> None:
         (ETHERNET, 0, 9000, 4, 4),
     ]
     assert not capture.defects
+
+
+def zstd(octets: bytes) -> bytes:
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, "zstd") as packed:
+        packed.write(octets)
+    return bytes(out.getvalue().to_pybytes())
+
+
+def test_zstandard_in_one_frame_or_several(tmp_path: Path) -> None:
+    whole, path = pcap(), tmp_path / "c.pcap.zst"
+    (tmp_path / "plain.pcap").write_bytes(whole)
+    for octets in (zstd(whole), zstd(whole[:100]) + zstd(whole[100:])):
+        path.write_bytes(octets)
+        assert taken(path) == taken(tmp_path / "plain.pcap")
+
+
+def test_spoilt_zstandard_gives_what_comes_before_and_says_where(tmp_path: Path) -> None:
+    path, chance = tmp_path / "c.pcap.zst", random.Random(1)
+    sent = [(START + at, 1000, chance.randbytes(1000)) for at in range(1000)]
+    path.write_bytes(zstd(to_pcap(sent, ETHERNET))[:-500])
+    packets, _, defects = taken(path)
+    assert 900 < len(packets) < 1000
+    assert packets == sent[: len(packets)]
+    assert "the compressed file is spoilt" in defects[0]
+    path.write_bytes(b"\x28\xb5\x2f\xfdnothing")
+    with pytest.raises(InputError, match="spoilt"):
+        taken(path)
 
 
 @pytest.mark.parametrize("batch_packets", [1, 65536])
