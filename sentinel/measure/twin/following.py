@@ -4,6 +4,8 @@ The readings are those of a member whose parameters were drawn, with the noise o
 what an update costs and not how good it is.
 """
 
+import time
+
 import numpy as np
 
 from sentinel.clock import Clock
@@ -16,23 +18,25 @@ _BEGIN = Instant(NS_PER_S)
 _SETTLED = 100  # slots until the twin is in step and both of its free-running copies run
 
 
-def updates_ms(model: Model, members: int, updates: int, clock: Clock) -> list[float]:
-    """Milliseconds of each of so many updates."""
+def updates_ms(model: Model, members: int, updates: int, clock: Clock) -> tuple[list[float], list[float]]:
+    """Milliseconds of each of so many updates: elapsed, and of the processor alone."""
     sync = Sync(model, members=members)
     times, values = _recording(model, (updates + _SETTLED) * SLOT_NS / NS_PER_S)
     tags = tuple(values)
     chance = np.random.default_rng(7)
     noise = {sensor.tag.name: sensor.accuracy for sensor in model.plant.sensors}
-    took = []
+    took: list[float] = []
+    worked: list[float] = []
     for slot in range(updates + _SETTLED):
         at = Instant(_BEGIN + slot * SLOT_NS)
         now = [float(np.interp(slot * SLOT_NS / NS_PER_S, times, values[tag]) + noise[tag] * chance.standard_normal()) for tag in tags]
         readings = Readings.of(tags, time=[at] * len(tags), seen=[at] * len(tags), tag=range(len(tags)), value=now)
-        begun = clock.monotonic_s()
+        begun, idle = clock.monotonic_s(), time.thread_time()
         sync.observe(readings, Instant(at + SLOT_NS))
+        worked.append(1e3 * (time.thread_time() - idle))
         took.append(1e3 * (clock.monotonic_s() - begun))
     assert sync.health.is_in_step, sync.health.reason
-    return took[_SETTLED:]
+    return took[_SETTLED:], worked[_SETTLED:]
 
 
 def _recording(model: Model, seconds: float) -> tuple[list[float], dict[str, list[float]]]:

@@ -59,6 +59,7 @@ def test_the_figures_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert (report["members"], report["states"], report["horizon_s"]) == (16, 12, 30.0)
     assert 0.0 < report["best_ms"] <= report["wall_ms"]
     assert report["build_s"] > 0.0
+    assert 0.0 < report["cpu_ms"] <= report["wall_ms"]
     assert report["sync_ms"] > 0.0
     assert np.isfinite(report["error"])
     assert 0.0 < report["error"] < 0.01
