@@ -66,4 +66,4 @@ async def test_the_future_from_now_and_the_past_until_now(tmp_path: Path) -> Non
         await remembered(appliance, "twin:T101.level")
         await appliance.killed("brain")
         after = await remembered(appliance, "LT101")
-        assert after[: len(before)] == before  # nothing that could be read is gone
+        assert all(row in after for row in before)  # nothing that could be read is gone; what was heard before may have come after
