@@ -17,7 +17,7 @@ from sentinel.detect.watched import watched
 from sentinel.model.columns import distinct, grouped
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Messages
-from sentinel.model.protocol import MessageKind
+from sentinel.model.protocol import Defect, MessageKind
 from sentinel.model.time import NS_PER_S, Instant
 from sentinel.model.window import Window
 from sentinel.ports import Spec, Stability
@@ -132,10 +132,11 @@ class BruteForce:
 
 
 def _writers(messages: Messages) -> list[tuple[tuple[str, str], list[int]]]:
-    """(client, server) and its single writes, in order; what the sensor heard a second time counts once, by its value."""
+    """(client, server) and its single writes, in order; a copy that contradicts the original is somebody else's doing, and `lower`'s."""
     rows = np.flatnonzero(
         np.isin(messages.protocol, MODBUS)
         & (messages.kind == MessageKind.REQUEST)
+        & (messages.defect != Defect.CONTRADICTING_COPY)
         & np.isin(messages.function, _WRITES)
         & (messages.address >= 0)
         & (messages.client >= 0)

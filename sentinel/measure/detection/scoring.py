@@ -193,11 +193,11 @@ def _learnt_values(tags: int) -> tuple[Analysis, Any]:
 def memory() -> dict[str, Any]:
     """Octets per tag and per conduit: the difference of two plants, one twice as large as the other."""
     _held_by_values(16)  # what is loaded on first use belongs to no tag
-    tags = [_held_by_values(count) for count in (200, 400)]
-    conduits = [_held_by_messages(count) for count in (400, 800)]
+    tags = [_held_by_values(count) for count in (50, 100)]
+    conduits = [_held_by_messages(count) for count in (100, 200)]
     return {
-        "octets_per_tag": round((tags[1][0] - tags[0][0]) / 200),
-        "octets_per_conduit": round((conduits[1][0] - conduits[0][0]) / 400),
+        "octets_per_tag": round((tags[1][0] - tags[0][0]) / 50),
+        "octets_per_conduit": round((conduits[1][0] - conduits[0][0]) / 100),
         "octets_grown_in_60_s": tags[1][1],
     }
 
