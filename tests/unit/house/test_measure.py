@@ -35,8 +35,9 @@ def test_the_opcua_gate_answers_rightly_with_a_real_court_behind_it() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sentinel", "bench", "gate", *arguments], capture_output=True, text=True, check=False, timeout=150
     )
-    assert done.returncode == 0, done.stderr
+    assert done.stdout, done.stderr
     report = json.loads(done.stdout)
+    assert done.returncode == int(report["wrong_answers"] > 0)
     assert list(report)[: len(KEYS)] == KEYS
     assert report["wrong_answers"] == report["safe_writes_refused"], "a court that is late on a busy machine is not the gate's mistake"
     assert report["requests"] == 2 * 300 + 30 + 100
