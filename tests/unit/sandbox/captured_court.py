@@ -8,10 +8,10 @@ import errno
 import mmap
 import os
 import resource
-import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from sentinel.model.command import Command
 from sentinel.model.verdict import Verdict
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-OUTSIDE = Path(sys.argv[2])
+OUTSIDE = Path(sys.argv[-1])
 TRIES = 64
 
 
@@ -92,13 +92,13 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "trace its warden": lambda: called(LIBC.ptrace(16, os.getppid(), 0, 0)),
     "trace itself": lambda: called(LIBC.ptrace(0, 0, 0, 0)),
     "read its warden's memory": lambda: peek(os.getppid()),
-    "kill its warden": lambda: os.kill(os.getppid(), signal.SIGKILL),
-    "kill everybody": lambda: os.kill(-1, signal.SIGKILL),
+    "signal its warden": lambda: os.kill(os.getppid(), 0),  # signal 0 only asks whether it could: harmless where a wall has a hole
+    "signal everybody": lambda: os.kill(-1, 0),
     "take all memory": all_memory,
     "take every descriptor": every_descriptor,
     "raise its own limits": lambda: resource.setrlimit(resource.RLIMIT_NPROC, (100, 100)),
     "outlive its warden": lambda: called(LIBC.prctl(1, 0, 0, 0, 0)),
-    "set the clock": lambda: called(LIBC.clock_settime(0, ctypes.create_string_buffer(16))),
+    "set the clock": lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()),
     "leave its namespace": lambda: called(LIBC.unshare(0x40000000)),
 }
 
