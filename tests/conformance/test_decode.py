@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from collectors.wire import CATALOGUE
-from sentinel.commands.decode import rows_of
+from sentinel.commands.decode import table_of
+from sentinel.model.parquet import rows_of
 from sentinel.model.protocol import Protocol
 from tests.conformance.tshark import heard, lines, unpacked
 from tests.data import data_file
@@ -33,7 +34,7 @@ def test_values_of_read_responses(name: str, functions: tuple[int, ...], field: 
     modbus = [wire for wire in CATALOGUE if wire.protocol is Protocol.MODBUS]
     ours = {
         row["frame"]: row["values"]
-        for row in rows_of(heard(path), modbus)
+        for row in rows_of(table_of(heard(path), modbus))
         if row["kind"] == "response" and row["function"] in functions and row["defect"] is None and row["frame"] in theirs
     }
     assert len(ours) > 100
