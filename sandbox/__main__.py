@@ -95,7 +95,8 @@ def _become_warden(config: CourtConfig, layers: Callable[[str], Mapping[str, Lay
 def _guard(config: CourtConfig, layers: Callable[[str], Mapping[str, Layer]]) -> int:
     """One court, until it ends."""
     stopped = _stop_on_signal()
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+    # Without a word, and without taking the socket away: by then it may be that of the next keeper's court.
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     entered = isolation.enter_namespaces()
     status_out, status_in = os.pipe()
     text_out, text_in = os.pipe()

@@ -150,13 +150,13 @@ class Appliance:
         assert self.pids()[name] != pid
         return finding
 
-    async def one_below(self, name: str) -> int:
-        """The process that this one has started; it may be about to."""
+    async def innermost(self, name: str) -> int:
+        """The last of the processes that this one has started, each the next one; it may be about to."""
 
         async def started() -> Any:
             return descendants(self.pids()[name])
 
-        (pid,) = await self.until(f"{name} has started its own", started)
+        *_, pid = await self.until(f"{name} has started its own", started)
         return int(pid)
 
     async def in_step(self) -> None:

@@ -113,13 +113,13 @@ async def test_what_is_killed_comes_back_and_the_road_is_open(appliance: Applian
 
 
 async def test_the_gates_own_ear_may_be_killed_too(appliance: Appliance) -> None:
-    ear, began = await appliance.one_below("gate"), now()
+    ear, began = await appliance.innermost("gate"), now()
     os.kill(ear, signal.SIGKILL)
     await appliance.outage("gate-observer", began)
 
 
 async def test_the_court_behind_its_warden_may_be_killed_too(appliance: Appliance) -> None:
-    court, began = await appliance.one_below("court"), now()
+    court, began = await appliance.innermost("court"), now()
     os.kill(court, signal.SIGKILL)
     await appliance.outage("court", began)
     await appliance.judges()
