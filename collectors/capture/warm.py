@@ -4,6 +4,7 @@ Runs each kernel once over a small conversation.  An image is built with it; `NU
 that the code is made for, where that is not the one it is built on.
 """
 
+import gc
 import sys
 import time
 
@@ -35,6 +36,17 @@ def _frame(port: int, payload: bytes) -> bytes:
 def warm() -> float:
     """Seconds that it took; next to nothing when everything was cached."""
     started = time.perf_counter()
+    collected = gc.isenabled()
+    gc.disable()  # what is loaded stays: looking through it again and again takes a tenth of a start
+    try:
+        _run_each()
+    finally:
+        if collected:
+            gc.enable()
+    return time.perf_counter() - started
+
+
+def _run_each() -> None:
     sensor = Sensor("warm", seed=0)
     modbus, opcua = _frame(502, _READ), _frame(4840, _NODES)
     sensor.feed(PacketBatch.of([modbus, opcua, modbus], [NS_PER_S, NS_PER_S, 3 * NS_PER_S], link=ETHERNET))
@@ -47,7 +59,6 @@ def warm() -> float:
     index.walk_pcap(octets, 0, 0, False, 1, ETHERNET, rows.arrays, rows.state)
     ring.walk_block(octets, 0, 0, *(np.zeros(0, packets.DTYPES[name]) for name in ("off", "cap", "wire", "time", "vlan")))
     index.walk_pcapng(octets, 0, 0, False, np.zeros(1, index.INTERFACE), 0, rows.arrays, rows.state)
-    return time.perf_counter() - started
 
 
 def main() -> int:

@@ -51,7 +51,7 @@ class Credentials:
                     frames=frames_of(details.frame[members]),
                     source=asset(client),
                     target=asset(server),
-                    cause=f"protocol:{client}",
+                    cause="protocol:passwords in clear text",  # one way of working, however many stations follow it
                     feature="password in clear text",
                     expected="a channel that is encrypted, or a password that is",
                     score=float(len(members)),
