@@ -8,14 +8,14 @@ from collections import defaultdict
 
 import numpy as np
 
+from sentinel.baseline.values import heard_command
 from sentinel.model.columns import Array
-from sentinel.model.command import Command, Origin, TagWrite, command_id
-from sentinel.model.ids import AssetId, digest
+from sentinel.model.command import Command, TagWrite
+from sentinel.model.ids import AssetId
 from sentinel.model.observation import Details, Messages, Readings
 from sentinel.model.opcua import is_bad, is_uncertain, operation
 from sentinel.model.protocol import Defect, MessageKind, Protocol, Quality, Topic
 from sentinel.model.tags import MAX_UNNAMED, TagMap
-from sentinel.model.time import Instant
 
 _HEARD = (Topic.VALUE_READ, Topic.VALUE_PUBLISHED)
 _MEANT = (Topic.VALUE_WRITTEN, Topic.METHOD_CALLED, Topic.NODE_ADDED, Topic.NODE_DELETED, Topic.HISTORY_UPDATED)
@@ -70,26 +70,8 @@ def node_commands(messages: Messages, details: Details, tag_map: TagMap) -> tupl
         if carrier is None or messages.defect[carrier] != Defect.NONE:
             continue
         statuses = results.get(key[:2], {})
-        pdu, seen = messages.pdu(carrier), Instant(key[2])
-        source, target = (
-            AssetId(messages.name_of(int(code)) or "unknown") for code in (messages.client[carrier], messages.server[carrier])
-        )
-        frame = digest(pdu)
-        commands.append(
-            Command(
-                id=command_id(seen, source, target, frame),
-                origin=Origin.WIRE,
-                seen=seen,
-                source=source,
-                target=target,
-                protocol="opcua",
-                operation=operation(int(messages.function[carrier])),
-                writes=_writes(details, rows, tag_map, statuses),
-                frame=frame,
-                frame_number=int(messages.frame[carrier]),
-                octets=pdu.hex(),
-            )
-        )
+        writes = _writes(details, rows, tag_map, statuses)
+        commands.append(heard_command(messages, carrier, "opcua", operation(int(messages.function[carrier])), writes))
     return tuple(commands)
 
 

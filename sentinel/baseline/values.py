@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from sentinel.model.columns import Array, distinct, grouped
-from sentinel.model.command import Command, Origin, command_id
+from sentinel.model.command import Command, Origin, TagWrite, command_id
 from sentinel.model.ids import AssetId, digest
 from sentinel.model.modbus import WRITES, operation, writes_of
 from sentinel.model.observation import Messages, Readings
@@ -96,6 +96,29 @@ def _scaled(octets: Array, point: ModbusPoint) -> Array:
     return scaled
 
 
+def heard_command(
+    messages: Messages, row: int, protocol: str, named: str, writes: tuple[TagWrite, ...], unit: int | None = None
+) -> Command:
+    """A request as a command of origin WIRE; ``named``: its operation, as the standard calls it."""
+    pdu, seen = messages.pdu(row), Instant(int(messages.time[row]))
+    source, target = (AssetId(messages.name_of(int(code)) or "unknown") for code in (messages.client[row], messages.server[row]))
+    frame = digest(pdu)
+    return Command(
+        id=command_id(seen, source, target, frame),
+        origin=Origin.WIRE,
+        seen=seen,
+        source=source,
+        target=target,
+        protocol=protocol,
+        operation=named,
+        unit=unit,
+        writes=writes,
+        frame=frame,
+        frame_number=int(messages.frame[row]),
+        octets=pdu.hex(),
+    )
+
+
 def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
     """Write requests as commands of origin WIRE: they have reached the server already, which may be heard to refuse them."""
     rows = np.flatnonzero(
@@ -113,25 +136,7 @@ def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
             continue
         if (int(messages.flow[row]), int(messages.transaction[row]), unit, int(messages.function[row])) in refused:
             writes = tuple(replace(write, refused=True) for write in writes)
-        seen = Instant(int(messages.time[row]))
-        source, target = (AssetId(messages.name_of(int(code)) or "unknown") for code in (messages.client[row], messages.server[row]))
-        frame = digest(pdu)
-        commands.append(
-            Command(
-                id=command_id(seen, source, target, frame),
-                origin=Origin.WIRE,
-                seen=seen,
-                source=source,
-                target=target,
-                protocol="modbus",
-                operation=operation(int(messages.function[row])),
-                unit=unit,
-                writes=writes,
-                frame=frame,
-                frame_number=int(messages.frame[row]),
-                octets=pdu.hex(),
-            )
-        )
+        commands.append(heard_command(messages, row, "modbus", operation(int(messages.function[row])), writes, unit))
     return tuple(commands)
 
 
