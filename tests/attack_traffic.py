@@ -13,7 +13,9 @@ from collectors.capture.packets import ETHERNET
 from collectors.capture.replay import to_pcap
 from sentinel.model.opcua import SERVICES
 from tests.unit.collectors.capture.frames import MS, START, Talk, adu, read, registers, write
-from tests.unit.collectors.wire.test_opcua import acknowledge, chunk, hello, named, opened
+from tests.unit.collectors.wire.certificates import issued
+from tests.unit.collectors.wire.opcua_bodies import asking, many, reading
+from tests.unit.collectors.wire.test_opcua import SECURED, acknowledge, chunk, hello, named, opened, text
 
 PLC, HMI, STRANGER = "10.0.0.2", "10.0.0.1", "10.0.0.66"
 LEARNT_S = 30.0
@@ -79,11 +81,12 @@ class UaTalk:
         parts: int = 1,
         ends: bool = True,
         off_s: float = 0,
+        whole: bytes = b"",
     ) -> None:
-        """``off_s``: the client's clock minus the capture's."""
+        """``off_s``: the client's clock minus the capture's; ``whole``: the request from its type on, else one is made of ``body``."""
         request, response = SERVICES[service]
         number = self.sequence + 1
-        whole = named(request) + b"\x00\x00" + struct.pack("<q", _ticks(at_s + off_s)) + body
+        whole = whole or named(request) + b"\x00\x00" + struct.pack("<q", _ticks(at_s + off_s)) + body
         size = -(-len(whole) // parts)
         for part in range(parts):
             self.sequence += 1
@@ -216,6 +219,24 @@ def _churn(ua: UaTalk) -> None:
         ua.ask("DeleteNodes", LEARNT_S + 2)
 
 
+def _issuers_turn(client: str) -> list[Packet]:
+    """The chain of each certificate leads to the other one."""
+    talk = Talk(client=client, server=PLC, cport=52000, sport=UA_PORT)
+    talk.ask(hello())
+    talk.answer(acknowledge())
+    chain = issued("first", by="second") + issued("second", by="first")
+    whole = opened(SERVICES["OpenSecureChannel"][0], SECURED, certificate=chain)
+    for start in range(0, len(whole), 1400):
+        talk.ask(whole[start : start + 1400])
+    return timed(talk, LEARNT_S + 2)
+
+
+def _no_utf8(ua: UaTalk) -> None:
+    """A node that is named by octets which no decoder of UTF-8 may take: an overlong form, a surrogate, a lead without a tail."""
+    place = struct.pack("<BH", 3, 2) + text(b"Demo\xc0\xaf\xed\xa0\x80\xf0")
+    ua.ask("Read", LEARNT_S + 2, whole=named(SERVICES["Read"][0]) + asking() + struct.pack("<dI", 0.0, 2) + many([reading(place)]))
+
+
 # class: (packets by a client, feature that names it, technique)
 OPCUA: dict[str, tuple[Callable[[str], list[Packet]], str, str]] = {
     "chunk flood": (lambda client: _in_session(_chunks, client), "chunk flood", "T0814"),
@@ -233,6 +254,12 @@ OPCUA: dict[str, tuple[Callable[[str], list[Packet]], str, str]] = {
     "nested variant": (lambda client: _in_session(_nest, client), "nested variants", "T0814"),
     "stale timestamp": (lambda client: _in_session(_late, client), "stale timestamp", "T0888"),
     "address space churn": (lambda client: _in_session(_churn, client), "address space churn", "T0814"),
+    "certificate loop": (_issuers_turn, "certificate loop", "T0814"),
+    "malformed utf-8": (
+        lambda client: _in_session(_no_utf8, client),
+        "malformed OPC UA: texts whose octets are not of their encoding",
+        "T0814",
+    ),
 }
 
 

@@ -3,7 +3,8 @@
 Counted per client and server over the last ten seconds of packet time: channels, sessions, subscriptions and monitored items that are
 asked for, method calls, nodes that come and go, requests that stay without an answer.  Of a message in chunks that never ends the chunks
 and octets are counted.  Three things are read from the octets that are kept of a chunk in clear: variants inside variants, the time that a
-client puts on a request, and how large a request is.  Limits lie well above what clients of the common stacks do and well below what the
+client puts on a request, and how large a request is.  A chain of certificates whose issuers lead back into it, or that is longer than any
+that people make, keeps whoever follows it busy.  Limits lie well above what clients of the common stacks do and well below what the
 published attacks need; what is usual for a pair while the baseline is learnt is not told.  Clauses are those of OPC 10000-4 and 10000-6.
 """
 
@@ -20,9 +21,9 @@ from sentinel.detect.usual import Usual
 from sentinel.detect.watched import watched
 from sentinel.model.columns import Array, distinct, grouped
 from sentinel.model.detection import Detection, Severity
-from sentinel.model.observation import Messages
+from sentinel.model.observation import Details, Messages
 from sentinel.model.opcua import SERVICES, MessageType
-from sentinel.model.protocol import MessageKind, Protocol
+from sentinel.model.protocol import MessageKind, Protocol, Topic
 from sentinel.model.time import NS_PER_S, Instant
 from sentinel.model.window import Window
 from sentinel.ports import Spec, Stability
@@ -35,8 +36,10 @@ MAX_UNANSWERED = 60  # requests other than Publish; servers have fewer workers t
 MIN_CALLS_LEFT = 5  # running when their session is closed
 MIN_TURNS = 5  # nodes added and as many deleted
 MAX_NESTED = 20  # variants inside variants; a decoder need not take more than 100 (5.1.8), and people use one or two
+MAX_CERTIFICATES = 10  # of a chain; people make chains of two to four
 MAX_STEP_NS = 300 * NS_PER_S  # between two clocks whose difference was known
 MAX_PAIRS, MAX_FLOWS = 4096, 20_000
+MAX_CHAINS = 64  # of one window that are looked at
 _FIRST = {name: request for name, (request, _) in SERVICES.items()}
 _ADDS, _DELETES = (_FIRST["AddNodes"], _FIRST["AddReferences"]), (_FIRST["DeleteNodes"], _FIRST["DeleteReferences"])
 _CLOSES = (_FIRST["CloseSession"], _FIRST["CloseSecureChannel"])
@@ -104,6 +107,9 @@ class Exhaustion:
         return self._usual.without(self._find(window))
 
     def _find(self, window: Window) -> list[Detection]:
+        return [*self._in_messages(window), *self._chains(window.details)]
+
+    def _in_messages(self, window: Window) -> list[Detection]:
         m = window.messages
         rows = np.flatnonzero((m.protocol == Protocol.OPCUA) & (m.client >= 0) & (m.server >= 0))
         if not len(rows):
@@ -217,8 +223,27 @@ class Exhaustion:
                 pair.skew = skew
         return found
 
+    # -- certificates --
+
+    def _chains(self, details: Details) -> list[Detection]:
+        rows = np.flatnonzero((details.topic == Topic.CERTIFICATE_CHAIN) & (details.client >= 0) & (details.server >= 0))
+        found = []
+        for row in rows[:MAX_CHAINS].tolist():
+            is_loop, count = details.name_of(int(details.text[row])) == "loop", float(details.number[row])
+            if details.name_of(int(details.subject[row])) != "client" or not (is_loop or count > MAX_CERTIFICATES):
+                continue
+            names = details.name_of(int(details.client[row])) or "?", details.name_of(int(details.server[row])) or "?"
+            words = (
+                "shows a certificate whose chain of issuers leads back into itself" if is_loop else "shows an endless chain of certificates"
+            )
+            feature = "certificate loop" if is_loop else "certificate chain"
+            found.append(
+                self._detection(details, names, feature, np.array([row]), count, 0.0 if is_loop else float(MAX_CERTIFICATES), words)
+            )
+        return found
+
     def _detection(
-        self, m: Messages, names: tuple[str, str], feature: str, rows: Array, score: float, limit: float, words: str
+        self, m: Messages | Details, names: tuple[str, str], feature: str, rows: Array, score: float, limit: float, words: str
     ) -> Detection:
         client, server = names
         is_clock = feature == "stale timestamp"

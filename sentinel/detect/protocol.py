@@ -35,7 +35,9 @@ _DEFECT_WORDS: dict[int, str] = {
     Defect.UNKNOWN_FUNCTION: "function codes that the protocol does not know",
     Defect.GARBAGE: "octets that fit no frame",
     Defect.BAD_VALUE: "field values that the protocol forbids",
+    Defect.BAD_TEXT: "texts whose octets are not of their encoding",
 }
+_FELLS = (Defect.BAD_TEXT,)  # what nobody sends by mistake often, and decoders have fallen over
 
 
 _Answers = partial(deque[tuple[int, int, int]], maxlen=16)
@@ -98,7 +100,7 @@ class ProtocolChecks:
                     score=float(len(members)),
                     threshold=0.0,
                     why=f"{counted(len(members), f'{spoken} message')} from {sender} to {receiver} with {what}.",
-                    techniques=("T0814",) if len(members) > MIN_EXCEPTIONS else (),
+                    techniques=("T0814",) if len(members) > MIN_EXCEPTIONS or messages.defect[members[0]] in _FELLS else (),
                     severity=Severity.MEDIUM if len(members) > 2 else Severity.LOW,
                     confidence=0.5,
                 )

@@ -52,6 +52,7 @@ class Defect(IntEnum):
     UNSOLICITED = 9  # a response without a request
     CONTRADICTING_COPY = 10  # the same TCP octets were sent twice with different content
     FRAGMENT = 11  # a part of an IP packet: what it carries was not looked into
+    BAD_TEXT = 12  # a text whose octets are not of its encoding
 
 
 class Topic(IntEnum):
@@ -70,11 +71,12 @@ class Topic(IntEnum):
     HISTORY_READ = 11
     HISTORY_UPDATED = 12
     CHANNEL = 20  # subject: security policy; text: mode; number: milliseconds that it lasts
-    CERTIFICATE = 21  # subject: SHA-256 of the sender's certificate
+    CERTIFICATE = 21  # subject: SHA-256 of the sender's certificate; text: who sends it, client or server
     IDENTITY = 22  # subject: kind of the user's token; text: who; number: 1 = with a password that everybody can read
     CLIENT_APPLICATION = 23  # subject: application uri; text: its name
     SERVER_APPLICATION = 24
     ENDPOINT = 25  # subject: its address; text: policy and mode that it offers
+    CERTIFICATE_CHAIN = 26  # subject: who sends it; text: "loop" where issuers lead back into it; number: certificates in it
     VENDOR = 30  # text, of the server
     PRODUCT = 31
     FIRMWARE = 32

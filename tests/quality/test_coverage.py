@@ -2,8 +2,7 @@
 
 The first list is the Modbus plugin of MITRE's Caldera for OT (github.com/mitre/modbus, abilities and their techniques as of 2026-11).  The
 second is the twelve unique attacks of a public OPC UA exploitation framework (github.com/claroty/opcua-exploit-framework), and the session
-flood.  Two of the twelve show only in decoded bodies and are not found by their class yet: the certificate chain that loops (its second
-certificate lies beyond the octets that are kept) and strings that are no UTF-8.
+flood.
 """
 
 from pathlib import Path

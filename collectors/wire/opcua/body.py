@@ -1,7 +1,8 @@
 """How far the parts of a body reach: a cursor goes in, the place behind the part comes out.  OPC 10000-6, 5.2.
 
 `CUT` = the part goes on where ``end`` is, or a length field says so; `DEEP` = nested deeper than MAX_DEPTH; `FORBIDDEN` = a form that the
-encoding does not have.  Every read is guarded, every loop consumes octets or ends.  ``stack`` is a scratch array of `STACK` numbers.
+encoding does not have; `NO_TEXT` = a string that is no UTF-8.  Every read is guarded, every loop consumes octets or ends.  ``stack`` is a
+scratch array of `STACK` numbers.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -17,14 +18,15 @@ from collectors.wire.opcua.chunk import signed32
 
 Octets = Any  # numpy uint8 array
 
-CUT, DEEP, FORBIDDEN = -1, -2, -3
+CUT, DEEP, FORBIDDEN, NO_TEXT = -1, -2, -3, -4
 MAX_DEPTH = 100  # a decoder supports at least as many levels, and reports what goes deeper (5.1.9)
 STACK = 4 * (MAX_DEPTH + 2)  # a type and a count for each level; an array and its dimensions take two
 MASK_VALUE, MASK_STATUS, MASK_SOURCE, MASK_SERVER, MASK_SOURCE_PICO, MASK_SERVER_PICO = 1, 2, 4, 8, 16, 32  # of a DataValue (5.2.2.17)
 
-BOOLEAN, DOUBLE, STRING, DATE_TIME, GUID = 1, 11, 12, 13, 14  # built-in types (5.1.2, table 1)
+BOOLEAN, DOUBLE, STRING, DATE_TIME, GUID, XML = 1, 11, 12, 13, 14, 16  # built-in types (5.1.2, table 1)
 NODE_ID, EXPANDED, STATUS, QUALIFIED, LOCALIZED = 17, 18, 19, 20, 21
 EXTENSION, DATA_VALUE, VARIANT, DIAGNOSTIC, LAST_TYPE = 22, 23, 24, 25, 31
+_NOT_ASCII = -0x7F7F7F7F7F7F7F80  # the highest bit of each of eight octets
 _OCTETS = 64  # no built-in type: so many octets
 _DIMENSIONS = 65
 FIXED = np.array([0, 1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8, 0, 8, 16, 0, 0, 0, 0, 4, *[0] * 12])  # octets of each built-in type; 0 = it depends
@@ -52,6 +54,41 @@ def after_string(octets: Octets, at: int, end: int) -> int:
 
 
 @kernel
+def is_utf8(octets: Octets, at: int, end: int) -> bool:
+    """RFC 3629, section 4: no overlong forms, no surrogates, nothing beyond U+10FFFF."""
+    while at < end:
+        if at + 8 <= end and little64(octets, at) & _NOT_ASCII == 0:
+            at += 8
+            continue
+        lead = byte(octets, at)
+        at += 1
+        if lead < 0x80:
+            continue
+        if lead < 0xC2 or lead > 0xF4:
+            return False
+        more = 1 if lead < 0xE0 else 2 if lead < 0xF0 else 3
+        if at + more > end:
+            return False
+        second = byte(octets, at)
+        lowest = 0xA0 if lead == 0xE0 else 0x90 if lead == 0xF0 else 0x80
+        highest = 0x9F if lead == 0xED else 0x8F if lead == 0xF4 else 0xBF
+        if second < lowest or second > highest:
+            return False
+        for i in range(1, more):
+            if byte(octets, at + i) & 0xC0 != 0x80:
+                return False
+        at += more
+    return True
+
+
+@kernel
+def after_text(octets: Octets, at: int, end: int) -> int:
+    """A String, which is UTF-8 (5.2.2.4), as a byte string is not."""
+    behind = after_string(octets, at, end)
+    return behind if behind < 0 or is_utf8(octets, at + 4, behind) else NO_TEXT
+
+
+@kernel
 def after_node(octets: Octets, at: int, end: int) -> int:
     """A NodeId or, by its flags, an ExpandedNodeId (5.2.2.9, 5.2.2.10)."""
     if at < 0 or at + 1 > end:
@@ -64,14 +101,16 @@ def after_node(octets: Octets, at: int, end: int) -> int:
         at = after(at, 4, end)
     elif form == 2:
         at = after(at, 7, end)
-    elif form in (3, 5):
+    elif form == 3:
+        at = after_text(octets, after(at, 3, end), end)
+    elif form == 5:
         at = after_string(octets, after(at, 3, end), end)
     elif form == 4:
         at = after(at, 19, end)
     else:
         return FORBIDDEN
     if flags & 0x80:
-        at = after_string(octets, at, end)
+        at = after_text(octets, at, end)
     return after(at, 4, end) if flags & 0x40 else at
 
 
@@ -99,7 +138,7 @@ def after_diagnostic(octets: Octets, at: int, end: int) -> int:
             if mask & bit:
                 at = after(at, 4, end)
         if mask & 16:
-            at = after_string(octets, at, end)
+            at = after_text(octets, at, end)
         if mask & 32:
             at = after(at, 4, end)
         if not mask & 64:
@@ -114,8 +153,8 @@ def after_localized(octets: Octets, at: int, end: int) -> int:
     mask = byte(octets, at)
     at += 1
     if mask & 1:
-        at = after_string(octets, at, end)
-    return after_string(octets, at, end) if mask & 2 else at
+        at = after_text(octets, at, end)
+    return after_text(octets, at, end) if mask & 2 else at
 
 
 @kernel
@@ -160,7 +199,7 @@ def after_values(octets: Octets, at: int, end: int, kind: int, count: int, stack
         elif kind in (NODE_ID, EXPANDED):
             at = after_node(octets, at, end)
         elif kind == QUALIFIED:
-            at = after_string(octets, after(at, 2, end), end)
+            at = after_text(octets, after(at, 2, end), end)
         elif kind == LOCALIZED:
             at = after_localized(octets, at, end)
         elif kind == EXTENSION:
@@ -202,7 +241,9 @@ def after_values(octets: Octets, at: int, end: int, kind: int, count: int, stack
                 stack[2 * depth], stack[2 * depth + 1] = _DIMENSIONS, 1
             depth += 1
             stack[2 * depth], stack[2 * depth + 1] = inner, many
-        else:  # strings, byte strings, XML, and what the standard keeps for later
+        elif kind in (STRING, XML):
+            at = after_text(octets, at, end)
+        else:  # byte strings, and what the standard keeps for later
             at = after_string(octets, at, end)
     return at
 
@@ -211,7 +252,7 @@ def after_values(octets: Octets, at: int, end: int, kind: int, count: int, stack
 def after_request_header(octets: Octets, at: int, end: int) -> int:
     """Token, time, handle, diagnostics wished, audit entry, timeout, additional header (OPC 10000-4, 7.33)."""
     at = after(after_node(octets, at, end), 16, end)
-    return after_extension(octets, after(after_string(octets, at, end), 4, end), end)
+    return after_extension(octets, after(after_text(octets, at, end), 4, end), end)
 
 
 @kernel

@@ -26,6 +26,7 @@ from collectors.wire.opcua.body import (
     MASK_SOURCE,
     MASK_STATUS,
     MASK_VALUE,
+    NO_TEXT,
     STATUS,
     VARIANT,
     after,
@@ -34,6 +35,7 @@ from collectors.wire.opcua.body import (
     after_request_header,
     after_response_header,
     after_string,
+    after_text,
     after_values,
     count_at,
     little64,
@@ -80,7 +82,7 @@ ROOM = USES + MOST_USES
 
 _REQUEST = int(MessageKind.REQUEST)
 _NO_DEFECT, _STREAM_GAP = int(Defect.NONE), int(Defect.STREAM_GAP)
-_BAD_LENGTH, _BAD_VALUE = int(Defect.BAD_LENGTH), int(Defect.BAD_VALUE)
+_BAD_LENGTH, _BAD_VALUE, _BAD_TEXT = int(Defect.BAD_LENGTH), int(Defect.BAD_VALUE), int(Defect.BAD_TEXT)
 _READ, _PUBLISHED, _WRITTEN = int(Topic.VALUE_READ), int(Topic.VALUE_PUBLISHED), int(Topic.VALUE_WRITTEN)
 _RESULT, _CALLED, _CALL_RESULT = int(Topic.WRITE_RESULT), int(Topic.METHOD_CALLED), int(Topic.CALL_RESULT)
 _BROWSED, _MONITORED = int(Topic.NODE_BROWSED), int(Topic.NODE_MONITORED)
@@ -152,7 +154,7 @@ def take_data_value(use: Table, octets: Table, at: int, end: int, stack: Table) 
 @kernel
 def after_read_value(octets: Table, at: int, end: int) -> int:
     """Behind the attribute of a ReadValueId: index range and data encoding."""
-    return after_string(octets, after(after_string(octets, at, end), 2, end), end)
+    return after_text(octets, after(after_text(octets, at, end), 2, end), end)
 
 
 @kernel
@@ -210,7 +212,7 @@ def write_asked(m: Any, uses: Table, said: int, octets: Table, at: int, end: int
             return said, behind
         node, attribute = remember_node(m, octets, at, behind - 4), little32(octets, behind - 4)
         add_asked(m, ask, node)
-        at = after_string(octets, behind, end)
+        at = after_text(octets, behind, end)
         part = at > behind + 4  # an index range: an element of it, not the value
         add_use(m, uses, said, message, _WRITTEN, node)
         at = take_data_value(uses[said], octets, at, end, m.stack) if at >= 0 else at
@@ -378,7 +380,7 @@ def nodes_asked(m: Any, uses: Table, said: int, octets: Table, at: int, end: int
             topic = _ADDED
             start = after_node(octets, after_node(octets, start, end), end)
             behind = after_node(octets, start, end)
-            at = after(after_string(octets, after(behind, 2, end), end), 4, end)
+            at = after(after_text(octets, after(behind, 2, end), end), 4, end)
             at = after_node(octets, after_extension(octets, at, end), end)
         else:
             behind = after_node(octets, start, end)
@@ -388,7 +390,7 @@ def nodes_asked(m: Any, uses: Table, said: int, octets: Table, at: int, end: int
             elif service == _BROWSE_ASKED:
                 at = after(after_node(octets, after(behind, 4, end), end), 1 + 8, end)
             else:
-                at = after_string(octets, after_string(octets, after(after_string(octets, behind, end), 2, end), end), end)
+                at = after_string(octets, after_text(octets, after(after_text(octets, behind, end), 2, end), end), end)
         if at < 0:
             return said, at
         if behind > start:
@@ -430,6 +432,8 @@ def defect_of(place: int, is_cut: bool) -> int:
     """Of a body that was read up to ``place``.  What we have cut is no defect of the sender's; octets behind the end are a signature."""
     if place in (DEEP, FORBIDDEN):
         return _BAD_VALUE
+    if place == NO_TEXT:
+        return _BAD_TEXT
     return _BAD_LENGTH if place < 0 and not is_cut else _NO_DEFECT
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from collectors.wire.opcua.certificates import chain, is_loop
 from sentinel.model.observation import Details, Messages
 from sentinel.model.opcua import HEADER_OCTETS, SERVICES, MessageType
 from sentinel.model.protocol import Defect, MessageKind, Topic
@@ -42,8 +43,11 @@ class CutError(ValueError):
 
 
 class Cursor:
-    def __init__(self, octets: memoryview, at: int = 0) -> None:
+    """``defects``: what was read past, and is wrong; shared with the cursors over parts."""
+
+    def __init__(self, octets: memoryview, at: int = 0, defects: set[Defect] | None = None) -> None:
         self.octets, self.at = octets, at
+        self.defects: set[Defect] = set() if defects is None else defects
 
     def skip(self, count: int) -> None:
         if count < 0 or self.at + count > len(self.octets):
@@ -67,8 +71,12 @@ class Cursor:
         return bytes(self.octets[start:end])
 
     def text(self) -> str:
-        start, end = self.span()
-        return bytes(self.octets[start : min(end, start + 4 * MAX_TEXT)]).decode(errors="replace")[:MAX_TEXT]
+        said = self.raw()
+        try:
+            return said.decode()[:MAX_TEXT]
+        except UnicodeDecodeError:
+            self.defects.add(Defect.BAD_TEXT)
+            return said[: 4 * MAX_TEXT].decode(errors="replace")[:MAX_TEXT]
 
     def node(self) -> int:
         """Its number, where it is one."""
@@ -93,13 +101,13 @@ class Cursor:
         """(its type's number, a cursor over its body)."""
         kind, form = self.node(), self.number("<B")
         start, end = self.span() if form else (self.at, self.at)
-        return kind, Cursor(self.octets[:end], start)
+        return kind, Cursor(self.octets[:end], start, self.defects)
 
     def token(self) -> tuple[int, "Cursor"]:
         """An extension object whose body may be cut: what is there of it is to be read, and blotted out."""
         kind = self.node()
         self.skip(5)
-        return kind, Cursor(self.octets, self.at)
+        return kind, Cursor(self.octets, self.at, self.defects)
 
     def diagnostic(self) -> None:
         for _ in range(len(self.octets)):
@@ -115,7 +123,7 @@ class Cursor:
     def localized(self) -> str:
         mask = self.number("<B")
         if mask & 1:
-            self.span()
+            self.text()
         return self.text() if mask & 2 else ""
 
     def times(self, limit: int | None = None) -> range:
@@ -127,12 +135,12 @@ class Cursor:
 
     def strings(self) -> None:
         for _ in self.times():
-            self.span()
+            self.text()
 
     def request_header(self) -> None:
         self.node()
         self.skip(16)
-        self.span()
+        self.text()
         self.skip(4)
         self.extension()
 
@@ -155,7 +163,7 @@ def open_channel(cursor: Cursor, is_request: bool, is_readable: bool) -> Iterato
     cursor.span()
     mode, lifetime = "", float("nan")
     if certificate:
-        yield Fact(Topic.CERTIFICATE, hashlib.sha256(certificate).hexdigest(), _CLIENT if is_request else _SERVER)
+        yield from certified(certificate, _CLIENT if is_request else _SERVER)
     if is_readable:
         cursor.skip(8)
         cursor.node()
@@ -169,6 +177,14 @@ def open_channel(cursor: Cursor, is_request: bool, is_readable: bool) -> Iterato
             cursor.skip(20)
         lifetime = float(cursor.number())
     yield Fact(Topic.CHANNEL, policy, mode, lifetime)
+
+
+def certified(certificates: bytes, sender: str) -> Iterator[Fact]:
+    """A certificate, behind which its issuers may follow (OPC 10000-6, 6.2.6)."""
+    leaf, *issuers = chain(certificates) or [certificates]
+    yield Fact(Topic.CERTIFICATE, hashlib.sha256(leaf).hexdigest(), sender)
+    if issuers:
+        yield Fact(Topic.CERTIFICATE_CHAIN, sender, "loop" if is_loop([leaf, *issuers]) else "", 1.0 + len(issuers))
 
 
 def application(cursor: Cursor, topic: Topic) -> Iterator[Fact]:
@@ -200,7 +216,7 @@ def endpoints(cursor: Cursor) -> Iterator[Fact]:
         cursor.skip(1)
         yield Fact(Topic.ENDPOINT, url, f"{policy}, {mode}, {' '.join(dict.fromkeys(tokens))}")
         if certificate:
-            yield Fact(Topic.CERTIFICATE, hashlib.sha256(certificate).hexdigest(), _SERVER)
+            yield from certified(certificate, _SERVER)
 
 
 def create_session(cursor: Cursor) -> Iterator[Fact]:
@@ -271,8 +287,8 @@ def is_readable(functions: Array, subfunctions: Array) -> Array:
     return np.isin(functions, (*_OPEN, *_READERS)) | ((functions < 0) & (subfunctions == MessageType.OPEN))
 
 
-def facts(octets: memoryview, function: int, is_request: bool) -> tuple[list[Fact], bool]:
-    """(what one message tells as far as it could be read, whether that is all of it); blots a password out of its octets."""
+def facts(octets: memoryview, function: int, is_request: bool) -> tuple[list[Fact], Defect]:
+    """(what one message tells as far as it could be read, what is wrong with it); blots a password out of its octets."""
     cursor, found = Cursor(octets), list[Fact]()
     try:
         if function in _READERS:
@@ -285,8 +301,8 @@ def facts(octets: memoryview, function: int, is_request: bool) -> tuple[list[Fac
             if fact not in found:
                 found.append(fact)
     except CutError:
-        return found, False
-    return found, True
+        return found, Defect.BAD_LENGTH
+    return found, min(cursor.defects, default=Defect.NONE)
 
 
 def details(messages: Messages, rows: Array) -> tuple[Details, Array]:
@@ -300,9 +316,10 @@ def details(messages: Messages, rows: Array) -> tuple[Details, Array]:
         if kept < HEADER_OCTETS:
             continue
         octets = memoryview(messages.pool.data)[start : start + kept]
-        found, is_whole = facts(octets, int(messages.function[row]), int(messages.kind[row]) == MessageKind.REQUEST)
-        if not is_whole and octets[3] == _FINAL and int.from_bytes(octets[4:8], "little") == kept:
-            messages.defect[row] = Defect.BAD_LENGTH
+        found, wrong = facts(octets, int(messages.function[row]), int(messages.kind[row]) == MessageKind.REQUEST)
+        is_whole = octets[3] == _FINAL and int.from_bytes(octets[4:8], "little") == kept
+        if wrong and (is_whole or wrong is not Defect.BAD_LENGTH):
+            messages.defect[row] = wrong
         for fact in found:
             of.append(row)
             codes = (names.setdefault(text, len(names)) if text else -1 for text in (fact.subject, fact.text))

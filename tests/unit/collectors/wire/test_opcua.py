@@ -44,9 +44,9 @@ def named(service: int) -> bytes:
     return struct.pack("<BBH", 1, 0, service)
 
 
-def opened(service: int, policy: bytes = NONE, sequence: int = 1, request: int = 1) -> bytes:
+def opened(service: int, policy: bytes = NONE, sequence: int = 1, request: int = 1, certificate: bytes = b"certificate") -> bytes:
     if policy != NONE:
-        return chunk(b"OPN", struct.pack("<I", 7) + text(policy) + text(b"certificate") + text(b"thumbprint") + b"\x5a" * 64)
+        return chunk(b"OPN", struct.pack("<I", 7) + text(policy) + text(certificate) + text(b"thumbprint") + b"\x5a" * 64)
     return chunk(
         b"OPN", struct.pack("<I", 7) + text(policy) + text(None) * 2 + struct.pack("<II", sequence, request) + named(service) + bytes(20)
     )
@@ -240,7 +240,7 @@ UNSOUND = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(parts=st.lists(st.tuples(st.booleans(), st.one_of(SOUND, SOUND, UNSOUND)), max_size=12), seed=st.integers(0, 2**32))
 def test_any_cutting_of_the_streams_gives_the_same_rows(parts: list[tuple[bool, bytes]], seed: int) -> None:
     """Whole, octet by octet, and at random places; each direction keeps its order, and so does whose turn it is."""
@@ -271,7 +271,7 @@ def test_the_densest_rows_fit_the_room_that_is_kept_for_them() -> None:
     assert int(m.pdu_octets.sum()) <= SEGMENT_OCTETS <= POOL_PER_FEED
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.booleans(), st.one_of(st.binary(max_size=300), st.just(DENSEST), UNSOUND)), max_size=8))
 def test_any_octets_are_bounded_and_never_raise(parts: list[tuple[bool, bytes]]) -> None:
     m = decode(*parts, close=True)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.wire.opcua import services
+from collectors.wire.opcua.body import is_utf8
 from collectors.wire.opcua.details import BodyReader, node_text
 from collectors.wire.opcua.nodes import NODE_SETS, WAYS, make_memory
 from collectors.wire.opcua.session import facts
@@ -121,6 +122,43 @@ def test_a_length_that_lies_is_a_defect(body: bytes) -> None:
     assert not len(details)
 
 
+_TEXTS = [
+    (b"Druck \xc3\xbc", True), (b"\xe2\x82\xac" * 5, True), (b"\xf0\x9f\x98\x80", True), (b"\xf4\x8f\xbf\xbf", True), (b"", True),
+    (b"plain ascii of more than eight octets\xff", False), (b"\xc0\xaf", False), (b"\xe0\x9f\xbf", False), (b"\xed\xa0\x80", False),
+    (b"\xf0\x8f\x80\x80", False), (b"\xf4\x90\x80\x80", False), (b"\xf5\x80\x80\x80", False), (b"\x80", False), (b"\xe2\x82", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("octets", "is_text"), _TEXTS)
+def test_a_text_that_is_no_utf8_is_a_defect_and_octets_are_not(octets: bytes, is_text: bool) -> None:
+    expected = Defect.NONE if is_text else Defect.BAD_TEXT
+    named = struct.pack("<BH", 3, 2) + text(octets)
+    for body in (write((named, number(1.0))), write((SETPOINT, b"\x0c" + text(octets))), write((SETPOINT, b"\x15\x02" + text(octets)))):
+        assert Conversation().ask("Write", body).messages().defect[-1] == Defect.NONE, "before the body is read"
+        messages, _ = Conversation().ask("Write", body).heard()
+        assert Defect(messages.defect[-1]) is expected
+    messages, _ = Conversation().ask("Write", write((SETPOINT, b"\x0f" + text(octets)))).heard()
+    assert Defect(messages.defect[-1]) is Defect.NONE
+    session = asking() + text(octets) + text(b"product") + b"\x02" + text(b"name") + struct.pack("<I", 1) + text(None) * 2 + many([])
+    messages, details = Conversation().ask("CreateSession", session).heard()
+    assert Defect(messages.defect[-1]) is expected
+    assert (details.topic == Topic.CLIENT_APPLICATION).sum() == 1
+
+
+@given(
+    st.binary(max_size=40)
+    | st.text(max_size=20).map(str.encode)
+    | st.builds(lambda a, b: a.encode() + b, st.text(max_size=9), st.binary(max_size=3))
+)
+def test_what_is_utf8_is_what_the_standard_library_takes(octets: bytes) -> None:
+    try:
+        octets.decode()
+        taken = True
+    except UnicodeDecodeError:
+        taken = False
+    assert is_utf8(np.frombuffer(b"\xff" + octets + b"\xff", np.uint8), 1, 1 + len(octets)) is taken
+
+
 def test_a_password_that_everybody_can_read_is_told_and_never_kept() -> None:
     messages, details = Conversation().ask("ActivateSession", activate("anna", b"open sesame")).heard()
     (row,) = np.flatnonzero(details.topic == Topic.IDENTITY)
@@ -229,7 +267,7 @@ def same(a: Details, b: Details) -> bool:
 
 
 @given(talk(), st.lists(st.integers(0, 30), max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bodies_in_any_batches_give_the_same_details(messages: Messages, cuts: list[int]) -> None:
     whole, pieces = BodyReader(7), BodyReader(7)
     edges = [0, *sorted(min(cut, len(messages)) for cut in cuts), len(messages)]
