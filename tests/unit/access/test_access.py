@@ -221,7 +221,7 @@ def test_only_a_good_request_is_taken() -> None:
         c.public_key_of_request(stolen)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_octets_as_a_request_are_refused_or_a_key(data: st.DataObject) -> None:
     octets = bytearray(_REQUEST)
@@ -236,7 +236,7 @@ def test_any_octets_as_a_request_are_refused_or_a_key(data: st.DataObject) -> No
 _REQUEST = a_request(c.new_key())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(octets=st.binary(max_size=300))
 def test_any_octets_as_a_certificate_are_nobody(access: Access, octets: bytes) -> None:
     assert isinstance(access.identify(octets), Refusal)

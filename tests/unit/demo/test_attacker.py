@@ -44,7 +44,7 @@ def test_a_target_that_is_not_ours_is_refused_before_there_is_a_socket(target: s
         permit(target, source, namespace)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.ip_addresses(v=4).filter(lambda address: not address.is_loopback), st.sampled_from(["", "sntl-1-att", "x"]))
 def test_no_address_beyond_loopback_is_ever_permitted_here(address: Any, namespace: str) -> None:
     """Here: outside the namespace that is named."""

@@ -150,7 +150,7 @@ async def test_one_connection_too_many_is_closed_and_a_place_becomes_free_again(
         await writer.wait_closed()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     soup=st.lists(
         st.tuples(st.sampled_from([*sorted(FUNCTIONS), 7, 8, 20, 21, 24, 90, 200]), st.binary(max_size=40), st.sampled_from([0, 1, 255])),

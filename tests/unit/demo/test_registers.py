@@ -13,7 +13,7 @@ INTERFACE = read_interface()
 ANALOGUE = [tag for tag in INTERFACE.tags.tags if tag.modbus and not tag.modbus.is_bit]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tag=st.sampled_from(ANALOGUE), value=st.floats(allow_nan=False, width=32))
 def test_a_value_comes_back_rounded_to_its_step_or_clipped_to_its_type(tag: Tag, value: float) -> None:
     registers = Registers(INTERFACE.tags)
@@ -36,7 +36,7 @@ def test_a_value_outside_the_engineered_range_is_taken_as_it_is() -> None:
     assert registers.value("LIC101.SP") == pytest.approx(65.535)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=st.sampled_from(list(Table)), address=st.integers(-3, 70_000), raw=st.lists(st.integers(0, 0xFFFF), max_size=130))
 def test_a_write_is_whole_or_nothing_and_only_where_it_may(table: Table, address: int, raw: list[int]) -> None:
     registers = Registers(INTERFACE.tags)

@@ -174,7 +174,7 @@ _ANY_WRITE = st.tuples(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @example(drawn=[(0.0, "LIC101.HH", 0.25)], seed=0)
 @given(drawn=st.lists(_ANY_WRITE, max_size=8), seed=st.integers(0, 50))
 def test_whatever_is_written_values_stay_finite_and_damage_comes_after_the_envelope(

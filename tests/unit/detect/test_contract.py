@@ -40,7 +40,7 @@ def _some(kind: type[Columns], size: int, seed: int) -> Any:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), size=st.integers(0, 40))
 def test_no_rows_whatever_make_it_fail(name: str, seed: int, size: int) -> None:
     detector = _one(name)

@@ -71,7 +71,7 @@ def test_what_never_comes_to_rest_is_no_stroke_and_the_next_one_is_read() -> Non
 
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=80), st.integers(0, 80))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_batching_gives_the_same_strokes(values: list[float], cut: int) -> None:
     position, times = np.array(values), _times(len(values))
     whole = StrokeReader(span=1.0).take(times, position)

@@ -38,7 +38,7 @@ def small_shops(draw: st.DrawFn) -> Shop:
 
 
 @given(small_shops())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_it_finds_what_trying_everything_finds(problem: Shop) -> None:
     plan, best = PLANNER.plan(problem), optimum(problem)
     if best is None:
@@ -50,7 +50,7 @@ def test_it_finds_what_trying_everything_finds(problem: Shop) -> None:
 
 
 @given(small_shops())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_dispatch_rule_gives_a_schedule_that_can_be_run(problem: Shop) -> None:
     rows = [
         {"job": problem.jobs[j].name, "operation": problem.jobs[j].operations[o].name, "machine": s.machine, "start": s.start, "end": s.end}

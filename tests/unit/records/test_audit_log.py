@@ -103,7 +103,7 @@ def test_a_chain_that_was_written_anew_does_not_fit_the_anchor(written: Path) ->
     assert check(written) == (ROWS, "the row is not the one that the anchor names")
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_byte_of_the_audit_rows_is_noticed(written: Path, data: st.DataObject) -> None:
     """Wherever it is flipped inside a row's text, a row is named, and it is that row or one that it made unreadable."""
@@ -155,7 +155,7 @@ def test_pages_go_back_without_gaps(records: Records) -> None:
     assert records.audit.find(99) is None
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=40))
 def test_any_text_is_kept_and_verifies(records: Records, text: str) -> None:
     """Lone surrogates, control characters, quotes: an attacker chooses a path."""

@@ -88,7 +88,7 @@ def test_an_asset_keeps_its_first_sight(records: Records) -> None:
     assert (kept.first_seen, kept.last_seen) == (10, 40)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(TEXT, min_size=1, max_size=12, unique=True), size=st.integers(1, 5))
 def test_pages_give_everything_once_in_order(tmp_path_factory: pytest.TempPathFactory, names: list[str], size: int) -> None:
     records = Records(tmp_path_factory.mktemp("pages"), ManualClock())
@@ -109,7 +109,7 @@ def test_pages_give_everything_once_in_order(tmp_path_factory: pytest.TempPathFa
         records.close()
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXT)
 def test_any_text_is_just_a_text(records: Records, text: str) -> None:
     records.keep(finding(text, cause=text, title=text, assets=(AssetId(text),)))

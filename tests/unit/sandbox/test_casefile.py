@@ -120,7 +120,7 @@ def test_what_is_no_case_is_refused_and_named(case: CaseFile) -> None:
             CaseFile.from_octets(octets)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_altered_octet_raises_anything_else_or_passes_for_the_same(case: CaseFile, data: st.DataObject) -> None:
     octets = bytearray(case.to_octets())

@@ -120,7 +120,7 @@ async def test_a_payload_that_is_none_gets_a_failure_and_the_connection_goes_on(
         assert (frame.kind, frame.sequence) == (FrameKind.VERDICT, 6)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(soup=st.binary(min_size=1, max_size=2000))
 def test_no_soup_ends_the_court(court: CourtProcess, soup: bytes) -> None:
     async def pour() -> None:

@@ -32,7 +32,7 @@ def test_a_bad_document_is_refused_with_its_line(text: str, where: str | None, s
     assert says in caught.value.problem
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=200))
 def test_any_text_is_an_entry_or_a_config_error(text: str) -> None:
     with contextlib.suppress(ConfigError):  # anything else that is raised fails the test

@@ -50,7 +50,7 @@ def check(layout: Layout) -> None:
 
 
 @given(pictures())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_nothing_overlaps_and_equal_input_is_equal_layout(
     picture: tuple[list[Node], list[Edge], list[Node], list[Node], list[Signal]],
 ) -> None:

@@ -154,7 +154,7 @@ def test_a_file_that_is_not_there_is_a_config_error(tmp_path: Path) -> None:
         load_plant(tmp_path / "octets.yaml")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_line_lost_or_cut_gives_a_plant_or_a_config_error(plant_text: str, data: st.DataObject) -> None:
     lines = plant_text.splitlines()

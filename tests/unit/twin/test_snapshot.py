@@ -74,7 +74,7 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
         Snapshot.from_octets(octets)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_damage_is_a_codec_error_or_a_snapshot(data: st.DataObject) -> None:
     octets = bytearray(small().to_octets())

@@ -338,7 +338,7 @@ def jumps() -> st.SearchStrategy[Iterable[tuple[float, str, float]]]:
     return st.lists(st.tuples(st.floats(-1e6, 1e6), tag, value), min_size=1, max_size=8)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(jumps())
 def test_whatever_comes_the_ensemble_stays_finite_and_nothing_hangs(model: Model, events: Iterable[tuple[float, str, float]]) -> None:
     sync = Sync(model, members=16)

@@ -51,7 +51,7 @@ def test_what_is_wrong_with_a_quantity_is_said(text: str, expected: str, says: s
         quantity(text, expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet="mKsLWg%/^*() .0123456789+-eE°dCrp", max_size=24))
 def test_any_text_is_a_quantity_or_a_unit_error(text: str) -> None:
     try:

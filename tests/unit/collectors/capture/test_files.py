@@ -227,7 +227,7 @@ def mutations() -> Iterator[bytes]:
     yield section("<") + interface("<") + b"".join(enhanced("<", packet, 5) for packet in PACKETS)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), which=st.integers(0, 1))
 def test_any_octets_give_packets_or_a_refusal(tmp_path: Path, seed: int, which: int) -> None:
     chance = random.Random(seed)

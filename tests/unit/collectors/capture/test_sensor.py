@@ -75,7 +75,7 @@ def mixed(seed: int, connections: int = 6, packets: int = 120) -> PacketBatch:
     return batch_of(out, step=chance.choice((MS, 40 * MS)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(0, 150), max_size=12))
 def test_any_batching_gives_the_same_rows(seed: int, cuts: list[int]) -> None:
     batch = mixed(seed)
@@ -153,7 +153,7 @@ def every(heard: list[Heard]) -> None:
         until = h.until
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), jumps=st.lists(st.integers(-5 * SLOT_NS, 5 * SLOT_NS), min_size=10, max_size=10))
 def test_no_row_is_older_than_what_was_said_to_be_complete(seed: int, jumps: list[int]) -> None:
     """Clocks that step either way included."""

@@ -306,7 +306,7 @@ def chop(stream: bytes, chance: random.Random, largest: int) -> list[tuple[int, 
     return pieces
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), largest=st.integers(1, 40), six=st.booleans())
 def test_any_segmentation_repetition_and_order_gives_the_same_messages(seed: int, largest: int, six: bool) -> None:
     """Requests only, so that no acknowledgement gives up a hole that a later packet still fills."""
@@ -330,7 +330,7 @@ def test_any_segmentation_repetition_and_order_gives_the_same_messages(seed: int
     assert sensor.counts["contradictions"] == sensor.counts["gaps"] == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), loss=st.sampled_from([0.02, 0.1, 0.3]))
 def test_loss_corrupts_no_row(seed: int, loss: float) -> None:
     """Rows that are not marked are the true ones; what is missing is missing or marked."""

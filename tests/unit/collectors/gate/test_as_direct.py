@@ -258,5 +258,5 @@ class AsDirect(RuleBasedStateMachine):
 
 def test_through_the_gate_is_as_direct(standing: Bed) -> None:
     AsDirect.bed = standing
-    chosen = settings(max_examples=150, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+    chosen = settings(max_examples=150, stateful_step_count=20, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(AsDirect, settings=chosen)

@@ -132,7 +132,7 @@ UNSOUND = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(parts=st.lists(st.tuples(st.booleans(), st.one_of(SOUND, SOUND, UNSOUND)), max_size=12), seed=st.integers(0, 2**32))
 def test_any_cutting_of_the_streams_gives_the_same_rows(parts: list[tuple[bool, bytes]], seed: int) -> None:
     """Whole, octet by octet, and at random places; each direction keeps its order, and so does whose turn it is."""
@@ -161,7 +161,7 @@ def test_any_cutting_of_the_streams_gives_the_same_rows(parts: list[tuple[bool, 
     assert cut(lambda: chance.randint(1, 30)) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=300)), max_size=8))
 def test_any_octets_are_bounded_and_never_raise(parts: list[tuple[bool, bytes]]) -> None:
     m = decode(*parts, close=True)

@@ -140,7 +140,7 @@ MODES = [(None, Mode.NONE)] + [(uri, mode) for uri in POLICIES for mode in (Mode
 
 
 @pytest.mark.parametrize(("policy", "mode"), MODES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(body=st.binary(max_size=40_000), cuts=st.lists(st.integers(0, 50_000), max_size=8))
 def test_what_is_sealed_is_opened_in_any_cutting(policy: str | None, mode: Mode, body: bytes, cuts: list[int]) -> None:
     client, server = pair(policy, mode)
