@@ -22,7 +22,7 @@ from sentinel.demo.wiring import PLANT_FILE
 from sentinel.errors import TransientError
 from sentinel.measure import modbus
 from sentinel.measure.judge import COURT, GATE, INTAKE
-from sentinel.measure.modbus import PLANT, WAIT_S, connect, expected_answer, load, read_request, refusal, timed, write_request
+from sentinel.measure.modbus import PLANT, WAIT_S, connect, exchange, expected_answer, load, read_request, refusal, write_request
 from sentinel.model.codec import to_jsonable
 from sentinel.model.modbus import SERVER_DEVICE_FAILURE
 from sentinel.supervisor import python
@@ -64,22 +64,24 @@ def _measure(
     direct: socket.socket, through: socket.socket, gate_port: int, reads: int, writes: int, rate: float, seconds: float
 ) -> dict[str, Any]:
     took: dict[str, list[float]] = {"direct": [], "gate": [], "held": [], "refused": []}
-    wrong = 0
+    wrong = late = 0
     for number in range(reads + _WARM_READS):
         asked = number % 65536, PLANT + number % 800, 8
         for name, connection in (("direct", direct), ("gate", through)):
-            took_ms, right = timed(connection, read_request(*asked), expected_answer(*asked))
-            wrong += not right
+            answer, took_ms = exchange(connection, read_request(*asked))
+            wrong += answer != expected_answer(*asked)
             if number >= _WARM_READS:
                 took[name].append(took_ms)
     for number in range(writes + _WARM_WRITES):
         harmful = number % _REFUSED_EVERY == _REFUSED_EVERY - 1
         request = write_request(number % 65536, 0, OVERFILL_MM if harmful else LEVEL_MM + STEP_MM * (number % 2))
-        took_ms, right = timed(through, request, refusal(request, SERVER_DEVICE_FAILURE) if harmful else request)
-        wrong += not right
+        answer, took_ms = exchange(through, request)
+        is_refused = answer == refusal(request, SERVER_DEVICE_FAILURE)
+        wrong += not is_refused if harmful else answer != request
+        late += not harmful and is_refused
         if number >= _WARM_WRITES:
             took["refused" if harmful else "held"].append(took_ms)
-    requests, wrong_under_load, loaded = load(gate_port, rate, seconds, LEVEL_MM)
+    requests, wrong_under_load, late_under_load, loaded = load(gate_port, rate, seconds, LEVEL_MM)
     added = [quantile(took["gate"], share) - quantile(took["direct"], share) for share in (0.5, 0.99)]
     held = took["held"] + took["refused"]
     figures = {
@@ -93,6 +95,7 @@ def _measure(
         "read_direct_ms_p99": quantile(took["direct"], 0.99),
         "write_refused_ms_p50": quantile(took["refused"], 0.5),
         "writes_refused": len(took["refused"]),
+        "safe_writes_refused": late + late_under_load,  # among the wrong answers: the court was not in time, or not sure
         "load_ms_p50": quantile(loaded, 0.5),
         "load_ms_p99": quantile(loaded, 0.99),
         "rate_per_s": rate,

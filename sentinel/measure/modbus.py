@@ -13,6 +13,9 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+from sentinel.model.modbus import SERVER_DEVICE_FAILURE
+
+WRITE_SINGLE_REGISTER = 6  # function code
 _LIBRARY = "libmodbus.so.5"
 REGISTERS, PLANT = 1000, 100
 CONNECTIONS = 40
@@ -95,22 +98,32 @@ def expected_answer(transaction: int, address: int, count: int) -> bytes:
 
 
 def write_request(transaction: int, address: int, value: int) -> bytes:
-    return struct.pack(">HHHBBHH", transaction, 0, 6, 1, 6, address, value)
+    return struct.pack(">HHHBBHH", transaction, 0, 6, 1, WRITE_SINGLE_REGISTER, address, value)
+
+
+def is_write(unit: bytes) -> bool:
+    return unit[7] == WRITE_SINGLE_REGISTER
 
 
 def refusal(request: bytes, code: int) -> bytes:
     return request[:4] + b"\0\3" + bytes((request[6], request[7] | 0x80, code))
 
 
-def timed(connection: socket.socket, request: bytes, answer: bytes) -> tuple[float, bool]:
-    """(milliseconds, the answer is right)."""
+def first_unit(octets: bytes) -> bytes:
+    """The answer that ``octets`` begin with; nothing while it is not whole."""
+    size = 6 + int.from_bytes(octets[4:6], "big")
+    return octets[:size] if 6 <= len(octets) >= size else b""
+
+
+def exchange(connection: socket.socket, request: bytes) -> tuple[bytes, float]:
+    """(answer, milliseconds until its first octets were there)."""
     start = time.perf_counter_ns()
     connection.sendall(request)
     got = connection.recv(512)
     took_ms = (time.perf_counter_ns() - start) / 1e6
-    while len(got) < 6 or len(got) < 6 + int.from_bytes(got[4:6], "big"):
+    while not (answer := first_unit(got)):
         got += connection.recv(512)
-    return took_ms, got == answer
+    return answer, took_ms
 
 
 @dataclass(slots=True)
@@ -132,8 +145,9 @@ def _request(number: int, written: int) -> tuple[bytes, bytes]:
     return read_request(*asked), expected_answer(*asked)
 
 
-def load(port: int, rate: float, seconds: float, written: int) -> tuple[int, int, list[float]]:
-    """(requests, wrong answers, milliseconds each): sent by the clock, whether or not the last ones were answered.
+def load(port: int, rate: float, seconds: float, written: int) -> tuple[int, int, int, list[float]]:
+    """(requests, wrong answers, among these the writes that were refused, milliseconds each): sent by the clock, whether or not the last
+    ones were answered.
 
     One request in a hundred writes ``written`` to register 0.
     """
@@ -142,7 +156,7 @@ def load(port: int, rate: float, seconds: float, written: int) -> tuple[int, int
     for number in loads:
         waiting.register(number, select.POLLIN)
     order = list(loads.values())
-    total, wrong, sent = round(rate * seconds), 0, 0
+    total, wrong, refused, sent = round(rate * seconds), 0, 0, 0
     took_ms: list[float] = []
     start = time.perf_counter()
     deadline = start + seconds + WAIT_S
@@ -160,15 +174,16 @@ def load(port: int, rate: float, seconds: float, written: int) -> tuple[int, int
         for number, _ in waiting.poll(next_ms):
             part = loads[number]
             part.received += part.connection.recv(65536)
-            while part.open and len(part.received) >= len(part.open[0][0]):
+            while part.open and (got := first_unit(part.received)):
                 answer, since = part.open.pop(0)
                 took_ms.append((time.perf_counter() - since) * 1000)
-                wrong += part.received[: len(answer)] != answer
-                part.received = part.received[len(answer) :]
+                wrong += got != answer
+                refused += is_write(answer) and got == refusal(answer, SERVER_DEVICE_FAILURE)
+                part.received = part.received[len(got) :]
     wrong += sum(len(part.open) for part in order) + (total - sent)
     for part in order:
         part.connection.close()
-    return total, wrong, took_ms
+    return total, wrong, refused, took_ms
 
 
 if __name__ == "__main__":
