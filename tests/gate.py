@@ -1,7 +1,8 @@
 """What has to pass before anything lands: ``python -m tests.gate [--static]``.
 
-Reads the code (format, lint, types, import contracts, the lock's freedom from addresses), then runs every test.  All checks run even
-when one fails, so that one look shows everything; the exit status is 0 only when all passed.
+Reads the code (format, lint, types, import contracts, the lock's freedom from addresses), then runs every test: first those that may share
+the machine, one worker a core and a file with one worker, then, one by one, those that are marked `alone`.  All checks run even when one
+fails, so that one look shows everything; the exit status is 0 only when all passed.
 """
 
 import subprocess
@@ -18,7 +19,11 @@ STATIC = {
     "types": [BIN / "mypy"],
     "imports": [BIN / "lint-imports", "--no-cache"],
 }
-TESTS = {"tests": [sys.executable, "-m", "pytest", "tests"]}
+_PYTEST = [sys.executable, "-m", "pytest", "tests"]
+TESTS = {
+    "tests": [*_PYTEST, "-m", "not alone", "-n", "auto", "--dist", "loadfile"],
+    "tests alone": [*_PYTEST, "-m", "alone"],
+}
 
 
 def main() -> int:
