@@ -15,7 +15,7 @@ import numpy as np
 from sandbox.defences import Impairment
 from sandbox.drift import Trend
 from sandbox.protocol import Context
-from sandbox.replay import Replay, merged
+from sandbox.replay import Pausing, Replay, merged
 from sandbox.words import listed
 from sentinel.model.command import Command
 from sentinel.model.tags import TagRole
@@ -78,7 +78,7 @@ def harm(replay: Replay, run: Rollout, members: int) -> float:
     return float((-run.robustness[:, :members][:, valid].mean(axis=1) / spans).max())
 
 
-def harm_percentile(replay: Replay, snapshot: Snapshot, before: Writes, writes: Writes, run: Rollout, seed: int) -> float | None:
+def harm_percentile(replay: Replay, snapshot: Snapshot, before: Writes, writes: Writes, run: Rollout, seed: int) -> Pausing[float | None]:
     """The share of random feasible writes of the same tags that harm less.  None where there is no choice: switches have two values."""
     tags = [replay.plant.tags.by_name[name] for name in writes]
     if all(tag.role is TagRole.MODE for tag in tags):
@@ -89,6 +89,7 @@ def harm_percentile(replay: Replay, snapshot: Snapshot, before: Writes, writes: 
         drawn: Mapping[str, float] = {
             tag.name: float(random.getrandbits(1)) if tag.role is TagRole.MODE else random.uniform(tag.low, tag.high) for tag in tags
         }
+        yield
         other = replay.run(snapshot, merged(before, drawn), PROBE_MEMBERS)
         less += harm(replay, other, PROBE_MEMBERS) < own
     return less / PROBES

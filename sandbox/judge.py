@@ -24,7 +24,7 @@ from sandbox.drift import Trend, trend_of
 from sandbox.octets import contradiction
 from sandbox.opinion import LOSS_OF_PROTECTION, Author, falls, limit_of, option, techniques_of, unknown_options
 from sandbox.protocol import Context
-from sandbox.replay import Replay, current, merged
+from sandbox.replay import Pausing, Replay, current, merged
 from sandbox.risk import Pair, compare
 from sandbox.words import amount, futures, listed, named
 from sentinel.model.command import Command
@@ -176,10 +176,10 @@ class _Judge:
         reason = f"{falls(self.replay.plant.invariants[row], pair)} ({pair.broken_without} of {pair.members} without it)"
         return _Harm(reason=reason, row=row, pair=pair, before=case.before, writes=case.writes, run=heard.lived, is_at_once=True)
 
-    def _recovery(self, heard: _Heard, row: int) -> str:
+    def _recovery(self, heard: _Heard, row: int) -> Pausing[str]:
         case = heard.case
         undo = {tag: heard.standing[tag] for tag in case.writes}
-        last_s = self.replay.point_of_no_return_s(
+        last_s = yield from self.replay.point_of_no_return_s(
             case.snapshot, merged(case.before, case.writes), undo, row, heard.pairs[row].time_s or 0.0
         )
         if last_s is None:
@@ -240,18 +240,17 @@ class _Judge:
             yield self._unsafe(heard, harm, None)
             return
         yield self._unsafe(heard, harm, None, complete=False)
-        percentile = intent.harm_percentile(self.replay, heard.case.snapshot, harm.before, harm.writes, harm.run, self.seed)
-        yield None
+        case = heard.case
+        percentile = yield from intent.harm_percentile(self.replay, case.snapshot, harm.before, harm.writes, harm.run, self.seed)
         if not harm.is_at_once or harm.row is None:
             yield self._unsafe(heard, harm, percentile)
             return
-        recovery = self._recovery(heard, harm.row)
-        yield None
-        instead = self._instead(heard)
+        recovery = yield from self._recovery(heard, harm.row)
+        instead = yield from self._instead(heard)
         nearest = (_nearest(instead, self.replay.plant.tags),) if instead else ()
         yield self._unsafe(heard, harm, percentile, instead=instead, evidence=(recovery, *nearest))
 
-    def _instead(self, heard: _Heard) -> dict[str, float] | None:
+    def _instead(self, heard: _Heard) -> Pausing[dict[str, float] | None]:
         case = heard.case
         return self.replay.nearest_safe(case.snapshot, case.before, heard.standing, case.writes)
 
@@ -292,7 +291,7 @@ class _Judge:
         doubt = self._doubt(heard)
         if doubt:
             yield self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, evidence=notes, complete=False)
-            instead = self._instead(heard) if not case.unknown else None
+            instead = None if case.unknown else (yield from self._instead(heard))
             yield None
             options = self._options(heard, instead)
             yield self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, instead=instead, evidence=notes, options=options)

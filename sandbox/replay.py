@@ -7,8 +7,9 @@ without the command are remembered per snapshot (a pure function's memo, bounded
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sandbox.risk import F8
 from sentinel.model.ids import Digest
@@ -25,6 +26,8 @@ RECORD_EVERY_S = 2.0
 _HALVINGS_OF_THE_WAY = 6  # to 1.6 % of it
 _HALVINGS = 5  # of the time to violation: a point of no return to 3 % of it
 
+T = TypeVar("T")
+Pausing = Generator[None, None, T]  # a search that pauses before each of its rollouts, where something else may be served
 Key = tuple[Digest, tuple[tuple[str, float], ...], int, tuple[str, ...]]
 
 
@@ -68,26 +71,27 @@ class Replay:
         self._memo.move_to_end(key)
         return self._memo[key]
 
-    def point_of_no_return_s(self, snapshot: Snapshot, writes: Writes, undo: Writes, row: int, violated_s: float) -> float | None:
+    def point_of_no_return_s(self, snapshot: Snapshot, writes: Writes, undo: Writes, row: int, violated_s: float) -> Pausing[float | None]:
         """The last time, at most ``violated_s``, at which writing ``undo`` still keeps invariant ``row`` whole in 95 of 100 futures.
 
         None: not even at once.
         """
 
-        def saves(at_s: float) -> bool:
+        def saves(at_s: float) -> Pausing[bool]:
+            yield
             run = self.run(snapshot, [(0.0, writes), (at_s, undo)], RECOVERY_MEMBERS)
             held = run.robustness[row][run.valid] >= 0.0
             return bool(held.size and held.mean() >= SAVED_SHARE)
 
         low, high = 0.0, violated_s
-        if not saves(low):
+        if not (yield from saves(low)):
             return None
         for _ in range(_HALVINGS):
             middle = (low + high) / 2.0
-            low, high = (middle, high) if saves(middle) else (low, middle)
+            low, high = (middle, high) if (yield from saves(middle)) else (low, middle)
         return low
 
-    def nearest_safe(self, snapshot: Snapshot, before: Writes, standing: Writes, writes: Writes) -> dict[str, float] | None:
+    def nearest_safe(self, snapshot: Snapshot, before: Writes, standing: Writes, writes: Writes) -> Pausing[dict[str, float] | None]:
         """The furthest on the way from what stands to what is written at which no future loses an invariant that it keeps anyway.
 
         None where there is no way: a switch is on or off, and what stands may be no better.
@@ -95,6 +99,7 @@ class Replay:
         by_name = self.plant.tags.by_name
         if any(by_name[tag].role is TagRole.MODE for tag in writes):
             return None
+        yield
         without = self.without(snapshot, before, RECOVERY_MEMBERS)
 
         def on_the_way(share: float) -> dict[str, float]:
@@ -109,11 +114,22 @@ class Replay:
         for _ in range(_HALVINGS_OF_THE_WAY):
             middle = (low + high) / 2.0
             values = on_the_way(middle)
+            yield
             if holds(values):
                 low, found = middle, values
             else:
                 high = middle
         return found
+
+
+def at_once(search: Pausing[T]) -> T:
+    """What it finds, without any pause."""
+    while True:
+        try:
+            next(search)
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
 
 def _representable(tag: Tag, standing: float, step: float) -> float:

@@ -17,11 +17,10 @@ def test_the_gate_answers_rightly_and_in_time_with_a_real_court_behind_it() -> N
     done = subprocess.run(
         [sys.executable, "-m", "sentinel", "bench", "gate", *arguments], capture_output=True, text=True, check=False, timeout=90
     )
-    assert done.stdout, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert done.returncode == int(report["wrong_answers"] > 0)
     assert list(report)[: len(KEYS)] == KEYS
-    assert report["wrong_answers"] == report["safe_writes_refused"] <= 1, "a court that is late on a busy machine is not the gate's mistake"
+    assert report["wrong_answers"] == report["safe_writes_refused"] == 0
     assert report["requests"] == 2 * 500 + 50 + 200
     assert report["writes_refused"] == 4
     assert 0 < report["read_added_ms_p50"] < 0.3

@@ -3,7 +3,7 @@
 from sandbox.drift import Trend
 from sandbox.intent import Evidence, gather, harm_percentile, weigh
 from sandbox.protocol import Context, Step
-from sandbox.replay import Replay
+from sandbox.replay import Replay, at_once
 from sentinel.model.ids import AssetId
 from sentinel.model.verdict import Intent
 from sentinel.twin.snapshot import Snapshot
@@ -33,8 +33,10 @@ def test_every_piece_is_a_sentence() -> None:
 
 def test_the_worst_value_is_found_to_be_the_worst(snapshot: Snapshot, replay: Replay) -> None:
     def percentile(value: float) -> float | None:
-        return harm_percentile(replay, snapshot, {}, {"SIC301.SP": value}, replay.run(snapshot, {"SIC301.SP": value}), seed=1)
+        run = replay.run(snapshot, {"SIC301.SP": value})
+        return at_once(harm_percentile(replay, snapshot, {}, {"SIC301.SP": value}, run, seed=1))
 
     assert percentile(12000.0) == 1.0
     assert percentile(6000.0) != 1.0
-    assert harm_percentile(replay, snapshot, {}, {"P301.RUN": 0.0}, replay.run(snapshot, {"P301.RUN": 0.0}), seed=1) is None
+    run = replay.run(snapshot, {"P301.RUN": 0.0})
+    assert at_once(harm_percentile(replay, snapshot, {}, {"P301.RUN": 0.0}, run, seed=1)) is None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sandbox.replay import MAX_REMEMBERED, Replay, current, furthest, merged
+from sandbox.replay import MAX_REMEMBERED, Replay, at_once, current, furthest, merged
 from sentinel.model.ids import Digest
 from sentinel.twin.engine import Model
 from sentinel.twin.snapshot import Snapshot
@@ -42,10 +42,10 @@ def test_members_share_their_chance(snapshot: Snapshot, replay: Replay) -> None:
 
 def test_the_point_of_no_return(snapshot: Snapshot, replay: Replay) -> None:
     overfill = row(replay, "T101-overfill")
-    back_s = replay.point_of_no_return_s(snapshot, {"LIC101.SP": 1.9}, {"LIC101.SP": 1.2}, overfill, 66.0)
+    back_s = at_once(replay.point_of_no_return_s(snapshot, {"LIC101.SP": 1.9}, {"LIC101.SP": 1.2}, overfill, 66.0))
     assert back_s is not None
     assert 30.0 < back_s < 66.0
-    assert replay.point_of_no_return_s(snapshot, {"LIC101.SP": 1.9}, {"LIC101.SP": 1.85}, overfill, 66.0) is None
+    assert at_once(replay.point_of_no_return_s(snapshot, {"LIC101.SP": 1.9}, {"LIC101.SP": 1.85}, overfill, 66.0)) is None
 
 
 def test_furthest_values(snapshot: Snapshot, replay: Replay) -> None:
