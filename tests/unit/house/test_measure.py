@@ -7,6 +7,7 @@ import pytest
 from sentinel.measure import modbus, opcua
 from tests.counterparts import NODE_MODULES
 
+pytestmark = pytest.mark.alone
 KEYS = ["read_added_ms_p50", "read_added_ms_p99", "write_held_ms_p50", "write_held_ms_p99", "requests", "wrong_answers"]
 
 

@@ -72,12 +72,13 @@ def test_a_cache_that_cannot_be_written_is_copied_to_a_private_place(tmp_path: P
     shutil.rmtree(private)
 
 
+@pytest.mark.alone
 def test_the_first_packet_can_be_taken_within_a_second(tmp_path: Path) -> None:
     """From a baked cache that cannot be written.  Processor time, since other work may share the machine; the best of a few starts."""
     sealed, baked = baked_and_sealed(tmp_path)
     places = {**os.environ, "SENTINEL_KERNEL_CACHE": str(baked), "TMPDIR": str(tmp_path)}
     starts = []
-    for _ in range(3):
+    for _ in range(5):
         command = [*sealed, sys.executable, "-c", START]
         done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=True, cwd=ROOT, env=places)
         starts.append(float(done.stdout))
