@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sentinel.clock import Clock
 from sentinel.errors import TransientError
-from sentinel.model.action import Action, ActionState, BlastRadius, Receipt
+from sentinel.model.action import Action, ActionKind, ActionState, BlastRadius, Receipt
 from sentinel.model.ids import ActionId, AssetId
 from sentinel.model.time import iso
 from sentinel.ports import Enforcer
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 class Actions:
     """``refusal`` is asked again before anything is applied, ``rehearse`` when somebody asks for it: what may never be cut, and what a cut
-    would end, may have changed since the proposal."""
+    would end, may have changed since the proposal.  Both are asked about cuts alone."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Actions:
         self._clock = clock
         self._refusal = refusal
         self._rehearse = rehearse
-        self._cutting = {action.id: action.target for state in IN_FORCE for action in self._in_state(state)}
+        self._cutting = {action.id: action.target for state in IN_FORCE for action in self._in_state(state) if _cuts(action)}
         self._turn = asyncio.Lock()
         self._patience_s: dict[ActionId, float] = {}  # taken up after a start: not given up before
         self._work: asyncio.Queue[ActionId] = asyncio.Queue()
@@ -63,9 +63,9 @@ class Actions:
     async def request(self, action: ActionId, by: str, lasts_s: float | None = None) -> Action:
         async with self._turn:
             found = await self._find(action)
-            if refused := self._refusal(found.target):
+            if refused := self._forbidden(found):
                 raise RefusedError(f"the interlock forbids it: {refused}")
-            if self._rehearse is not None:
+            if self._rehearse is not None and _cuts(found):
                 found = dataclasses.replace(found, rehearsal=self._rehearse(found))
             return await self._keep(lifecycle.request(found, by, self._clock.now(), lasts_s), by, "action.request")
 
@@ -117,7 +117,7 @@ class Actions:
             await self._keep(lapsed, _BRAIN, "action.expire")
             return
         if action.state is ActionState.APPROVED:
-            if refused := self._refusal(action.target):
+            if refused := self._forbidden(action):
                 await self._keep(lifecycle.reject(action, _BRAIN, now, f"the interlock forbids it: {refused}"), _BRAIN, "action.reject")
                 return
             action = await self._keep(lifecycle.begin(action, now), _BRAIN, "action.apply")
@@ -159,6 +159,9 @@ class Actions:
                 took_ms=1000 * (self._clock.monotonic_s() - began),
             )
 
+    def _forbidden(self, action: Action) -> str | None:
+        return self._refusal(action.target) if _cuts(action) else None
+
     def _enforcer(self, name: str) -> Enforcer:
         if name not in self._enforcers:
             raise TransientError(f"this appliance has no enforcer {name!r}")
@@ -187,9 +190,13 @@ class Actions:
         if action.note:
             details["note"] = action.note
         await asyncio.wrap_future(self._records.audit.append(by, step, str(action.id), outcome, **details))
-        if action.state in IN_FORCE:
+        if action.state in IN_FORCE and _cuts(action):
             self._cutting[action.id] = action.target
         else:
             self._cutting.pop(action.id, None)
         await self._records.kept(action)  # after its audit entry: nobody sees a state that the log does not explain
         return action
+
+
+def _cuts(action: Action) -> bool:
+    return action.kind is ActionKind.QUARANTINE

@@ -35,6 +35,7 @@ from sentinel.model.command import Command
 from sentinel.model.ids import AssetId
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
+from sentinel.permits import Permits
 from sentinel.pipeline import Analysis
 from sentinel.places import Places
 from sentinel.ports import Enforcer
@@ -89,9 +90,10 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         lifetimes.callback(brain.close)
         intake = Intake(places.intake, brain.take, clock)
         brain.intake = intake
+        brain.permits = Permits(tags, records, clock)
         actions = Actions(
             records,
-            _enforcers(settings, places, intake, clock),
+            {**_enforcers(settings, places, intake, clock), brain.permits.spec.name: brain.permits},
             clock,
             refusal=lambda target: _refusal(brain, target, clock.now()),
             rehearse=lambda action: rehearse(action.target, action.protects, brain.conduits, clock.now()),

@@ -28,18 +28,20 @@ from sentinel.model.codec import to_jsonable
 from sentinel.model.command import Command, Origin
 from sentinel.model.exchange import ExcerptOrder, Polled, Presence
 from sentinel.model.finding import Finding
-from sentinel.model.ids import AssetId, CommandId, Digest, FindingId, VerdictId
+from sentinel.model.ids import ActionId, AssetId, CommandId, Digest, FindingId, VerdictId
 from sentinel.model.observation import NO_FRAME, Counters, Heard, Outage, Readings
 from sentinel.model.record import SnapshotMark, Tally
 from sentinel.model.tags import OnDeadline, TagMap
 from sentinel.model.time import NS_PER_S, Instant, iso, seconds_between
 from sentinel.model.verdict import Judgement, Verdict
+from sentinel.permits import Permits
 from sentinel.pipeline import Analysis
 from sentinel.places import ENFORCER
 from sentinel.ports import Outcome, Ruling
 from sentinel.recollection import SCANS, Recollection
 from sentinel.records import Change, Records
 from sentinel.respond.interlock import Rules, canonical
+from sentinel.respond.lifecycle import RefusedError
 from sentinel.respond.playbook import Policy, advise, propose
 from sentinel.settings import Gate, Settings
 from sentinel.twin.estimate import state_readings
@@ -122,7 +124,9 @@ def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bo
     choices = {tag.on_deadline for tag in named}
     if len(named) < len(command.writes) or not named:
         choices.add(unknown)
-    return Ruling(command=command.id, forward=choices == {OnDeadline.FORWARD}, reason=f"undecided, by declared choice: {verdict.reason}")
+    asks = OnDeadline.ASK in choices and OnDeadline.REFUSE not in choices
+    then = "undecided, people are asked" if asks else "undecided, by declared choice"
+    return Ruling(command=command.id, forward=choices == {OnDeadline.FORWARD}, reason=f"{then}: {verdict.reason}")
 
 
 def unknown_choice(gates: Iterable[Gate], target: AssetId) -> OnDeadline:
@@ -198,6 +202,7 @@ class Brain:
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
         self.replays: Replays | None = None  # None: there is no second tier
+        self.permits: Permits | None = None  # None: nobody is asked
         self.past: Past | None = None  # None: no history is kept
         self._past_s = clock.monotonic_s()
 
@@ -289,15 +294,33 @@ class Brain:
         if self._court is None:
             return  # without a plant file nothing is judged: the gate takes each tag's declared choice
         verdict = await self._court.judge(command)
+        permit = None
         if command.origin is Origin.GATE and self.intake is not None:
+            permit = self.permits.take(command, verdict) if self.permits is not None else None
             unknown = unknown_choice(self._settings.gate, command.target)
-            await self.intake.rule(ruling_for(command, verdict, self._tags, learning=self._analysis.learning, unknown=unknown))
+            ruling = ruling_for(command, verdict, self._tags, learning=self._analysis.learning, unknown=unknown)
+            if permit is not None:
+                ruling = Ruling(command=command.id, forward=True, reason=f"undecided, and permitted once by action {permit}")
+            await self.intake.rule(ruling)
         verdict = await self._court.completed(verdict)
         if known is not None:
             await known.wait()
         await self.conclude(verdict)
+        await self._ask(command, verdict, permit)
         if self.replays is not None:
             self.replays.offer(command, verdict)
+
+    async def _ask(self, command: Command, verdict: Verdict, used: ActionId | None) -> None:
+        """People, about a held write that is not decided; what they have answered once ends with its use."""
+        if self.permits is None or self.actions is None or command.origin is not Origin.GATE:
+            return
+        if used is not None:
+            try:
+                await self.actions.release(used, "sentinel")
+            except RefusedError as error:  # its time has just ended
+                log.info("permit %s: %s", used, error)
+        elif not self._analysis.learning and (proposal := self.permits.proposal(command, verdict)):
+            await self.actions.propose([proposal])
 
     async def conclude(self, verdict: Verdict) -> None:
         """What a court came to: kept, said in the audit log, laid beside the findings."""

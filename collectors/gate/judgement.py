@@ -110,9 +110,9 @@ def touched(tag_map: TagMap, unit: int, pdu: bytes) -> Iterator[Tag | None]:
 
 
 def at_deadline(tag_map: TagMap, unit: int, pdu: bytes, unknown: OnDeadline) -> OnDeadline:
-    """What the plant file declares for a write without a verdict: one tag that says refuse is enough."""
+    """What the plant file declares for a write without a verdict: one tag that does not say forward is enough."""
     choices = {tag.on_deadline if tag else unknown for tag in touched(tag_map, unit, pdu)} or {unknown}
-    return OnDeadline.REFUSE if OnDeadline.REFUSE in choices else OnDeadline.FORWARD
+    return OnDeadline.FORWARD if choices == {OnDeadline.FORWARD} else OnDeadline.REFUSE
 
 
 def exception_adu(request: bytes, code: int) -> bytes:

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sentinel.model.ids import ActionId, AssetId, FindingId
+from sentinel.model.ids import ActionId, AssetId, CommandId, FindingId
 from sentinel.model.time import Instant
 
 
 class ActionKind(StrEnum):
     QUARANTINE = "quarantine"  # cut an asset off from the assets behind the choke point
     SETPOINT = "setpoint"  # write an approved value
+    PERMIT = "permit"  # let one doubtful write of the target pass, once
 
 
 class ActionState(StrEnum):
@@ -43,8 +44,9 @@ class Action:
     target: AssetId
     protects: tuple[AssetId, ...] = ()
     finding: FindingId | None = None
+    command: CommandId | None = None  # the write that a permit is for
     reason: str
-    enforcer: str  # "dry_run", "gate", "nftables"
+    enforcer: str  # "dry_run", "gate", "nftables", "permit"
     dry_run: bool = True
     lasts_s: float
     proposed: Instant

@@ -34,6 +34,7 @@ class OnDeadline(StrEnum):
 
     FORWARD = "forward"
     REFUSE = "refuse"
+    ASK = "ask"  # refused, and people are asked whether the same write may pass once
 
 
 _FORMATS = {"uint16": ">H", "int16": ">h", "uint32": ">I", "int32": ">i", "float32": ">f"}

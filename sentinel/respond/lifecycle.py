@@ -10,13 +10,14 @@ from dataclasses import replace
 from enum import StrEnum
 
 from sentinel.errors import SentinelError
-from sentinel.model.action import Action, ActionState, Receipt
+from sentinel.model.action import Action, ActionKind, ActionState, Receipt
 from sentinel.model.ids import ActionId, short_id
 from sentinel.model.time import Instant, after, iso, seconds_between
 
 DEFAULT_LASTS_S = 3600.0
 MAX_LASTS_S = 24 * 3600.0  # a cut that must stay longer belongs into the site's own firewall
 MAX_WAIT_S = 24 * 3600.0  # a proposal, request or approval that nobody followed up
+MAX_PERMIT_WAIT_S = 900.0  # the plant has gone on since: a write that still matters is tried again
 
 
 class RefusedError(SentinelError):
@@ -116,8 +117,9 @@ def lapse(action: Action, now: Instant) -> Action:
         return action
     if action.expires is not None:
         return _moved(action, Event.EXPIRE, now, f"its time ended at {iso(action.expires)}") if now >= action.expires else action
-    if seconds_between(action.proposed, now) >= MAX_WAIT_S:
-        return _moved(action, Event.EXPIRE, now, f"nobody took it further for {MAX_WAIT_S / 3600:.0f} h")
+    wait_s = MAX_PERMIT_WAIT_S if action.kind is ActionKind.PERMIT else MAX_WAIT_S
+    if seconds_between(action.proposed, now) >= wait_s:
+        return _moved(action, Event.EXPIRE, now, f"nobody took it further for {wait_s / 3600:g} h")
     return action
 
 

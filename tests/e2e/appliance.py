@@ -29,7 +29,7 @@ REACH_S = 1.0
 ROUTINE = 1200
 HELD_MS, DEADLINE_MS = 4000.0, 5000.0  # long enough to see that a write is held before its judge is killed
 REFUSED = b"\x86\x04"
-_SETPOINT = bytes.fromhex("0001 0000 0006 01 06 0000")  # unit 1, write_single_register 0 (LIC101.SP, mm)
+_WRITE = bytes.fromhex("0001 0000 0006 01 06")  # unit 1, write_single_register
 _LOOK = bytes.fromhex("0002 0000 0006 01 03 0000 0001")  # reads it
 _MODULES = {"sentinel.app": "brain", "sandbox": "court", "sentinel.respond.enforcers": "enforcer"}
 
@@ -221,9 +221,10 @@ class Appliance:
 
         assert await self.until(f"the outcome of {command} is kept", told) == [step]
 
-    async def proposal(self, target: str) -> str:
+    async def proposal(self, target: str, kind: str = "quarantine") -> str:
         async def proposed() -> Any:
-            return [one for one in (await self.all("actions")).values() if one["target"] == target and one["state"] == "proposed"]
+            actions = (await self.all("actions")).values()
+            return [one for one in actions if (one["target"], one["kind"], one["state"]) == (target, kind, "proposed")]
 
         return str((await self.until(f"a proposal about {target}", proposed))[0]["id"])
 
@@ -266,18 +267,19 @@ class Appliance:
         process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.DEVNULL)
         return await asyncio.wait_for(process.wait(), WAIT_S) == 0
 
-    async def write(self, source: str, raw: int) -> bytes:
-        """One write of LIC101.SP in mm through the gate: the PDU that comes back; empty when the connection is refused or cut.
+    async def write(self, source: str, raw: int, address: int = 0) -> bytes:
+        """One write through the gate, of LIC101.SP in mm or another register: the PDU that comes back; empty when the connection is refused
+        or cut.
         That nothing else comes back for it is seen by a read that is asked behind it."""
         try:
             async with asyncio.timeout(WAIT_S), connection(self.gate, source) as (reader, writer):
-                writer.write(_SETPOINT + raw.to_bytes(2, "big"))
+                writer.write(_WRITE + address.to_bytes(2, "big") + raw.to_bytes(2, "big"))
                 answer = await _adu(reader)
                 writer.write(_LOOK)
                 assert (await _adu(reader))[:2] == _LOOK[:2], "a second answer to one write"
         except (ConnectionError, asyncio.IncompleteReadError):
             return b""
-        assert answer[:2] == _SETPOINT[:2]
+        assert answer[:2] == _WRITE[:2]
         return answer[7:]
 
     async def setpoint(self) -> int:
@@ -305,7 +307,7 @@ async def _adu(reader: asyncio.StreamReader) -> bytes:
 
 
 def accepted(raw: int) -> bytes:
-    return _SETPOINT[7:] + raw.to_bytes(2, "big")
+    return _WRITE[7:] + raw.to_bytes(2, "big")
 
 
 def children(parent: int) -> list[int]:

@@ -141,6 +141,21 @@ async def test_afterwards_writes_are_judged_as_before(appliance: Appliance) -> N
     await appliance.proposal(stranger)
 
 
+async def test_what_nobody_could_judge_passes_once_when_two_people_say_so(appliance: Appliance) -> None:
+    operator, register, raw = appliance.story.setting.operator, 3, 4612  # TIC301.SP, 46.12 degC: a tag that says `ask`
+    with appliance.frozen("court"):
+        assert await appliance.write(operator, raw, register) == REFUSED
+        permit = await appliance.proposal(operator, "permit")
+        await appliance.rita.post(f"/actions/{permit}/request")
+        await appliance.anna.post(f"/actions/{permit}/approve")
+        await appliance.state(permit, "applied")
+        assert await appliance.write(operator, raw + 1, register) == REFUSED, "another value was not permitted"
+        assert await appliance.write(operator, raw, register) == bytes.fromhex("06 0003") + raw.to_bytes(2, "big")
+        await appliance.state(permit, "released")
+        assert await appliance.write(operator, raw, register) == REFUSED, "once"
+    await appliance.judges()
+
+
 async def test_a_second_appliance_in_the_same_directory_is_refused(appliance: Appliance) -> None:
     pids = appliance.pids()
     command = python("-m", "sentinel", "run", "--config", str(appliance.story.places.settings))

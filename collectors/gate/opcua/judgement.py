@@ -102,7 +102,7 @@ def _judged(
     if tags and all(tag is not None and tag.safety for tag in tags):
         return Judged(Course.SAFETY, header, writes, items=items)
     choices = {tag.on_deadline if tag else unknown for tag in tags} or {unknown}
-    choice = OnDeadline.REFUSE if OnDeadline.REFUSE in choices else OnDeadline.FORWARD
+    choice = OnDeadline.FORWARD if choices == {OnDeadline.FORWARD} else OnDeadline.REFUSE
     return Judged(Course.HOLD, header, writes, choice, items)
 
 

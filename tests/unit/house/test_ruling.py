@@ -58,6 +58,21 @@ def test_doubt_follows_what_is_declared(written: tuple[str | None, ...], unknown
     assert "by declared choice: who knows" in ruling.reason
 
 
+@pytest.mark.parametrize(
+    ("written", "unknown", "says"),
+    [
+        (("ask",), REFUSE, "people are asked"),
+        (("ask", "forward"), REFUSE, "people are asked"),
+        (("ask", "refuse"), FORWARD, "by declared choice"),
+        (("ask", None), REFUSE, "by declared choice"),
+    ],
+)
+def test_what_asks_is_refused_meanwhile(written: tuple[str | None, ...], unknown: OnDeadline, says: str) -> None:
+    ruling = ruling_for(command(*written), DOUBT, TAGS, learning=False, unknown=unknown)
+    assert not ruling.forward
+    assert says in ruling.reason
+
+
 @pytest.mark.parametrize(("judgement", "forward"), [(Judgement.SAFE, True), (Judgement.UNSAFE, False)])
 @pytest.mark.parametrize("learning", [True, False])
 def test_a_judgement_needs_no_declared_choice(judgement: Judgement, forward: bool, learning: bool) -> None:
