@@ -306,8 +306,8 @@ async def _adu(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(int.from_bytes(head[4:6], "big"))
 
 
-def accepted(raw: int) -> bytes:
-    return _WRITE[7:] + raw.to_bytes(2, "big")
+def accepted(raw: int, address: int = 0) -> bytes:
+    return _WRITE[7:] + address.to_bytes(2, "big") + raw.to_bytes(2, "big")
 
 
 def children(parent: int) -> list[int]:
