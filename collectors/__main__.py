@@ -50,6 +50,12 @@ def _poll_opcua() -> tuple[type, Run]:
     return opcua.SubscribeConfig, opcua.run
 
 
+def _waveform() -> tuple[type, Run]:
+    from collectors.waveform import watch
+
+    return watch.WaveformConfig, watch.run
+
+
 # What each kind needs is imported when that kind is started: scapy (GPL-2.0-only) and asyncua (LGPL-3.0) never share a process.
 KINDS: dict[str, Callable[[], tuple[type, Run]]] = {
     "capture": _capture,
@@ -57,6 +63,7 @@ KINDS: dict[str, Callable[[], tuple[type, Run]]] = {
     "gate-opcua": _gate_opcua,
     "poll-modbus": _poll_modbus,
     "poll-opcua": _poll_opcua,
+    "waveform": _waveform,
 }
 
 

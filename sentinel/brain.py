@@ -31,6 +31,7 @@ from sentinel.model.finding import Finding
 from sentinel.model.ids import ActionId, AssetId, CommandId, Digest, FindingId, VerdictId
 from sentinel.model.observation import NO_FRAME, Counters, Heard, Outage, Readings
 from sentinel.model.record import SnapshotMark, Tally
+from sentinel.model.spectrum import measured
 from sentinel.model.tags import OnDeadline, TagMap
 from sentinel.model.time import NS_PER_S, Instant, iso, seconds_between
 from sentinel.model.verdict import Judgement, Verdict
@@ -265,7 +266,7 @@ class Brain:
             residuals: Readings | None = None
             self._keep_past(polled.readings)
             if self._sync is not None:
-                self._sync.observe(polled.readings, self._clock.now())
+                self._sync.observe(measured(polled.readings), self._clock.now())
                 residuals = self._sync.residuals() if self._sync.health.is_in_step else None
             return self._analysis.readings(polled.source, polled.readings, polled.until, residuals)
 

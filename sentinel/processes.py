@@ -84,6 +84,10 @@ def processes(settings: Settings, places: Places) -> list[Process]:
     for subscription in settings.poll_opcua:
         told = {"name": subscription.name, "intake": str(places.intake), "url": subscription.url, "period_ms": subscription.period_ms}
         found.append(_collector("poll-opcua", subscription.name, told | {"tags": tags}, places, subscription.namespace))
+    for waveform in settings.waveform:
+        told = {"name": waveform.name, "intake": str(places.intake), "sensor": waveform.sensor, "frame_s": waveform.frame_s}
+        told |= {"directory": str(places.settings.parent / waveform.directory), "period_s": waveform.period_s}
+        found.append(_collector("waveform", waveform.name, told, places, ""))
     return found
 
 

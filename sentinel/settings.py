@@ -131,6 +131,17 @@ class PollOpcua:
     namespace: str = option("", "network namespace in which it runs")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waveform:
+    """A directory into which a data acquisition system writes a sensor's waveforms (WAV, npz).  They are read, and left there."""
+
+    name: str = option("waveform", "how its process is called")
+    sensor: str = option("", "how the sensor is called in findings")
+    directory: str = option("", "where the files appear, relative to this file")
+    frame_s: float = option(1.0, "length of a frame: one spectrum each")
+    period_s: float = option(2.0, "between looks into the directory")
+
+
 _PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")  # stands in file names of the run directory
 _RESERVED = ("brain", "court", "wire-tier", "enforcer", "supervisor")  # the appliance's own processes
 
@@ -147,10 +158,12 @@ class Settings:
     gate: tuple[Gate, ...] = ()
     poll_modbus: tuple[PollModbus, ...] = ()
     poll_opcua: tuple[PollOpcua, ...] = ()
+    waveform: tuple[Waveform, ...] = ()
 
     def __post_init__(self) -> None:
         names = [part.name for part in self.capture] + [part.name for part in self.gate]
         names += [part.name for part in self.poll_modbus] + [part.name for part in self.poll_opcua]
+        names += [part.name for part in self.waveform]
         for name in names:
             if not _PROCESS_NAME.fullmatch(name) or name in _RESERVED:
                 raise ConfigError(
@@ -215,7 +228,7 @@ _SINGLE: dict[str, type] = {
     "history": History,
     "enforce": Enforce,
 }
-_SEVERAL: dict[str, type] = {"capture": Capture, "gate": Gate, "poll_modbus": PollModbus, "poll_opcua": PollOpcua}
+_SEVERAL: dict[str, type] = {"capture": Capture, "gate": Gate, "poll_modbus": PollModbus, "poll_opcua": PollOpcua, "waveform": Waveform}
 _CHOICES = {
     "appliance.log": ("debug", "info", "warning", "error"),
     "enforce.enforcer": ("dry_run", "gate", "nftables"),
@@ -238,6 +251,8 @@ _BOUNDS = {  # lowest and highest that make sense; what a process bounds itself 
     "gate.deadline_ms": (1.0, 60_000.0),
     "poll_modbus.period_s": (0.01, _DAY_S),
     "poll_opcua.period_ms": (10.0, 3_600_000.0),
+    "waveform.frame_s": (0.05, 60.0),
+    "waveform.period_s": (0.1, 3600.0),
 }
 
 

@@ -13,6 +13,7 @@ from sentinel.detect.protocol import ProtocolChecks
 from sentinel.detect.residual import Residual
 from sentinel.detect.rules import Rules, load_rules
 from sentinel.detect.scans import Scans
+from sentinel.detect.spectrum import Spectrum
 from sentinel.detect.strokes import Strokes
 from sentinel.detect.timing import Timing
 from sentinel.detect.volume import Volume
@@ -35,6 +36,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Limits.spec.name: lambda tags, _budget: Limits(tags),
     Residual.spec.name: Residual,
     Strokes.spec.name: Strokes,
+    Spectrum.spec.name: Spectrum,
 }
 
 

@@ -20,6 +20,7 @@ from sentinel.model.detection import Detection, Severity
 from sentinel.model.ids import AssetId
 from sentinel.model.observation import Messages, Readings
 from sentinel.model.protocol import MessageKind, Quality
+from sentinel.model.spectrum import is_feature
 from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.time import NS_PER_S, Instant
 from sentinel.model.window import Window
@@ -84,6 +85,8 @@ class Limits:
 
     def learn(self, window: Window) -> None:
         for tag, rows in by_tag(window.readings).items():
+            if is_feature(tag):  # what a spectrum may do is a matter of its sensor's whole spectrum
+                continue
             envelope = self._envelope(self._envelopes, tag)
             if envelope is not None:
                 envelope.take(window.readings.value[rows], window.readings.seen[rows])
@@ -116,6 +119,8 @@ class Limits:
     def _score_readings(self, window: Window) -> list[Detection]:
         readings, found = window.readings, []
         for tag, rows in by_tag(readings).items():
+            if is_feature(tag):
+                continue
             values, times = readings.value[rows], readings.seen[rows]
             known = self._known(tag)
             detection = self._outside_range(known, values, times) if known else None

@@ -13,9 +13,9 @@ from typing import Any
 from sentinel.errors import InputError
 from sentinel.measure.detection.datasets import READERS
 
-CAPTURE = "capture"
+CAPTURE, WAVEFORM = "capture", "waveform"
 Job = tuple[str, list[Path], list[Path], list[Path]]  # kind, training files, test files, label files
-KINDS = (*READERS, CAPTURE)
+KINDS = (*READERS, CAPTURE, WAVEFORM)
 _COLUMNS = (
     "score", "far", "event_recall", "event_precision", "event_f1", "delay_p50_s", "delay_p90_s", "false_alarms_per_day",
     "time_in_alarm", "vus_pr", "auc_pr", "fit_s", "score_s",
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--train", nargs="+", type=Path, metavar="FILE", default=[], help="normal operation")
     parser.add_argument("--test", nargs="+", type=Path, metavar="FILE", default=[], help="with labels")
     parser.add_argument(
-        "--labels", nargs="+", type=Path, metavar="FILE", default=[], help="capture: one for each of --test, in their order"
+        "--labels", nargs="+", type=Path, metavar="FILE", default=[], help="capture, waveform: one for each of --test, in their order"
     )
     parser.add_argument("--all", type=Path, metavar="DIR", help="every set of a folder laid out like the developers' data")
     parser.add_argument("--robust", action="store_true", help="process sets again: coarser, drifting, with gaps, a dead sensor, poisoned")
@@ -36,19 +36,23 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.all is None and not (given.dataset and given.test and (given.train or given.dataset == CAPTURE)):
         parser.error("give --dataset, --train and --test, or --all")
-    if given.labels and given.dataset != CAPTURE:
-        parser.error("--labels goes with --dataset capture: other sets carry their labels")
+    if given.labels and given.dataset not in (CAPTURE, WAVEFORM):
+        parser.error("--labels goes with --dataset capture or waveform: other sets carry their labels")
     from sentinel.measure.detection.captures import assess_captures
     from sentinel.measure.detection.process import assess, robustness  # PyOD takes seconds to load: not for a usage line
+    from sentinel.measure.detection.waveforms import assess_waveforms
 
     jobs = sets_in(given.all) if given.all else [(given.dataset, given.train, given.test, given.labels)]
     for kind, train, test, labels in jobs:
         if given.robust:
-            if kind != CAPTURE:
+            if kind not in (CAPTURE, WAVEFORM):
                 disturbed = robustness(kind, train, test)
                 print(json.dumps(disturbed) if given.json else _robust_text(disturbed), flush=True)
             continue
-        figures = assess_captures(train, test, labels) if kind == CAPTURE else assess(kind, train, test)
+        if kind == CAPTURE:
+            figures = assess_captures(train, test, labels)
+        else:
+            figures = assess_waveforms(train, test, labels) if kind == WAVEFORM else assess(kind, train, test)
         print(json.dumps(figures) if given.json else as_text(figures), flush=True)
     return 0
 

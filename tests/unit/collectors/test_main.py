@@ -39,7 +39,7 @@ def test_a_wrong_configuration_ends_with_a_line_that_says_where(
 
 def test_an_unknown_kind_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gateway", "x"]) == 2
-    assert "capture,gate,gate-opcua,poll-modbus,poll-opcua" in capsys.readouterr().err
+    assert "capture,gate,gate-opcua,poll-modbus,poll-opcua,waveform" in capsys.readouterr().err
 
 
 async def test_a_killed_gate_comes_back_with_its_quarantines_and_a_terminated_one_ends_cleanly(tmp_path: Path) -> None:
