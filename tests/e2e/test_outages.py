@@ -142,17 +142,17 @@ async def test_afterwards_writes_are_judged_as_before(appliance: Appliance) -> N
 
 
 async def test_what_nobody_could_judge_passes_once_when_two_people_say_so(appliance: Appliance) -> None:
-    operator, register, raw = appliance.story.setting.operator, 3, 4612  # TIC301.SP, 46.12 degC: a tag that says `ask`
+    engineer, register, raw = "127.0.0.68", 3, 4612  # TIC301.SP, 46.12 degC: a tag that says `ask`
     with appliance.frozen("court"):
-        assert await appliance.write(operator, raw, register) == REFUSED
-        permit = await appliance.proposal(operator, "permit")
+        assert await appliance.write(engineer, raw, register) == REFUSED
+        permit = await appliance.proposal(engineer, "permit")
         await appliance.rita.post(f"/actions/{permit}/request")
         await appliance.anna.post(f"/actions/{permit}/approve")
         await appliance.state(permit, "applied")
-        assert await appliance.write(operator, raw + 1, register) == REFUSED, "another value was not permitted"
-        assert await appliance.write(operator, raw, register) == accepted(raw, register)
+        assert await appliance.write(engineer, raw + 1, register) == REFUSED, "another value was not permitted"
+        assert await appliance.write(engineer, raw, register) == accepted(raw, register)
         await appliance.state(permit, "released")
-        assert await appliance.write(operator, raw, register) == REFUSED, "once"
+        assert await appliance.write(engineer, raw, register) == REFUSED, "once"
     await appliance.judges()
 
 
