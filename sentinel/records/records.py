@@ -38,6 +38,7 @@ T = TypeVar("T")
 DATABASE, ANCHOR, EVIDENCE = "records.db", "audit.anchor", "evidence"
 EVIDENCE_LIMIT_OCTETS = 4 * 1024 * 1024 * 1024
 MAX_PAGE = 1000
+_DROPPED_AT_ONCE = 100
 
 # The columns of these tables, as SQLAlchemy sees them.
 _invitations: Any = InvitationRow
@@ -70,6 +71,7 @@ class Records:
         self._evidence_limit_octets = evidence_limit_octets
         self._evidence_lock = threading.Lock()
         self._evidence_octets = self._files.octets()
+        self._evidence_cursor: str | None = None  # before it everything was dropped
         self._listeners: list[Listener] = []
 
     def close(self) -> None:
@@ -210,7 +212,7 @@ class Records:
 
     # evidence
 
-    def keep_excerpt(self, octets: bytes, kind: str = "pcap", of: Digest | VerdictId | None = None) -> Excerpt:
+    def keep_excerpt(self, octets: bytes, kind: str = "pcapng", of: Digest | VerdictId | None = None) -> Excerpt:
         """File and row; the oldest files go when the directory would grow beyond its limit.  Raises InputError when one is too large."""
         now = self._clock.now()
         with self._evidence_lock:  # the file, too: what is written here must not be what is dropped there
@@ -229,15 +231,33 @@ class Records:
         """None = never kept, or dropped.  Raises InputError when the file was altered, or for what is no digest."""
         return self._files.read(digest)
 
+    def evidence_file(self, digest: str) -> Path:
+        """Where `evidence` lies while it is kept."""
+        return self._files.path_of(digest)
+
     def _drop_oldest(self, now: Instant) -> None:
-        kept = [excerpt for excerpt in self.each(Excerpt) if excerpt.dropped is None]
-        gone = self._files.overflow(kept, self._evidence_limit_octets)
-        if gone:
-            self.keep(*(dropped_at(excerpt, now) for excerpt in gone))
-            for excerpt in gone:
-                self._files.remove(excerpt.digest)
-            self._evidence_octets -= sum(excerpt.octets for excerpt in gone)
-            _log.warning("evidence is full: %d oldest files dropped", len(gone))
+        """Pages from the oldest on that may still be kept, so that a full store costs what it drops, not what it has ever held."""
+        dropped = 0
+        while self._evidence_octets > self._evidence_limit_octets:
+            page = self.page(Excerpt, limit=_DROPPED_AT_ONCE, cursor=self._evidence_cursor, newest_first=False)
+            gone = []
+            for excerpt in page.items:
+                if self._evidence_octets <= self._evidence_limit_octets:
+                    break
+                if excerpt.dropped is None:
+                    gone.append(excerpt)
+                    self._evidence_octets -= excerpt.octets
+            if gone:
+                self.keep(*(dropped_at(excerpt, now) for excerpt in gone))
+                for excerpt in gone:
+                    self._files.remove(excerpt.digest)
+                dropped += len(gone)
+            if self._evidence_octets > self._evidence_limit_octets:
+                self._evidence_cursor = page.next
+                if page.next is None:
+                    break  # what is older than others only because the clock was set back is found from the beginning, next time
+        if dropped:
+            _log.warning("evidence is full: %d oldest files dropped", dropped)
 
     # checking
 

@@ -6,8 +6,10 @@ import pytest
 
 from sentinel.clock import ManualClock
 from sentinel.errors import InputError
+from sentinel.model.codec import from_json
 from sentinel.model.record import Excerpt
 from sentinel.records import Records
+from sentinel.records import records as module
 from sentinel.records.evidence import MAX_FILE_OCTETS, EvidenceFiles
 
 
@@ -41,6 +43,40 @@ def test_the_directory_is_bounded_and_the_oldest_go_first(tmp_path: Path, clock:
     assert again.evidence(kept[3].digest) is None
     assert again.evidence(kept[4].digest) is not None
     again.close()
+
+
+def test_a_full_store_reads_what_it_drops_and_not_what_it_ever_held(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[type] = []
+
+    def counting(kind: type, body: str) -> object:
+        decoded.append(kind)
+        return from_json(kind, body)
+
+    monkeypatch.setattr(module, "from_json", counting)
+    records = Records(tmp_path, clock, evidence_limit_octets=250)
+    costs = []
+    for i in range(400):
+        clock.advance(1)
+        decoded.clear()
+        records.keep_excerpt(i.to_bytes(2, "big") * 50)
+        costs.append(len(decoded))
+    assert max(costs) <= 2 * 100 + 4  # two pages at most, however many were dropped before
+    assert sum(excerpt.dropped is None for excerpt in records.each(Excerpt)) == 2
+    records.close()
+
+
+def test_a_clock_that_was_set_back_hides_nothing_from_the_bound(tmp_path: Path) -> None:
+    clock = ManualClock()
+    records = Records(tmp_path, clock, evidence_limit_octets=250)
+    for i in range(250):
+        if i == 200:
+            clock.advance(-1000)
+        clock.advance(1)
+        records.keep_excerpt(bytes([i]) * 100)
+        assert sum(excerpt.octets for excerpt in records.each(Excerpt) if excerpt.dropped is None) <= 300
+    records.close()
 
 
 def test_what_was_dropped_may_come_back(tmp_path: Path, clock: ManualClock) -> None:
