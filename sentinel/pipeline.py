@@ -237,7 +237,7 @@ class Analysis:
             commands += passive
             self._commands += passive
             for command in passive:
-                self._triage.command(command)  # the fold of this very window reports what it changes
+                self._triage.command(command, window.source)  # the fold of this very window reports what it changes
             if len(seen):
                 self._readings.append(seen)
             for kept in (self._commands, self._readings):
@@ -284,7 +284,7 @@ class Analysis:
                 self._withheld += 1
             else:
                 self._learn(window)
-        findings = self._triage.fold(detections)
+        findings = self._triage.fold(detections, window.source)
         self._watch_drift(detections)
         return findings
 

@@ -29,6 +29,7 @@ class Finding:
     first_frame: int
     frames: tuple[int, ...]  # the first ones, bounded; `frame_count` is exact
     frame_count: int
+    source: str | None = None  # whose frames these are: the sensor that heard them
     assets: tuple[AssetId, ...]  # who does it first
     tags: tuple[str, ...] = ()
     techniques: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ class Case:
     state: FindingState = FindingState.OPEN
     frames: list[int] = field(default_factory=list)
     frame_count: int = 0
+    source: str | None = None  # of the frames
     assets: list[AssetId] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     techniques: list[str] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Case:
         """From what was kept of it, after a restart."""
         case = cls.opened(finding.cause, finding.title, finding.severity, finding.first_seen, finding.first_frame)
         case.id, case.state, case.last_seen, case.struck = finding.id, finding.state, finding.last_seen, finding.last_seen
-        case.frames, case.frame_count = list(finding.frames), finding.frame_count
+        case.frames, case.frame_count, case.source = list(finding.frames), finding.frame_count, finding.source
         case.assets, case.tags, case.techniques = list(finding.assets), list(finding.tags), list(finding.techniques)
         case.why, case.detections, case.detection_count = list(finding.why), list(finding.detections), finding.detection_count
         case.features = {(d.detector, d.feature): d.confidence for d in finding.detections}
@@ -90,11 +91,15 @@ class Case:
             self.title, self.title_rank = title, (severity, confidence)
         self.severity = max(self.severity, severity)
 
-    def add_frames(self, frames: Iterable[int]) -> None:
-        """The frames of one fold: each counts once, however many detections rest on it."""
+    def add_frames(self, frames: Iterable[int], source: str | None = None) -> None:
+        """The frames of one fold: each counts once, however many detections rest on it.  A number means something only together with
+        its sensor: those of the first one are listed, those of others counted."""
         fresh = sorted(set(frames))
         self.frame_count += len(fresh)
-        self.frames += fresh[: MAX_FRAMES - len(self.frames)]
+        if fresh and not self.frames:
+            self.source = source
+        if source == self.source:
+            self.frames += fresh[: MAX_FRAMES - len(self.frames)]
 
     def involve(self, assets: Iterable[AssetId | None], tags: Iterable[str], techniques: Iterable[str]) -> None:
         for kept, items, limit in ((self.assets, assets, MAX_ASSETS), (self.tags, tags, MAX_TAGS), (self.techniques, techniques, 64)):
@@ -119,6 +124,7 @@ class Case:
             first_frame=self.first_frame,
             frames=tuple(self.frames),
             frame_count=self.frame_count,
+            source=self.source,
             assets=tuple(self.assets),
             tags=tuple(self.tags),
             techniques=tuple(self.techniques),

@@ -55,6 +55,7 @@ class Triage:
         self._cases: OrderedDict[FindingId, Case] = OrderedDict()
         self._by_cause: dict[str, FindingId] = {}
         self._commands: OrderedDict[CommandId, Command] = OrderedDict()
+        self._heard_by: dict[CommandId, str | None] = {}
         self._case_of: dict[CommandId, FindingId] = {}
         self._crowds: OrderedDict[tuple[str, AssetId | None], tuple[Instant, int]] = OrderedDict()
         self.let_go = 0
@@ -78,8 +79,8 @@ class Triage:
 
     # -- detections --
 
-    def fold(self, detections: Sequence[Detection]) -> list[Finding]:
-        """The detections of one window."""
+    def fold(self, detections: Sequence[Detection], source: str | None = None) -> list[Finding]:
+        """The detections of one window; ``source`` heard their frames."""
         touched: dict[FindingId, Case] = {}
         frames: dict[FindingId, list[int]] = defaultdict(list)
         for detection in sorted(detections, key=lambda d: (_kind(d.cause) in _SMALL, d.seen, d.frame, -d.severity, d.cause, d.feature)):
@@ -88,7 +89,7 @@ class Triage:
             frames[case.id] += detection.frames
             touched[case.id] = case
         for key, case in touched.items():
-            case.add_frames(frames[key])
+            case.add_frames(frames[key], source)
         return [case.finding() for case in touched.values()]
 
     def _case_for(self, detection: Detection) -> Case:
@@ -165,12 +166,13 @@ class Triage:
 
     # -- commands, verdicts, outcomes, outages --
 
-    def command(self, command: Command) -> list[Finding]:
-        """Remember it; a strong finding about its source, if there is one, takes it as evidence."""
-        self._commands[command.id] = command
+    def command(self, command: Command, source: str | None = None) -> list[Finding]:
+        """Remember it, and who heard its frame; a strong finding about its source, if there is one, takes it as evidence."""
+        self._commands[command.id], self._heard_by[command.id] = command, source
         while len(self._commands) > MAX_COMMANDS_REMEMBERED:
             forgotten, _ = self._commands.popitem(last=False)
             self._case_of.pop(forgotten, None)
+            self._heard_by.pop(forgotten, None)
         for cause in (f"actor:{command.source}", f"habit:{command.source}"):
             case = self._open_case(cause, command.seen)
             if case and self._attach(command, case):
@@ -212,7 +214,7 @@ class Triage:
             if len(case.commands) < MAX_COMMANDS:
                 case.commands.append(command.id)
         if frame:
-            case.add_frames([frame] if frame not in case.frames else [])
+            case.add_frames([frame] if frame not in case.frames else [], self._heard_by.get(verdict.command))
         case.involve((source, target), (w.tag for w in (command.writes if command else ()) if w.tag), verdict.techniques)
         case.raise_to(severity, title, verdict.probability or 0.5)
         case.struck = max(case.struck, seen)

@@ -57,6 +57,20 @@ def test_frames_are_counted_exactly_and_kept_boundedly() -> None:
     assert all(len(kept.frames) <= 16 for kept in finding.detections)
 
 
+def test_frames_are_those_of_one_sensor() -> None:
+    """Two sensors count alike: a number of the one would fetch another packet from the other."""
+    triage = Triage()
+    triage.fold([detection(0, ACTOR, frames=())], "silent")
+    triage.fold([detection(1, ACTOR, frames=(5, 6))], "east")
+    triage.fold([detection(2, ACTOR, frames=(1, 6, 7))], "west")
+    (finding,) = triage.fold([detection(3, ACTOR, frames=(8,))], "east")
+    assert (finding.source, finding.frames, finding.frame_count) == ("east", (5, 6, 8), 6)
+    again = Triage()
+    again.restore([finding])
+    (finding,) = again.fold([detection(4, ACTOR, frames=(9,))], "west")
+    assert (finding.source, finding.frames, finding.frame_count) == ("east", (5, 6, 8), 7)
+
+
 def test_the_gravest_news_gives_the_title_and_independent_voices_add_up() -> None:
     triage = Triage()
     triage.fold([detection(0, ACTOR, title="knocks", severity=Severity.MEDIUM, confidence=0.5)])
