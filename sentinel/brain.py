@@ -56,6 +56,7 @@ _BACK_S = 20.0  # after a start the court and a twin in step are waited for so l
 _JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the rest queue behind them
 _SELF = "brain"  # the name that the supervisor gives to this process
 _HELD = 4096
+_ABOUT_NS = 60 * NS_PER_S  # a finding's frames lie this near to it at most
 _VERDICTS = 4096
 _RECENT, _ECHO_S = 8192, 2.0  # held commands that an echo may be of: more in so short a time pass no gate
 _GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
@@ -407,15 +408,17 @@ class Brain:
             self._verdicts.popitem(last=False)
 
     async def _excerpt(self, finding: Finding) -> None:
-        """The frames that a finding rests on, from the sensor that heard them: the first that still has them answers."""
+        """The frames that a finding rests on, from the sensor that heard them; where that is not known, the first that has such ones."""
         if self.intake is None:
             return
-        order = ExcerptOrder(finding=finding.id, frames=finding.frames)
-        for capture in self._settings.capture:
+        since, until = Instant(finding.first_seen - _ABOUT_NS), Instant(finding.last_seen + _ABOUT_NS)
+        order = ExcerptOrder(finding=finding.id, frames=finding.frames, since=since, until=until)
+        captures = [name for capture in self._settings.capture for name in capture.processes()]
+        for name in [finding.source] if finding.source in captures else captures if finding.source is None else []:
             try:
-                octets = await self.intake.excerpt(capture.name, order)
+                octets = await self.intake.excerpt(name, order)
             except (TransientError, PermanentError, TimeoutError) as error:
-                log.info("no excerpt of %s from %s: %s", finding.id, capture.name, error)
+                log.info("no excerpt of %s from %s: %s", finding.id, name, error)
                 continue
             excerpt = await asyncio.to_thread(self._records.keep_excerpt, octets)
             self._evidence[finding.id] = excerpt.digest

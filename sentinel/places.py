@@ -49,6 +49,11 @@ class Places:
         return self.directory / "history"
 
     @property
+    def recent(self) -> Path:
+        """Recent packets, a directory for each sensor."""
+        return self.directory / "recent"
+
+    @property
     def logs(self) -> Path:
         return self.directory / "log"
 

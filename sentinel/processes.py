@@ -24,6 +24,7 @@ from sentinel.settings import Settings
 from sentinel.supervisor import Process, Report, python
 from sentinel.twin.plant import load_plant
 
+_FANOUT_GROUPS = 61  # interfaces of one appliance before their numbers meet those of the next process
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # small arrays: threads would only fight over the cores
 
 
@@ -36,6 +37,7 @@ def processes(settings: Settings, places: Places) -> list[Process]:
         store.load(places.given)
     tags = [to_jsonable(tag) for tag in load_plant(places.plant).tags.tags] if settings.appliance.plant else []
     found = [_process("brain", "sentinel.app", places.settings)]
+    told: dict[str, Any]
     if settings.appliance.plant:
         told = {
             "plant": str(places.plant),
@@ -57,9 +59,17 @@ def processes(settings: Settings, places: Places) -> list[Process]:
         }
         child = _process(ENFORCER, "sentinel.respond.enforcers", _write(places, ENFORCER, told), settings.enforce.namespace)
         found.append(child)
+    group = os.getpid() * _FANOUT_GROUPS  # so that two appliances hardly ever name the same
     for capture in settings.capture:
-        told = {"name": capture.name, "intake": str(places.intake), "interfaces": list(capture.interfaces)}
-        found.append(_collector("capture", capture.name, told, places, capture.namespace))
+        for name in capture.processes():
+            told = {"name": name, "intake": str(places.intake), "interfaces": list(capture.interfaces)}
+            if capture.workers > 1:
+                told["fanout_group"] = group % (1 << 16)
+            if capture.recent_megabytes:
+                told["recent"] = str(places.recent / name)
+                told["recent_octets"], told["recent_s"] = round(capture.recent_megabytes * 1e6), capture.recent_hours * 3600
+            found.append(_collector("capture", name, told, places, capture.namespace))
+        group += len(capture.interfaces)
     for gate in settings.gate:
         told = {
             "name": gate.name,

@@ -88,6 +88,13 @@ class Capture:
     name: str = option("capture", "how its process and observations are called")
     interfaces: tuple[str, ...] = option((), "interfaces to hear")
     namespace: str = option("", "network namespace of the interfaces")
+    workers: int = option(1, "processes that share the traffic, each conversation in one of them; 1 to 64")
+    recent_megabytes: float = option(1000.0, "recent packets kept on disk, from which findings get their evidence; 0 = none; per worker")
+    recent_hours: float = option(24.0, "the oldest of them go after this")
+
+    def processes(self) -> tuple[str, ...]:
+        """The names of its workers: each is a source of its own."""
+        return (self.name,) if self.workers == 1 else tuple(f"{self.name}-{number}" for number in range(1, self.workers + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +168,17 @@ class Settings:
     waveform: tuple[Waveform, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [part.name for part in self.capture] + [part.name for part in self.gate]
+        for capture in self.capture:
+            for key, value, low, high in (
+                ("workers", capture.workers, 1, 64),
+                ("recent_megabytes", capture.recent_megabytes, 0, 1e6),
+                ("recent_hours", capture.recent_hours, 0.01, 8784),
+            ):
+                if not low <= value <= high:
+                    raise ConfigError(f"capture.{key}", f"{value:g} is not between {low:g} and {high:g}")
+            if 0 < capture.recent_megabytes < 2:
+                raise ConfigError("capture.recent_megabytes", f"{capture.recent_megabytes:g}: 0, or at least 2")
+        names = [name for part in self.capture for name in part.processes()] + [part.name for part in self.gate]
         names += [part.name for part in self.poll_modbus] + [part.name for part in self.poll_opcua]
         names += [part.name for part in self.waveform]
         for name in names:

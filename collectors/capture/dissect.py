@@ -6,6 +6,7 @@ process that holds asyncua.
 """
 
 import argparse
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from sentinel.errors import InputError
 
 MAX_FRAMES = 100
 MAX_LINES_PER_FRAME = 200
+MAX_COLUMNS = 400
+_MEMORY_OCTETS, _PROCESSOR_S = 2 << 30, 20  # of the process
 
 
 def dissect(path: str | Path, max_frames: int = MAX_FRAMES) -> str:
@@ -48,7 +51,7 @@ def _dissect_one(layer: Any, octets: bytes) -> list[str]:
         lines = [f"  cannot be dissected: {type(error).__name__}", *str(hexdump(octets, dump=True)).splitlines()]
     if len(lines) > MAX_LINES_PER_FRAME:
         lines = [*lines[:MAX_LINES_PER_FRAME], f"  {len(lines) - MAX_LINES_PER_FRAME} further lines are not shown"]
-    return [*lines, ""]
+    return [*(line if len(line) <= MAX_COLUMNS else f"{line[:MAX_COLUMNS]} …" for line in lines), ""]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,5 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def limit() -> None:
+    """Octets that an attacker chose cost this process so much at most."""
+    resource.setrlimit(resource.RLIMIT_CPU, (_PROCESSOR_S, _PROCESSOR_S))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_OCTETS, _MEMORY_OCTETS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 if __name__ == "__main__":
+    limit()
     raise SystemExit(main())

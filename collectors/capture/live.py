@@ -8,13 +8,16 @@ import asyncio
 import contextlib
 import logging
 import select
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from collectors.capture.mask import masked
 from collectors.capture.packets import DTYPES, PacketBatch
+from collectors.capture.pcapng import to_pcapng
 from collectors.capture.recent import RecentFrames
 from collectors.capture.ring import Ring
 from collectors.capture.sensor import Sensor
@@ -24,7 +27,7 @@ from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, TransientError
 from sentinel.model.codec import CodecError, from_json
 from sentinel.model.exchange import ExcerptOrder
-from sentinel.model.framing import MAX_PAYLOAD_OCTETS, Frame, FrameKind
+from sentinel.model.framing import Frame, FrameKind
 from sentinel.model.observation import Heard
 from sentinel.model.time import NS_PER_MS, Instant
 
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 50
 _MERGE_OCTETS = 8 << 20  # of a round over several interfaces
+_REQUESTS = 256  # for evidence, that wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,10 @@ class CaptureConfig:
     block_octets: int = 1 << 20
     blocks: int = 64  # per interface
     retire_ms: int = 10  # a block that is not full is handed over after this
-    kept_octets: int = 64 << 20  # of recent frames, for evidence
+    fanout_group: int | None = None  # of the first interface, each further one has the next: processes of one group share the packets
+    recent: str = ""  # directory of the recent frames that evidence is cut from; empty = none are kept
+    recent_octets: int = 1 << 30
+    recent_s: float = 86_400.0
     lag_ms: int = 250  # while nothing is heard the watermark stays this far behind the clock
     farewell_s: float = 2.0  # for what the brain has not acknowledged when the capture is asked to end
 
@@ -56,7 +63,8 @@ class CaptureConfig:
             ("block_octets", 1 << 16, 1 << 24),
             ("blocks", 2, 1024),
             ("retire_ms", 1, 1000),
-            ("kept_octets", 1 << 16, 1 << 32),
+            ("recent_octets", 1 << 20, 1 << 40),
+            ("recent_s", 1.0, 366 * 86_400.0),
             ("lag_ms", 20, 60_000),
             ("farewell_s", 0.0, 60.0),
         ):
@@ -73,15 +81,20 @@ class Ear:
         self._clock = clock
         self._lag_ns = config.lag_ms * NS_PER_MS
         self.sensor = Sensor(config.name)
-        self.recent = RecentFrames(config.kept_octets)
-        self.frames = 0
+        self.recent: RecentFrames | None = None
+        self.frames = 0  # the ordinal of the last one
         self._poll = select.poll()
         self._rings: dict[int, Ring] = {}
         try:
             for number, interface in enumerate(config.interfaces):
-                ring = Ring(interface, number, config.block_octets, config.blocks, config.retire_ms)
+                group = None if config.fanout_group is None else (config.fanout_group + number) % (1 << 16)
+                ring = Ring(interface, number, config.block_octets, config.blocks, config.retire_ms, group)
                 self._rings[ring.fileno()] = ring
                 self._poll.register(ring, select.POLLIN)
+            if config.recent:
+                heard_at = [(ring.interface, ring.link) for ring in self._rings.values()]
+                self.recent = RecentFrames(Path(config.recent), heard_at, clock, limit_octets=config.recent_octets, limit_s=config.recent_s)
+                self.frames = self.recent.last_frame
         except ConfigError:
             self.close()
             raise
@@ -113,10 +126,14 @@ class Ear:
         for ring in self._rings.values():
             ring.close()
         self._rings.clear()
+        if self.recent is not None:
+            self.recent.close()
+            self.recent = None
 
     def _take(self, batch: PacketBatch) -> Heard:
         self.frames += len(batch)
-        self.recent.keep(batch)
+        if self.recent is not None:
+            self.recent.keep(batch)
         return self.sensor.feed(batch)
 
     def _hear_merged(self) -> list[Heard]:
@@ -144,8 +161,8 @@ def merged(parts: list[PacketBatch], first_frame: int) -> PacketBatch:
     return PacketBatch(octets=np.concatenate([part.octets for part in parts]), **columns)
 
 
-def answer_excerpt(outbox: Outbox, recent: RecentFrames, request: Frame) -> None:
-    """EXCERPT asks for frames; the answer is a pcap of those that are still here, or FAILURE."""
+async def answer_excerpt(outbox: Outbox, recent: RecentFrames | None, source: str, request: Frame) -> None:
+    """EXCERPT asks for frames; the answer is a pcapng of those that are still here, passwords masked, or FAILURE."""
     if request.kind is not FrameKind.EXCERPT:
         outbox.refuse(request, f"a capture does not understand {request.kind.name}")
         return
@@ -154,26 +171,26 @@ def answer_excerpt(outbox: Outbox, recent: RecentFrames, request: Frame) -> None
     except CodecError as error:
         outbox.refuse(request, str(error))
         return
-    octets = recent.excerpt(order.frames)
-    if octets is None:
+    packets = [] if recent is None else await asyncio.to_thread(lambda: masked(recent.excerpt(order.frames, order.since, order.until)))
+    if not packets:
         outbox.refuse(request, "these frames are no longer kept")
-    elif len(octets) > MAX_PAYLOAD_OCTETS:
-        outbox.refuse(request, f"an excerpt of {len(octets)} octets is too long")
-    else:
-        outbox.answer(request, FrameKind.EXCERPT, octets)
+        return
+    comment = f"finding {order.finding}: {len(packets)} of {len(set(order.frames))} frames, heard by {source}"
+    outbox.answer(request, FrameKind.EXCERPT, to_pcapng(packets, comment))
 
 
 async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = None, hearing: asyncio.Event | None = None) -> None:
     """Until ``stop``; ``hearing`` is set once the rings stand.  Raises ConfigError for interfaces that cannot be heard."""
     await asyncio.to_thread(warm)
     ear = Ear(config, clock or SystemClock())
-    outbox = Outbox(Path(config.intake), config.name, lambda request: answer_excerpt(outbox, ear.recent, request), clock=clock)
+    requests: asyncio.Queue[Frame] = asyncio.Queue(_REQUESTS)
+    outbox = Outbox(Path(config.intake), config.name, lambda request: _receive(outbox, requests, request), clock=clock)
     log.info("%s hears %s", config.name, ", ".join(config.interfaces))
     if hearing is not None:
         hearing.set()
     until, dropped = Instant(0), 0
     with contextlib.closing(ear):
-        async with outbox.open(config.farewell_s):
+        async with outbox.open(config.farewell_s), _answering(outbox, ear.recent, config.name, requests):
             while not stop.is_set():
                 for heard in await asyncio.to_thread(ear.hear):
                     if heard.until > until or len(heard.messages) or len(heard.flows):
@@ -183,6 +200,31 @@ async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = 
                         log.warning("%s has lost %d packets so far", config.name, heard.counters.dropped)
                         dropped = heard.counters.dropped
             await _hand_over(outbox, ear.finish())
+
+
+def _receive(outbox: Outbox, requests: asyncio.Queue[Frame], request: Frame) -> None:
+    try:
+        requests.put_nowait(request)
+    except asyncio.QueueFull:
+        outbox.refuse(request, f"{_REQUESTS} requests wait already")
+
+
+@contextlib.asynccontextmanager
+async def _answering(outbox: Outbox, recent: RecentFrames | None, source: str, requests: asyncio.Queue[Frame]) -> AsyncIterator[None]:
+    """One request after the other, beside the hearing."""
+
+    async def answer() -> None:
+        while True:
+            await answer_excerpt(outbox, recent, source, await requests.get())
+
+    task = asyncio.create_task(answer(), name="excerpts")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()  # it never returns: our bug, and loud
 
 
 async def _hand_over(outbox: Outbox, heard: Heard) -> None:

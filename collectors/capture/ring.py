@@ -27,7 +27,8 @@ from sentinel.model.time import NS_PER_S
 Table = Any
 
 _SOL_PACKET = 263
-_ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _IGNORE_OUTGOING = 1, 5, 6, 10, 23
+_ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _FANOUT, _IGNORE_OUTGOING = 1, 5, 6, 10, 18, 23
+_FANOUT_HASH, _FANOUT_DEFRAG = 0, 0x8000  # by the flow's addresses and ports, the same both ways; fragments are put together before
 _TPACKET_V3 = 2
 _ETH_P_ALL = 3
 _MR_PROMISC = 1
@@ -64,7 +65,8 @@ def walk_block(octets: Table, block: int, count: int, off: Table, cap: Table, wi
 class Ring:
     """Hears one interface, promiscuously, from the moment it is made; `close` it."""
 
-    def __init__(self, interface: str, number: int, block_octets: int, blocks: int, retire_ms: int) -> None:
+    def __init__(self, interface: str, number: int, block_octets: int, blocks: int, retire_ms: int, group: int | None = None) -> None:
+        """``group``: rings of one interface and group, in whatever processes, share its packets, each conversation in one of them."""
         self.interface = interface
         self._number = number
         self._block_octets, self._blocks = block_octets, blocks
@@ -78,7 +80,7 @@ class Ring:
         except PermissionError as error:
             raise ConfigError("interfaces", "hearing packets needs root or CAP_NET_RAW") from error
         try:
-            self._open(interface, retire_ms)
+            self._open(interface, retire_ms, group)
         except OSError as error:
             self._socket.close()
             raise ConfigError("interfaces", f"{interface!r} cannot be heard: {error.strerror or error}") from error
@@ -86,7 +88,7 @@ class Ring:
             self._socket.close()
             raise
 
-    def _open(self, interface: str, retire_ms: int) -> None:
+    def _open(self, interface: str, retire_ms: int, group: int | None) -> None:
         s = self._socket
         index = socket.if_nametoindex(interface)
         answer = fcntl.ioctl(s, _SIOCGIFHWADDR, struct.pack("16s24x", interface.encode()))
@@ -103,6 +105,8 @@ class Ring:
         self._octets: Any = np.frombuffer(self._map, np.uint8)
         s.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8s", index, _MR_PROMISC, 0, b""))
         s.bind((interface, _ETH_P_ALL))
+        if group is not None:
+            s.setsockopt(_SOL_PACKET, _FANOUT, group | (_FANOUT_HASH | _FANOUT_DEFRAG) << 16)
 
     def fileno(self) -> int:
         return self._socket.fileno()

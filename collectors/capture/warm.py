@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from collectors import compiled
-from collectors.capture import index, packets, ring
+from collectors.capture import index, packets, pcapng, ring
 from collectors.capture.packets import ETHERNET, PacketBatch
 from collectors.capture.sensor import Sensor
 from collectors.wire.modbus import Segment, StreamDecoder
@@ -58,6 +58,8 @@ def _run_each() -> None:
     octets, rows = np.zeros(64, np.uint8), index.Rows(1)
     index.walk_pcap(octets, 0, 0, False, 1, ETHERNET, rows.arrays, rows.state)
     ring.walk_block(octets, 0, 0, *(np.zeros(0, packets.DTYPES[name]) for name in ("off", "cap", "wire", "time", "vlan")))
+    batch = PacketBatch.of([modbus], [NS_PER_S])
+    pcapng.lay_batch(batch, np.zeros(pcapng.room_for(batch), np.uint32))
     index.walk_pcapng(octets, 0, 0, False, np.zeros(1, index.INTERFACE), 0, rows.arrays, rows.state)
 
 

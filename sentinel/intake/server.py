@@ -114,7 +114,7 @@ class Intake:
         return from_json(ReceiptOf, await self._ask(process, FrameKind.RELEASE, to_json(order), timeout_s)).receipt
 
     async def excerpt(self, process: str, order: ExcerptOrder, timeout_s: float = ANSWER_S) -> bytes:
-        """A capture excerpt (pcap octets) of the frames that the sensor still has."""
+        """A capture excerpt (pcapng octets) of the frames that the sensor still has."""
         return await self._ask(process, FrameKind.EXCERPT, to_json(order), timeout_s)
 
     async def wait_present(self, process: str) -> None:

@@ -76,6 +76,8 @@ class ReceiptOf:
 class ExcerptOrder:
     finding: FindingId
     frames: tuple[int, ...]
+    since: Instant = Instant(0)  # the frames were heard between these two: a number begins anew where a sensor lost its memory
+    until: Instant = Instant(2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

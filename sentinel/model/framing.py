@@ -28,7 +28,7 @@ class FrameKind(IntEnum):
     RELEASE = 31  # JSON exchange.ReleaseOrder
     RECEIPT = 32  # JSON Receipt; from a collector exchange.ReceiptOf
     OUTAGE = 40  # JSON Outage
-    EXCERPT = 41  # JSON exchange.ExcerptOrder asks a sensor for the frames it still has; answered by EXCERPT with pcap octets
+    EXCERPT = 41  # JSON exchange.ExcerptOrder asks a sensor for the frames it still has; answered by EXCERPT with pcapng octets
     SNAPSHOT = 50  # JSON + arrays: the state that the court judges from
     JUDGE = 51  # JSON Command and what it refers to
     VERDICT = 52  # JSON Verdict

@@ -53,7 +53,7 @@ class Excerpt:
     """A file of evidence.  ``digest`` is the plain SHA-256 of its octets, so that ``sha256sum`` names it."""
 
     digest: Digest
-    kind: str  # "pcap", "text", "case"
+    kind: str  # "pcapng", "text", "case"
     octets: int
     at: Instant
     of: Digest | VerdictId | None = None  # a text: the capture that it dissects; a case: its verdict
