@@ -27,6 +27,7 @@ from sentinel.catalogue import capabilities
 from sentinel.clock import Clock, SystemClock
 from sentinel.detect.calibrate import Budget
 from sentinel.detect.catalogue import detectors
+from sentinel.dissection import dissect
 from sentinel.errors import SentinelError, sole_error
 from sentinel.foresight import Foresight, Planning
 from sentinel.history import Bounds, History
@@ -106,6 +107,7 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
             actions=actions,
             twin=Foresight(brain, court, model, tags, records, clock) if model is not None and court is not None else None,
             history=places.history if settings.history.keep else None,
+            dissect=dissect,
             planning=Planning(records, court, tags, clock),
             health=brain.health,
             capabilities=capabilities(),

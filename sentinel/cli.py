@@ -19,6 +19,7 @@ COMMANDS = (
     "inventory",
     "learn",
     "check",
+    "evidence",
     "rerun",
     "whatif",
     "history",

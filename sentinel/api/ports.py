@@ -78,6 +78,7 @@ class ApiState:
     twin: Twin | None = None  # None: no plant file
     history: Path | None = None  # None: none is kept
     planning: Planning | None = None
+    dissect: Callable[[Path], bytes] | None = None  # the file of an excerpt as text; None: there is no dissector
     health: Callable[[], Mapping[str, Any]] = field(default=dict)  # processes, counters, blind spots; JSON-able, quick
     capabilities: Mapping[str, Sequence[Spec]] = field(default_factory=dict)  # room: its plugs
     name: str = "sentinel"

@@ -2,13 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from sentinel.access import Permission
+from sentinel.api.routes.evidence import PCAPNG, capture_of, tree_of
 from sentinel.api.shape import Body, Cursor, Filter, Key, Limit, PageOf, State, Who, found, needs
 from sentinel.model.detection import Severity
 from sentinel.model.finding import Finding, FindingState
+from sentinel.model.ids import Digest
 from sentinel.model.record import Label
 
 router = APIRouter(tags=["findings"])
@@ -37,6 +39,25 @@ def list_findings(
 @needs(Permission.FINDINGS_READ)
 def one_finding(state: State, finding: Key) -> Finding:
     return found(state.records.find(Finding, finding), f"finding {finding}")
+
+
+@router.get("/findings/{finding}/evidence", response_class=Response, responses={200: {"content": {PCAPNG: {}}}})
+@needs(Permission.EVIDENCE_READ)
+def evidence_of(state: State, finding: Key) -> Response:
+    """The packets that it rests on, as pcapng; passwords in clear text are masked."""
+    return capture_of(state, _evidence(state, finding))
+
+
+@router.get("/findings/{finding}/evidence/tree", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@needs(Permission.EVIDENCE_READ)
+def tree_of_evidence(state: State, finding: Key) -> Response:
+    """The same packets, layer by layer."""
+    return tree_of(state, _evidence(state, finding))
+
+
+def _evidence(state: State, finding: str) -> Digest:
+    one = found(state.records.find(Finding, finding), f"finding {finding}")
+    return found(one.evidence, f"evidence of finding {finding}: its frames were not kept, or not heard by a sensor")
 
 
 @router.get("/findings/{finding}/labels")

@@ -15,6 +15,7 @@ from sentinel.access import Access
 from sentinel.access import certificates as c
 from sentinel.api import ApiState, Tls, build_app, build_enrolment_app, serve
 from sentinel.clock import SystemClock
+from sentinel.dissection import dissect
 from sentinel.errors import InputError
 from sentinel.model.action import Action, ActionKind, ActionState
 from sentinel.model.detection import Severity
@@ -162,6 +163,7 @@ class Appliance:
             actions=LifecycleActions(self.records, self.clock),
             twin=twin or OneTagTwin(),
             planning=CountingPlanner(),
+            dissect=dissect,
             health=lambda: {"processes": {"gate": "running"}},
             capabilities=specs,
             name="test",

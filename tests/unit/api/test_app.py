@@ -1,6 +1,7 @@
 """Requests over real TLS: what is answered, what is refused, and that each is written down."""
 
 import asyncio
+import hashlib
 import json
 import re
 import sqlite3
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from collectors.capture.pcapng import Packet, to_pcapng
 from sentinel.access import Denial, Party, Permission, Request, Role, permit
 from sentinel.access.policy import PERMISSIONS
 from sentinel.api.guard import MAX_BODY_OCTETS
@@ -20,10 +22,11 @@ from sentinel.model.detection import Severity
 from sentinel.model.finding import Finding
 from sentinel.model.ids import ActionId, AssetId, CommandId, Digest, VerdictId
 from sentinel.model.observation import Outage
-from sentinel.model.record import AuditEntry, Signature, Tally
+from sentinel.model.record import AuditEntry, Excerpt, Signature, Tally
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Judgement, Verdict
 from tests.unit.api.appliance import Appliance, a_finding, an_action
+from tests.unit.collectors.capture.frames import ethernet, ip4, udp
 
 HOSTILE = ["' OR 1=1 --", "'; DROP TABLE findings; --", "%", "\x00", "../../etc/passwd", "é\u202e", "a" * 200, "{}", "-1"]
 
@@ -159,7 +162,7 @@ async def test_a_label_is_the_findings_state(served: Appliance) -> None:
 
 
 async def test_evidence_is_what_was_kept(served: Appliance) -> None:
-    capture = served.records.keep_excerpt(b"\xd4\xc3\xb2\xa1pcap")
+    capture = served.records.keep_excerpt(b"\xd4\xc3\xb2\xa1pcap", "pcap")
     served.records.keep_excerpt(b"frame 1: write", "text", of=capture.digest)
     async with served.client(served.person("anna", "analyst")) as client:
         answer = await client.get(f"/evidence/{capture.digest}")
@@ -169,6 +172,31 @@ async def test_evidence_is_what_was_kept(served: Appliance) -> None:
         is_problem(await client.get(f"/evidence/{'0' * 64}/text"), 404)
         is_problem(await client.get("/evidence/..%2f..%2fetc%2fpasswd"), 404)
         is_problem(await client.get("/evidence/passwd"), 422, "not a SHA-256 digest")
+
+
+async def test_a_finding_shows_its_packets(served: Appliance) -> None:
+    """Those who may open evidence get them, as they lie; a viewer, who may read the finding, does not."""
+    octets = ethernet(ip4(udp(b"hello", 40_000, 502), "10.0.0.66", "10.0.0.10", 17))
+    packet = Packet(frame=7, time=1_700_000_000_000_000_000, wire=len(octets), interface=("plant", 1), octets=octets)
+    capture = served.records.keep_excerpt(to_pcapng([packet], "finding f1: 1 of 2 frames, heard by capture"))
+    served.records.keep(a_finding(evidence=capture.digest), a_finding("f2"))
+    async with served.client(served.person("anna", "analyst")) as client:
+        answer = await client.get("/findings/f1/evidence")
+        assert hashlib.sha256(answer.content).hexdigest() == capture.digest == answer.headers["x-content-sha256"]
+        assert answer.headers["content-type"] == "application/x-pcapng"
+        assert answer.headers["content-disposition"] == f'attachment; filename="{capture.digest}.pcapng"'
+        tree = await client.get("/findings/f1/evidence/tree", timeout=60)
+        assert tree.text.startswith("frame 1: 47 octets\n###[ Ethernet ]###")
+        assert "10.0.0.66" in tree.text
+        assert (await client.get(f"/evidence/{capture.digest}/text")).text == tree.text
+        assert served.records.count(Excerpt, where={"of": capture.digest, "kind": "text"}) == 1
+        is_problem(await client.get("/findings/f2/evidence"), 404, "no evidence of finding f2")
+        is_problem(await client.get("/findings/f2/evidence/tree"), 404, "no evidence of finding f2")
+        is_problem(await client.get("/findings/nobody/evidence"), 404, "no finding nobody")
+    async with served.client(served.person("vera", "viewer")) as client:
+        assert (await client.get("/findings/f1")).status_code == 200
+        for path in ("/findings/f1/evidence", "/findings/f1/evidence/tree", f"/evidence/{capture.digest}"):
+            is_problem(await client.get(path), 403)
 
 
 async def test_one_asks_and_another_approves(served: Appliance) -> None:
