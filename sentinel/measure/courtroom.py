@@ -19,17 +19,20 @@ from sentinel.model.verdict import Verdict
 from sentinel.ports import Outcome
 
 _START_S = 60.0
-_PATIENCE_S = 5.0
+_PATIENCE = 5.0  # times the limit of a case
 _SOURCE, _PLC = AssetId("192.0.2.7"), AssetId("192.0.2.1")  # RFC 5737: nobody's
 
 
 @asynccontextmanager
-async def in_session(plant: Path, members: int, horizon_s: float, clock: Clock) -> AsyncIterator[CourtClient]:
+async def in_session(plant: Path, members: int, horizon_s: float, clock: Clock, case_limit_s: float = 1.0) -> AsyncIterator[CourtClient]:
+    """``case_limit_s``: what a case may take of the processor; who asks waits five times as long."""
     with tempfile.TemporaryDirectory(prefix="sentinel-court-") as directory:
         socket, config = Path(directory, "court.sock"), Path(directory, "court.json")
-        config.write_text(json.dumps({"plant": str(plant), "socket": str(socket), "members": members, "horizon_s": horizon_s}))
+        told = {"plant": str(plant), "socket": str(socket), "members": members, "horizon_s": horizon_s, "case_limit_s": case_limit_s}
+        config.write_text(json.dumps(told))
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sandbox", str(config), stderr=asyncio.subprocess.DEVNULL)
-        client = CourtClient(socket, clock, lambda _: Familiarity(), held_patience_s=_PATIENCE_S)
+        patience_s = _PATIENCE * case_limit_s
+        client = CourtClient(socket, clock, lambda _: Familiarity(), held_patience_s=patience_s, patience_s=patience_s)
         connection = asyncio.create_task(client.run())
         try:
             async with asyncio.timeout(_START_S):

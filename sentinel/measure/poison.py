@@ -53,7 +53,7 @@ def tried(kind: str, number: int, seed: int, writes: int, members: int, horizon_
     group = draw(number, seed, interface)
     began_s = _SETTLE_S + CLEAN_S
     moved = [(began_s + at_s, tag, value) for at_s, tag, value in poison.writes]
-    live = LivePlant(group.seed, interface, (*group.history, *moved))
+    live = LivePlant.of_reference(group.seed, interface, (*group.history, *moved))
     live.run(_SETTLE_S)
     replay = Replay(model=compile_model(load_plant(poison.plant)), members=members, horizon_s=horizon_s)
     distort = poison.distort

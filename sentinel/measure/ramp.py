@@ -51,7 +51,7 @@ def lived(seed: int, seconds: float, tag: str | None, slope_per_s: float, member
         return values if tag is None else {**values, tag: values[tag] + slope_per_s * max(0.0, time_s - begins_s)}
 
     writes = routine_writes(SETTLE_S + seconds, seed)
-    live = LivePlant(seed, interface)
+    live = LivePlant.of_reference(seed, interface)
     stage = Stage(compile_model(load_plant(PLANT_FILE)), live, members=members, distort=led_astray)
     names = [one.name for one in interface.tags.tags if one.role in _ROLES]
     place = {name: column for column, name in enumerate(names)}

@@ -5,6 +5,7 @@ every half second, as the registers round it.  The same seed and the same writes
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from sentinel.demo.physics import STEP_S
 from sentinel.demo.simulation import ReferencePlant
@@ -21,15 +22,45 @@ Write = tuple[float, str, float]  # seconds from the start, tag, value in its un
 Distortion = Callable[[float, Mapping[str, float]], Mapping[str, float]]  # (plant's time in s, what was read) to what arrives
 
 
-class LivePlant:
+class Registers(Protocol):
+    def put(self, tag: str, value: float) -> None: ...
+
+    def value(self, tag: str) -> float: ...
+
+
+class Plant(Protocol):
+    """`step` lets it live for one scan."""
+
+    @property
+    def interface(self) -> Interface: ...
+
+    @property
+    def time_s(self) -> float: ...
+
+    @property
+    def registers(self) -> Registers: ...
+
+    def step(self) -> None: ...
+
+    def values(self) -> Mapping[str, float]: ...
+
+
+P = TypeVar("P", bound=Plant)
+
+
+class LivePlant(Generic[P]):
     """The plant alone: `run` lets it live, `write` changes a register between two scans."""
 
-    def __init__(self, seed: int, interface: Interface, writes: Sequence[Write] = ()) -> None:
-        self.plant = ReferencePlant(seed=seed, interface=interface)
+    def __init__(self, plant: P, writes: Sequence[Write] = ()) -> None:
+        self.plant = plant
         self._writes = sorted(writes)
 
+    @staticmethod
+    def of_reference(seed: int, interface: Interface, writes: Sequence[Write] = ()) -> "LivePlant[ReferencePlant]":
+        return LivePlant(ReferencePlant(seed=seed, interface=interface), writes)
+
     def scan(self) -> None:
-        """Writes that are due, then 100 ms."""
+        """Writes that are due, then one scan."""
         while self._writes and self._writes[0][0] <= self.plant.time_s:
             _, tag, value = self._writes.pop(0)
             self.plant.registers.put(tag, value)
@@ -44,7 +75,7 @@ class Stage:
     """A live plant and the twin that follows it.  ``distort``: what somebody on the way makes of the readings."""
 
     def __init__(
-        self, model: Model, live: LivePlant, start: Instant = BEGINNING, members: int = 256, distort: Distortion | None = None
+        self, model: Model, live: LivePlant[Any], start: Instant = BEGINNING, members: int = 256, distort: Distortion | None = None
     ) -> None:
         self.live = live
         self._distort = distort

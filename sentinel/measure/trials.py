@@ -54,7 +54,7 @@ def draw(number: int, seed: int, interface: Interface) -> Group:
     history = tuple((0.0, tag, registered(interface.tags.by_name[tag], chance.uniform(*band))) for tag, band in OPERATING.items())
     standing = {**interface.starts, **{tag: value for _, tag, value in history}}
     tags = [tag for tag in interface.tags.tags if tag.writable]
-    singles = [Trial(kind="single", steps=((0.0, *_write(chance, chance.choice(tags), standing)),)) for _ in range(SINGLES_PER_PLANT)]
+    singles = [Trial(kind="single", steps=((0.0, *written(chance, chance.choice(tags), standing)),)) for _ in range(SINGLES_PER_PLANT)]
     kinds = chance.sample(list(_SEQUENCES), SEQUENCES_PER_PLANT)
     sequences = [Trial(kind=kind, steps=_SEQUENCES[kind](chance, tags, standing)) for kind in kinds]
     return Group(seed=_FIRST_SEED + 10_000 * seed + number, history=history, trials=(*singles, *sequences))
@@ -69,7 +69,7 @@ def registered(tag: Tag, value: float) -> float:
     return tag.modbus.decode(b"".join(word.to_bytes(2, "big") for word in words))[1]
 
 
-def _write(chance: random.Random, tag: Tag, standing: Mapping[str, float]) -> tuple[str, float]:
+def written(chance: random.Random, tag: Tag, standing: Mapping[str, float]) -> tuple[str, float]:
     if tag.role is TagRole.MODE:
         return tag.name, 1.0 - standing[tag.name]
     span = tag.high - tag.low
@@ -78,7 +78,7 @@ def _write(chance: random.Random, tag: Tag, standing: Mapping[str, float]) -> tu
     return tag.name, registered(tag, value)
 
 
-def _drift(chance: random.Random, tags: list[Tag], standing: Mapping[str, float]) -> tuple[Write, ...]:
+def drift(chance: random.Random, tags: list[Tag], standing: Mapping[str, float]) -> tuple[Write, ...]:
     """One setpoint, 3 to 10 equal steps, to anywhere within its range and half of it beyond."""
     tag = chance.choice([one for one in tags if one.role is TagRole.SETPOINT])
     target = chance.uniform(tag.low, tag.high + (tag.high - tag.low) / 2)
@@ -97,17 +97,17 @@ def _disarm(chance: random.Random, tags: list[Tag], standing: Mapping[str, float
     """A limit moved or the bypass set, then a setpoint or a mode."""
     defence = chance.choice([one for one in tags if one.role is TagRole.LIMIT or one.name == "BYPASS"])
     push = chance.choice([one for one in tags if one.role in (TagRole.SETPOINT, TagRole.MODE) and one is not defence])
-    return ((0.0, *_write(chance, defence, standing)), (chance.uniform(1.0, 30.0), *_write(chance, push, standing)))
+    return ((0.0, *written(chance, defence, standing)), (chance.uniform(1.0, 30.0), *written(chance, push, standing)))
 
 
-def _pair(chance: random.Random, tags: list[Tag], standing: Mapping[str, float]) -> tuple[Write, ...]:
+def unrelated(chance: random.Random, tags: list[Tag], standing: Mapping[str, float]) -> tuple[Write, ...]:
     first, second = chance.sample(tags, 2)
-    return ((0.0, *_write(chance, first, standing)), (chance.uniform(1.0, 30.0), *_write(chance, second, standing)))
+    return ((0.0, *written(chance, first, standing)), (chance.uniform(1.0, 30.0), *written(chance, second, standing)))
 
 
 _SEQUENCES: Mapping[str, Callable[[random.Random, list[Tag], Mapping[str, float]], tuple[Write, ...]]] = {
-    "drift": _drift,
+    "drift": drift,
     "by_hand": _by_hand,
     "disarm": _disarm,
-    "pair": _pair,
+    "pair": unrelated,
 }

@@ -58,7 +58,7 @@ def limits_of(invariants: Sequence[Invariant]) -> tuple[Limit, ...]:
 
 def truths(group: Group, invariants: tuple[Limit, ...], horizon_s: float) -> tuple[Truth, ...]:
     """One per trial.  Takes plain values, so that it can run in a process of its own."""
-    live = LivePlant(group.seed, read_interface(), group.history)
+    live = LivePlant.of_reference(group.seed, read_interface(), group.history)
     live.run(SETTLE_S)
     jury = Jury(live.plant, invariants, horizon_s)
     return tuple(jury.truth(trial) for trial in group.trials)

@@ -14,17 +14,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sandbox.client import CourtClient
 from sentinel.clock import Clock, SystemClock
 from sentinel.demo.wiring import PLANT_FILE, Interface, read_interface
+from sentinel.measure import eastman
 from sentinel.measure.courtroom import command, forward, in_session, timed
 from sentinel.measure.scores import score
-from sentinel.measure.stage import BEGINNING, LivePlant, Stage
+from sentinel.measure.stage import BEGINNING, LivePlant, Stage, Write
 from sentinel.measure.trials import LISTEN_S, SETTLE_S, TRIALS_PER_PLANT, Group, Trial, draw
-from sentinel.measure.truth import Truth, limits_of, truths
+from sentinel.measure.truth import Limit, Truth, limits_of, truths
 from sentinel.model.command import Origin
 from sentinel.model.time import after
 from sentinel.model.verdict import Judgement, Verdict
@@ -32,8 +34,48 @@ from sentinel.twin.compiled import Model
 from sentinel.twin.engine import compile_model
 from sentinel.twin.plant import load_plant
 
-_APART_S = 7200.0  # between two plants: longer than the court remembers steps
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Venue:
+    """Which plant is tried.  ``apart_s``: between two plants, longer than one lives and the court remembers its steps."""
+
+    plant: Path
+    live: Callable[[int, Interface, Sequence[Write]], LivePlant[Any]]
+    draw: Callable[[int, int, Interface], Group]
+    truths: Callable[[Group, tuple[Limit, ...], float], tuple[Truth, ...]]
+    settle_s: float
+    listen_s: float
+    apart_s: float
+    horizon_s: float
+    case_limit_s: float
+
+
+VENUES = {
+    "reference": Venue(
+        plant=PLANT_FILE,
+        live=LivePlant.of_reference,
+        draw=draw,
+        truths=truths,
+        settle_s=SETTLE_S,
+        listen_s=LISTEN_S,
+        apart_s=7200.0,
+        horizon_s=600.0,
+        case_limit_s=1.0,
+    ),
+    "tep": Venue(
+        plant=eastman.PLANT,
+        live=eastman.live,
+        draw=eastman.draw,
+        truths=eastman.truths,
+        settle_s=eastman.SETTLE_S,
+        listen_s=eastman.LISTEN_S,
+        apart_s=21_600.0,
+        horizon_s=1800.0,
+        case_limit_s=5.0,
+    ),
+}
 _SEVERITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
 
@@ -48,6 +90,7 @@ class Tried:
 class _Hearing:
     """Judges trials.  Every plant lives in a time of its own, so that the court does not take one for the past of another."""
 
+    venue: Venue
     model: Model
     interface: Interface
     client: CourtClient
@@ -61,11 +104,11 @@ class _Hearing:
         return tried + [await self._sequence(self._stage(group), trial) for trial in group.trials if len(trial.steps) > 1]
 
     def _stage(self, group: Group) -> Stage:
-        live = LivePlant(group.seed, self.interface, group.history)
-        live.run(SETTLE_S - LISTEN_S)
-        stage = Stage(self.model, live, after(BEGINNING, self.plants * _APART_S))
+        live = self.venue.live(group.seed, self.interface, group.history)
+        live.run(self.venue.settle_s - self.venue.listen_s)
+        stage = Stage(self.model, live, after(BEGINNING, self.plants * self.venue.apart_s))
         self.plants += 1
-        stage.follow(SETTLE_S)
+        stage.follow(self.venue.settle_s)
         return stage
 
     async def _single(self, stage: Stage, trial: Trial) -> Tried:
@@ -78,7 +121,7 @@ class _Hearing:
         times: list[float] = []
         worst: Verdict | None = None
         for at_s, tag, value in trial.steps:
-            stage.follow(SETTLE_S + at_s)
+            stage.follow(self.venue.settle_s + at_s)
             self.client.keep(stage.snapshot())
             asked = command(self.interface, Origin.GATE, stage.now, tag, value)
             verdict, took_ms = await timed(self.client, self.clock, asked)
@@ -92,10 +135,10 @@ class _Hearing:
         return Tried(kind=trial.kind, verdict=worst, took_ms=tuple(times))
 
 
-async def judged(groups: Sequence[Group], model: Model, plant: Path, members: int, horizon_s: float, tell: Tell) -> list[list[Tried]]:
+async def judged(groups: Sequence[Group], model: Model, venue: Venue, members: int, horizon_s: float, tell: Tell) -> list[list[Tried]]:
     clock = SystemClock()
-    async with in_session(plant, members, horizon_s, clock) as client:
-        hearing = _Hearing(model, read_interface(plant), client, clock)
+    async with in_session(venue.plant, members, horizon_s, clock, venue.case_limit_s) as client:
+        hearing = _Hearing(venue, model, read_interface(venue.plant), client, clock)
         tried = []
         for group in groups:
             tried.append(await hearing.try_group(group))
@@ -103,11 +146,11 @@ async def judged(groups: Sequence[Group], model: Model, plant: Path, members: in
         return tried
 
 
-def lived(groups: Sequence[Group], model: Model, horizon_s: float, workers: int, tell: Tell) -> list[tuple[Truth, ...]]:
+def lived(groups: Sequence[Group], model: Model, venue: Venue, horizon_s: float, workers: int, tell: Tell) -> list[tuple[Truth, ...]]:
     limits = limits_of(model.plant.invariants)
     found: list[tuple[Truth, ...]] = []
     with ProcessPoolExecutor(workers) as pool:
-        for truth in pool.map(truths, groups, [limits] * len(groups), [horizon_s] * len(groups)):
+        for truth in pool.map(venue.truths, groups, [limits] * len(groups), [horizon_s] * len(groups)):
             found.append(truth)
             tell(f"lived through {len(found)} of {len(groups)} plants")
     return found
@@ -117,16 +160,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sentinel bench verdict", description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--trials", type=int, default=200, help="rounded up to whole plants of ten (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default: %(default)s)")
+    parser.add_argument("--plant", choices=VENUES, default="reference", help="which is tried (default: %(default)s)")
     parser.add_argument("--members", type=int, default=256, help="futures per rollout (default: %(default)s)")
-    parser.add_argument("--horizon-s", type=float, default=600.0, help="how far ahead (default: %(default)g)")
+    parser.add_argument("--horizon-s", type=float, help="how far ahead (default: 600, of tep 1800)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that live the plants (default: %(default)s)")
     parser.add_argument("--wrong", action="store_true", help="list every verdict that was not right on standard error")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     given = parser.parse_args(arguments)
-    model, interface = compile_model(load_plant(PLANT_FILE)), read_interface()
-    groups = [draw(number, given.seed, interface) for number in range(-(-given.trials // TRIALS_PER_PLANT))]
-    tried = asyncio.run(judged(groups, model, PLANT_FILE, given.members, given.horizon_s, _tell))
-    real = lived(groups, model, given.horizon_s, given.workers, _tell)
+    venue = VENUES[given.plant]
+    horizon_s = venue.horizon_s if given.horizon_s is None else given.horizon_s
+    model, interface = compile_model(load_plant(venue.plant)), read_interface(venue.plant)
+    groups = [venue.draw(number, given.seed, interface) for number in range(-(-given.trials // TRIALS_PER_PLANT))]
+    tried = asyncio.run(judged(groups, model, venue, given.members, horizon_s, _tell))
+    real = lived(groups, model, venue, horizon_s, given.workers, _tell)
     rows = [row for group, some, truth in zip(groups, tried, real, strict=True) for row in zip(group.trials, some, truth, strict=True)]
     if given.wrong:
         print("\n".join(_wrong(*row) for row in rows if not _is_right(*row[1:])), file=sys.stderr)

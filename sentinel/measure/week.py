@@ -56,7 +56,7 @@ class _Diary:
     found: Week = field(default_factory=Week)
 
     async def live(self, seed: int, doings: Sequence[Doing]) -> Week:
-        live = LivePlant(seed, self.interface)
+        live = LivePlant.of_reference(seed, self.interface)
         for number, doing in enumerate(doings):
             live.run(doing.at_s - LISTEN_S)
             await self._do(doing, Stage(self.model, live))

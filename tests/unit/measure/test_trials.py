@@ -63,7 +63,7 @@ def test_an_invariant_that_falls_anyway_is_not_blamed_on_a_trial() -> None:
 
 
 def test_a_twin_falls_into_step_with_a_plant_of_other_parameters() -> None:
-    live = LivePlant(1234, INTERFACE, ((0.0, "LIC101.SP", 1.1),))
+    live = LivePlant.of_reference(1234, INTERFACE, ((0.0, "LIC101.SP", 1.1),))
     live.run(60.0)
     stage = Stage(compile_model(load_plant(PLANT_FILE)), live, members=64)
     stage.follow(90.0)
