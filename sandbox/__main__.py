@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from sandbox import isolation, kernel
-from sandbox.config import BEGIN, ENDED, MISCONFIGURED, NOT_ISOLATED, TOO_LONG, CourtConfig, read
+from sandbox.config import BEGIN, CourtConfig, read
 from sandbox.isolation import Layer, LayerReport
 from sentinel.errors import ConfigError, InputError, IsolationError
 
+ENDED, MISCONFIGURED, NOT_ISOLATED, TOO_LONG = 1, 2, 3, 4
 _START_LIMIT_S = 120.0  # compiling a large plant on a slow machine
 _WALL_PER_CPU = 5.0  # on a crowded machine a case may wait for its processor so much longer than it computes
 _LIVES, _WITHIN_S = 4, 120.0  # more courts than that are not lost to single cases: it is the plant, or the machine

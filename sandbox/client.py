@@ -163,24 +163,14 @@ class CourtClient:
         """What one of the last verdicts rests on; None when the court did not give it, or too many came after it."""
         return self._judged.get(verdict)
 
-    async def replay(self, request: Request, snapshot: Snapshot) -> Verdict | str:
-        """The complete verdict on what another court was asked; a text says why there is none."""
-        asked = self._put(request, snapshot)
-        if isinstance(asked, str):
-            return asked
-        try:
-            async with asyncio.timeout(self._patience_s):
-                verdict = await asked.answer
-        except TimeoutError:
-            return f"no answer within {1000 * self._patience_s:.0f} ms"
-        finally:
-            self._asked.pop(asked.sequence, None)
-        return verdict if isinstance(verdict, str) else await self.completed(verdict)
-
     def _ask(self, command: Command, patience_s: float) -> _Asked | str:
         """What was asked, or why nothing could be."""
         if not self._snapshots:
             return "the twin has not given a snapshot yet"
+        if self._writer is None:
+            return "the court is not in session"
+        if len(self._asked) >= MAX_IN_FLIGHT:
+            return f"{MAX_IN_FLIGHT} commands wait for the court already"
         name, snapshot = self._meeting(command)
         urgent = command.origin is Origin.GATE
         known = self._familiarity(command)
@@ -191,14 +181,7 @@ class CourtClient:
             urgent=urgent,
             patience_s=patience_s,
         )
-        return self._put(request, snapshot)
-
-    def _put(self, request: Request, snapshot: Snapshot) -> _Asked | str:
-        if self._writer is None:
-            return "the court is not in session"
-        if len(self._asked) >= MAX_IN_FLIGHT:
-            return f"{MAX_IN_FLIGHT} commands wait for the court already"
-        self._send(request.snapshot, snapshot)
+        self._send(name, snapshot)
         self._sequence += 1
         asked = self._asked[self._sequence] = _Asked(self._sequence, request, snapshot, asyncio.get_running_loop().create_future())
         self._writer.write(Frame(FrameKind.JUDGE, self._sequence, to_json(request)).encode())

@@ -1,6 +1,6 @@
 """What the court is told at start: one JSON file, refused as a whole when anything in it is not understood.
 
-And what it tells in turn: octets to its warden (ready, a case begun, a case ended), exit statuses to whoever started it.
+And the octets by which it tells its warden how far it is: ready, a case begun, a case ended.
 """
 
 import difflib
@@ -12,7 +12,6 @@ from typing import Any
 from sentinel.errors import ConfigError
 
 READY, BEGIN, END = b"R", b"+", b"-"
-ENDED, MISCONFIGURED, NOT_ISOLATED, TOO_LONG = 1, 2, 3, 4
 MAX_MEMBERS = 4096
 MAX_HORIZON_S = 24 * 3600.0
 _BOUNDS = {"members": (16, MAX_MEMBERS), "horizon_s": (1.0, MAX_HORIZON_S), "seed": (0, 2**63 - 1), "case_limit_s": (0.1, 600.0)}

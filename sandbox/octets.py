@@ -4,7 +4,7 @@ The ear that decoded the command is another process, and a decoder can be fooled
 once more.
 """
 
-from sentinel.model.command import Command, Origin
+from sentinel.model.command import Command
 from sentinel.model.modbus import MAX_ADU_OCTETS, MBAP_OCTETS, writes_of
 from sentinel.model.tags import TagMap
 
@@ -25,14 +25,6 @@ def contradiction(command: Command, tags: TagMap) -> str | None:
     if written is None or {(write.point, write.raw) for write in written} != claimed:
         return "the frame says something else than what was read from it"
     return None
-
-
-def whole_frame(command: Command) -> str:
-    """The application data unit, in hexadecimal: what was only heard is kept without its header, which says nothing that a device obeys."""
-    octets = bytes.fromhex(command.octets)
-    if command.origin is not Origin.WIRE or _is_adu(octets):
-        return command.octets
-    return (bytes(4) + (len(octets) + 1).to_bytes(2, "big") + bytes((command.unit or 0,)) + octets).hex()
 
 
 def _is_adu(octets: bytes) -> bool:

@@ -42,7 +42,6 @@ from sentinel.places import Places
 from sentinel.ports import Enforcer
 from sentinel.recollection import Recollection
 from sentinel.records import Records
-from sentinel.replays import Replays
 from sentinel.respond.enforcers.dry_run import DryRunEnforcer
 from sentinel.respond.enforcers.gate import GateEnforcer
 from sentinel.respond.enforcers.nftables import NftablesEnforcer
@@ -83,8 +82,6 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         if court is not None:
             terms = Terms(members=settings.court.members, horizon_s=settings.court.horizon_s)
             brain.cases = Cases(court, plant.text, terms, access.authority.seal, records, clock)
-            if settings.court.wire_replay:
-                brain.replays = Replays(court, CourtClient(places.wire_tier, clock))
         if settings.history.keep:
             brain.past = _past(settings, places, clock)
             lifetimes.push_async_callback(asyncio.to_thread, brain.past.close)
@@ -123,8 +120,6 @@ async def _work(brain: Brain, actions: Actions, court: CourtClient | None, stop:
         tasks = [group.create_task(brain.run(), name="brain"), group.create_task(actions.run(), name="actions")]
         if court is not None:
             tasks.append(group.create_task(court.run(), name="court"))
-        if brain.replays is not None:
-            tasks.append(group.create_task(brain.replays.run(brain.conclude), name="wire replay"))
         await stop.wait()
         for task in tasks:
             task.cancel()

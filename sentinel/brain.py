@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,15 +82,6 @@ class Court(Protocol):
 class Cases(Protocol):
     async def keep(self, verdict: Verdict) -> object:
         """All that a verdict rests on, as evidence, where it is worth it."""
-
-
-class Replays(Protocol):
-    def offer(self, command: Command, verdict: Verdict) -> None:
-        """Never waits."""
-
-    async def run(self, conclude: Callable[[Verdict], Awaitable[None]]) -> None: ...
-
-    def health(self) -> Mapping[str, Any]: ...
 
 
 class Past(Protocol):
@@ -203,7 +194,6 @@ class Brain:
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
-        self.replays: Replays | None = None  # None: there is no second tier
         self.permits: Permits | None = None  # None: nobody is asked
         self.past: Past | None = None  # None: no history is kept
         self._past_s = clock.monotonic_s()
@@ -307,10 +297,13 @@ class Brain:
         verdict = await self._court.completed(verdict)
         if known is not None:
             await known.wait()
-        await self.conclude(verdict)
+        self._remember(verdict)
+        await self._records.kept(verdict)
+        if self.cases is not None:
+            await self.cases.keep(verdict)
+        await self._audit("court", "command.judge", str(command.id), outcome=verdict.judgement.value, reason=verdict.reason)
+        await self._found(await self._think(self._analysis.verdict, verdict))
         await self._ask(command, verdict, permit)
-        if self.replays is not None:
-            self.replays.offer(command, verdict)
 
     async def _ask(self, command: Command, verdict: Verdict, used: ActionId | None) -> None:
         """People, about a held write that is not decided; what they have answered once ends with its use."""
@@ -323,16 +316,6 @@ class Brain:
                 log.info("permit %s: %s", used, error)
         elif not self._analysis.learning and (proposal := self.permits.proposal(command, verdict)):
             await self.actions.propose([proposal])
-
-    async def conclude(self, verdict: Verdict) -> None:
-        """What a court came to: kept, said in the audit log, laid beside the findings."""
-        self._remember(verdict)
-        await self._records.kept(verdict)
-        if self.cases is not None:
-            await self.cases.keep(verdict)
-        court = "court" if verdict.replayed is None else "wire-tier"
-        await self._audit(court, "command.judge", str(verdict.command), outcome=verdict.judgement.value, reason=verdict.reason)
-        await self._found(await self._think(self._analysis.verdict, verdict))
 
     async def _settled(self, outcome: Outcome) -> None:
         if self._court is not None:
@@ -575,8 +558,7 @@ class Brain:
         }
         past = to_jsonable(self.past.counters()) if self.past is not None else None
         told = {"started": iso(self._started), "learning": learning, "processes": processes, "intake": intake, "waiting": waiting}
-        replays = self.replays.health() if self.replays is not None else None
-        return {**told, "history": past, "wire_replay": replays}
+        return {**told, "history": past}
 
     # small things
 

@@ -74,10 +74,6 @@ class Places:
         return self.run / "court.sock"
 
     @property
-    def wire_tier(self) -> Path:
-        return self.run / "wire-tier.sock"
-
-    @property
     def enforcer(self) -> Path:
         return self.run / "enforcer.sock"
 

@@ -7,12 +7,10 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from collectors.outbox import Outbox
-from sandbox.config import NOT_ISOLATED
 from sentinel.baseline import store
 from sentinel.clock import Clock
 from sentinel.durable import write_whole
@@ -46,10 +44,6 @@ def processes(settings: Settings, places: Places) -> list[Process]:
             "horizon_s": settings.court.horizon_s,
         }
         found.append(_process("court", "sandbox", _write(places, "court", told)))
-        if settings.court.wire_replay:
-            told = {**told, "socket": str(places.wire_tier)}
-            tier = _process("wire-tier", "sandbox.emulators", _write(places, "wire-tier", told))
-            found.append(replace(tier, declines_with=(NOT_ISOLATED,)))
     if settings.enforce.enforcer == "nftables":
         told = {
             "socket": str(places.enforcer),

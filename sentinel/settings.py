@@ -58,7 +58,6 @@ class Court:
     members: int = option(256, "futures per judgement")
     horizon_s: float = option(600.0, "how far each future goes")
     hold_timeout_ms: float = option(150.0, "a held write gets `undecided` after this")
-    wire_replay: bool = option(True, "play Modbus writes that are not safe to an emulated device as well, afterwards, for evidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +149,7 @@ class Waveform:
 
 
 _PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")  # stands in file names of the run directory
-_RESERVED = ("brain", "court", "wire-tier", "enforcer", "supervisor")  # the appliance's own processes
+_RESERVED = ("brain", "court", "enforcer", "supervisor")  # the appliance's own processes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,6 @@ class Process:
     argv: Sequence[str]
     namespace: str = ""  # network namespace, by its name under /run/netns
     environment: Mapping[str, str] = field(default_factory=dict)
-    declines_with: Sequence[int] = ()  # exit statuses that say: this machine cannot have it.  It is not started again, and missed by nobody
 
 
 Report = Callable[[Outage], Awaitable[None]]
@@ -91,10 +90,6 @@ class Supervisor:
                 await ended
                 return
             outage_since, reason = self._clock.now(), _why(child.returncode or 0, self._log_of(process))
-            if child.returncode in process.declines_with:
-                log.warning("sentinel: %s %s; the appliance goes on without it", process.name, reason)
-                del self._children[process.name]
-                return
             log.warning("sentinel: %s %s; it is started again", process.name, reason)
             if self._clock.monotonic_s() - started > _STEADY_S:
                 delay = _FIRST_DELAY_S

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sandbox import isolation, kernel, protocol
-from sandbox.config import MISCONFIGURED, NOT_ISOLATED, CourtConfig, read
+from sandbox.config import CourtConfig, read
 from sandbox.emulators import case
 from sandbox.isolation import own_layers
 from sandbox.replay import Replay
@@ -36,6 +36,7 @@ from sentinel.twin.engine import compile_model
 from sentinel.twin.plant import load_plant
 from sentinel.twin.snapshot import Snapshot
 
+MISCONFIGURED, NOT_ISOLATED = 2, 3
 CASE_S = 1.0
 _CHUNK = 65536
 

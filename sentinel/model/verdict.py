@@ -68,7 +68,6 @@ class Verdict:
     techniques: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()  # of an undecided command, the most permissive first
     complete: bool = True
-    replayed: VerdictId | None = None  # the first tier's verdict, when this is what the wire replay of its command came to
     members: int = 0
     horizon_s: float = 0.0
     seed: int = 0

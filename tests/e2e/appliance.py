@@ -198,19 +198,10 @@ class Appliance:
         command = await self.command(source, raw)
 
         async def judged() -> Any:
-            return [one for one in (await self.all("verdicts")).values() if one["command"] == command["id"] and one["replayed"] is None]
+            return [one for one in (await self.all("verdicts")).values() if one["command"] == command["id"]]
 
         verdict: dict[str, Any] = (await self.until(f"a verdict on {raw} from {source}", judged))[-1]
         return verdict
-
-    async def replayed(self, verdict: str) -> dict[str, Any]:
-        """What the wire tier came to after it."""
-
-        async def played() -> Any:
-            return [one for one in (await self.all("verdicts")).values() if one["replayed"] == verdict]
-
-        (second,) = await self.until(f"{verdict} is played to an emulated device", played)
-        return dict(second)
 
     async def settled(self, command: str, step: str) -> None:
         """The audit log says once what the gate did with it."""

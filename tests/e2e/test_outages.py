@@ -103,7 +103,7 @@ async def test_a_write_that_is_held_when_its_holder_or_judge_is_killed_never_rea
     assert await appliance.write(appliance.story.setting.attacker, 1200) == b"", "the cut is not in force any more"
 
 
-@pytest.mark.parametrize("name", ["poll-modbus", "poll-opcua", "court", "wire-tier", "gate"])
+@pytest.mark.parametrize("name", ["poll-modbus", "poll-opcua", "court", "gate"])
 async def test_what_is_killed_comes_back_and_the_road_is_open(appliance: Appliance, name: str) -> None:
     before = await appliance.kept()
     finding = await appliance.killed(name)
@@ -130,12 +130,6 @@ async def test_afterwards_writes_are_judged_as_before(appliance: Appliance) -> N
     assert await appliance.write(stranger, 1960) == REFUSED
     verdict = await appliance.verdict(stranger, 1960)
     assert (verdict["judgement"], verdict["invariant"]) == ("unsafe", "T101-overfill")
-    second = await appliance.replayed(verdict["id"])
-    assert (second["judgement"], second["invariant"], second["command"]) == ("unsafe", "T101-overfill", verdict["command"])
-    assert "the emulated device" in second["evidence"][0]
-    first, again = [await appliance.rita.client.get(f"/verdicts/{one['id']}/case") for one in (verdict, second)]
-    assert (first.status_code, first.content) == (200, again.content)
-    assert "sets LIC101.SP = 1.96" in second["evidence"][0]
     assert await appliance.write(operator, 1210) == accepted(1210), await appliance.verdict(operator, 1210)
     assert await appliance.setpoint() == 1210
     await appliance.proposal(stranger)

@@ -28,13 +28,8 @@ def one_verdict(state: State, verdict: Key) -> Verdict:
 @router.get("/verdicts/{verdict}/case", response_class=Response, responses={200: {"content": {"application/zip": {}}}})
 @needs(Permission.EVIDENCE_READ)
 def one_case(state: State, verdict: Key) -> Response:
-    """All that the verdict rests on, sealed by the appliance: ``sentinel rerun`` comes to the same verdict on any machine.
-
-    A verdict of the wire replay rests on the case of the one before it.
-    """
-    kept = state.records.find(Verdict, verdict)
-    first = kept.replayed if kept and kept.replayed else verdict
-    cases = state.records.page(Excerpt, limit=1, where={"of": first, "kind": "case"}).items
+    """All that the verdict rests on, sealed by the appliance: ``sentinel rerun`` comes to the same verdict on any machine."""
+    cases = state.records.page(Excerpt, limit=1, where={"of": verdict, "kind": "case"}).items
     case = found(cases[0] if cases else None, f"case of verdict {verdict}: it was not kept")
     octets = found(state.records.evidence(case.digest), f"case of verdict {verdict}: it was dropped")
     return Response(octets, media_type="application/zip", headers={"content-disposition": f'attachment; filename="{verdict}.case.zip"'})

@@ -95,17 +95,6 @@ async def test_the_last_words_of_a_child_that_refuses_to_run_are_in_its_outage(t
     assert outage.reason in caplog.text
 
 
-async def test_a_child_that_says_that_this_machine_cannot_have_it_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    outages: asyncio.Queue[Outage] = asyncio.Queue()
-    program = "import sys; print('no namespace to be had', file=sys.stderr); sys.exit(3)"
-    process = Process(name="tier", argv=(sys.executable, "-c", program), declines_with=(3,))
-    supervisor = Supervisor([process], tmp_path / "log", SystemClock(), outages.put)
-    await asyncio.wait_for(supervisor.run(), WAIT_S)
-    assert "no namespace to be had; the appliance goes on without it" in caplog.text
-    assert outages.empty()
-    assert supervisor.pids() == {}
-
-
 async def test_a_child_that_cannot_be_started_is_tried_until_it_can(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     outages: asyncio.Queue[Outage] = asyncio.Queue()
     program = tmp_path / "program"

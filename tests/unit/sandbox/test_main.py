@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.__main__ import ENDED, MISCONFIGURED, NOT_ISOLATED, TOO_LONG
 from sandbox.client import CourtClient
-from sandbox.config import ENDED, MISCONFIGURED, NOT_ISOLATED, TOO_LONG
 from sentinel.model.command import Origin
 from sentinel.model.verdict import Judgement
 from sentinel.twin.engine import Model, initial

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sandbox.__main__ import hold_court
-from sandbox.config import NOT_ISOLATED, read
+from sandbox.__main__ import NOT_ISOLATED, hold_court
+from sandbox.config import read
 from sandbox.isolation import Layer, own_layers
 from sentinel.errors import IsolationError
 

@@ -12,13 +12,10 @@ from time import monotonic
 import pytest
 
 from sandbox.client import CourtClient
-from sandbox.config import NOT_ISOLATED
-from sandbox.protocol import Request
+from sandbox.emulators.__main__ import NOT_ISOLATED
 from sentinel.clock import SystemClock
 from sentinel.model.command import Command, Origin
-from sentinel.model.ids import CommandId, VerdictId
 from sentinel.model.verdict import Judgement, Verdict
-from sentinel.replays import MAX_WAITING, Replays
 from sentinel.twin.engine import compile_model, initial
 from sentinel.twin.plant import load_plant
 from sentinel.twin.snapshot import Snapshot
@@ -29,7 +26,6 @@ from tests.unit.sandbox.emulators.test_modbus import adu
 pytestmark = pytest.mark.netns
 CAPTURED = str(Path(__file__).with_name("captured_case.py"))
 DIALECT = "modbus-serial"
-_VERDICT = Verdict(id=VerdictId("first"), command=CommandId(""), judgement=Judgement.UNSAFE, reason="it overfills", judged=NOW)
 Play = Callable[..., Awaitable[Verdict]]
 
 
@@ -126,42 +122,6 @@ async def test_whatever_a_case_does_the_next_one_is_judged(play: Play, deed: str
     assert verdict.judgement is Judgement.UNDECIDED
     assert verdict.reason.startswith(f"the court could not judge: {says}")
     assert (await play(adu("06000004e2"))).judgement is Judgement.SAFE
-
-
-async def test_what_a_court_was_asked_is_played_with_an_identity_of_its_own_and_a_flood_is_passed_over(
-    tier: tuple[CourtProcess, Snapshot],
-) -> None:
-    snapshot = tier[1]
-    asked = replace(command({"LIC101.SP": 1.92}), origin=Origin.WIRE, octets="0600000780")
-    request = Request(command=asked, snapshot=snapshot.fingerprint())
-    first = replace(_VERDICT, command=asked.id)
-    concluded: asyncio.Queue[Verdict] = asyncio.Queue()
-
-    class Court:
-        def case(self, verdict: VerdictId) -> tuple[Request, Snapshot] | None:
-            return (request, snapshot) if verdict == first.id else None
-
-    client = CourtClient(tier[0].socket, SystemClock(), patience_s=START_S)
-    replays = Replays(Court(), client)
-    replays.offer(asked, first)
-    assert replays.health()["waiting"] == 0, "nobody is there to play it to"
-    working = asyncio.create_task(replays.run(concluded.put))
-    async with asyncio.timeout(START_S):
-        await client.connected.wait()
-        replays.offer(asked, replace(first, id=VerdictId("of no court")))
-        replays.offer(asked, replace(first, judgement=Judgement.SAFE))
-        replays.offer(replace(asked, origin=Origin.API), first)
-        assert replays.health()["waiting"] == 0
-        for _ in range(MAX_WAITING + 3):
-            replays.offer(asked, first)
-        second = await concluded.get()
-        while not working.done() and replays.health()["played"] < MAX_WAITING:
-            await concluded.get()
-    working.cancel()
-    assert replays.health()["passed_over"] == 3
-    assert (second.replayed, second.judgement, second.invariant) == (first.id, Judgement.UNSAFE, "T101-overfill")
-    assert second.id != first.id
-    assert "it answers 000000000006010600000780 and sets LIC101.SP = 1.92" in second.evidence[0]
 
 
 @pytest.mark.parametrize("octets", ["", "zz", "00" * 5000])
