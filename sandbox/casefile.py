@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sandbox.config import Thresholds
 from sandbox.judge import hearing
-from sandbox.protocol import Context
+from sandbox.protocol import Context, Request
 from sandbox.replay import Replay
 from sentinel.errors import InputError
 from sentinel.model.codec import CodecError, from_json, to_json
@@ -139,8 +139,16 @@ def rerun(case: CaseFile) -> Verdict:
     replay = Replay(model=model, members=terms.members, horizon_s=terms.horizon_s)
     if objection := replay.objection(case.snapshot):
         raise InputError(objection)
-    again: Verdict | None = None
     stated = case.stated
+    if verdict.refers is not None:
+        from sandbox.emulators import case as wire  # pymodbus is loaded where a kept replay is read, and not by every brain
+
+        asked = Request(command=stated.command, snapshot=case.snapshot.fingerprint(), context=stated.context, refers=verdict.refers)
+        if objection := wire.objection(stated.command):
+            raise InputError(objection)
+        scene = wire.Scene(snapshot=case.snapshot, values=wire.image(replay, case.snapshot), replay=replay)
+        return replace(wire.rehear(asked, scene, terms.thresholds, terms.seed, verdict.judged), took_ms=verdict.took_ms)
+    again: Verdict | None = None
     for again in hearing(stated.command, case.snapshot, replay, stated.context, terms.thresholds, terms.seed, verdict.judged):
         if again is not None and again.complete == verdict.complete:
             break

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -154,10 +154,31 @@ class CourtClient:
                 self._asked.pop(asked.sequence, None)
         if asked is None or isinstance(verdict, str):
             return self._undecided(command, str(verdict), began_s)
+        self._note(verdict, asked)
+        return verdict
+
+    async def again(self, first: Verdict, request: Request, snapshot: Snapshot) -> Verdict:
+        """Of a wire tier: what was asked of the court, once more, from the same snapshot.  ``first``: what the court said."""
+        began_s = self._clock.monotonic_s()
+        asked = self._put(replace(request, urgent=False, patience_s=self._patience_s, refers=first.id), snapshot)
+        if isinstance(asked, str):
+            return self._undecided(request.command, asked, began_s, first.id)
+        try:
+            async with asyncio.timeout(self._patience_s):
+                verdict = await asked.answer
+        except TimeoutError:
+            verdict = f"the wire tier did not answer within {self._patience_s:g} s"
+        finally:
+            self._asked.pop(asked.sequence, None)
+        if isinstance(verdict, str):
+            return self._undecided(request.command, verdict, began_s, first.id)
+        self._note(verdict, asked)
+        return verdict
+
+    def _note(self, verdict: Verdict, asked: _Asked) -> None:
         self._judged[verdict.id] = (asked.request, asked.snapshot)
         while len(self._judged) > MAX_IN_FLIGHT:
             self._judged.popitem(last=False)
-        return verdict
 
     def case(self, verdict: VerdictId) -> tuple[Request, Snapshot] | None:
         """What one of the last verdicts rests on; None when the court did not give it, or too many came after it."""
@@ -167,10 +188,6 @@ class CourtClient:
         """What was asked, or why nothing could be."""
         if not self._snapshots:
             return "the twin has not given a snapshot yet"
-        if self._writer is None:
-            return "the court is not in session"
-        if len(self._asked) >= MAX_IN_FLIGHT:
-            return f"{MAX_IN_FLIGHT} commands wait for the court already"
         name, snapshot = self._meeting(command)
         urgent = command.origin is Origin.GATE
         known = self._familiarity(command)
@@ -181,7 +198,14 @@ class CourtClient:
             urgent=urgent,
             patience_s=patience_s,
         )
-        self._send(name, snapshot)
+        return self._put(request, snapshot)
+
+    def _put(self, request: Request, snapshot: Snapshot) -> _Asked | str:
+        if self._writer is None:
+            return "the court is not in session"
+        if len(self._asked) >= MAX_IN_FLIGHT:
+            return f"{MAX_IN_FLIGHT} commands wait for the court already"
+        self._send(request.snapshot, snapshot)
         self._sequence += 1
         asked = self._asked[self._sequence] = _Asked(self._sequence, request, snapshot, asyncio.get_running_loop().create_future())
         self._writer.write(Frame(FrameKind.JUDGE, self._sequence, to_json(request)).encode())
@@ -211,11 +235,12 @@ class CourtClient:
         self._writer.write(Frame(FrameKind.SNAPSHOT, self._sequence, snapshot.to_octets()).encode())
         self._sent.append(name)
 
-    def _undecided(self, command: Command, reason: str, began_s: float) -> Verdict:
+    def _undecided(self, command: Command, reason: str, began_s: float, refers: VerdictId | None = None) -> Verdict:
         snapshot = self._meeting(command)[0] if self._snapshots else None
         return Verdict(
-            id=VerdictId(short_id("verdict", command.id, reason)),
+            id=VerdictId(short_id("verdict", command.id, reason, *((refers,) if refers else ()))),
             command=command.id,
+            refers=refers,
             judgement=Judgement.UNDECIDED,
             reason=reason,
             snapshot=snapshot,

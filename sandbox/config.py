@@ -12,6 +12,7 @@ from typing import Any
 from sentinel.errors import ConfigError
 
 READY, BEGIN, END = b"R", b"+", b"-"
+NO_NAMESPACE = 3  # exit status of a wire tier on a machine that gives no network namespace: it would be no other the next time
 MAX_MEMBERS = 4096
 MAX_HORIZON_S = 24 * 3600.0
 _BOUNDS = {"members": (16, MAX_MEMBERS), "horizon_s": (1.0, MAX_HORIZON_S), "seed": (0, 2**63 - 1), "case_limit_s": (0.1, 600.0)}

@@ -27,6 +27,15 @@ def contradiction(command: Command, tags: TagMap) -> str | None:
     return None
 
 
+def adu_of(command: Command, tags: TagMap) -> bytes:
+    """The frame as it stood on the wire.  What was only heard is kept without its MBAP header, which says nothing that is not known:
+    transaction identifiers mean nothing to a server.  Raises ValueError for what is not hexadecimal."""
+    octets = bytes.fromhex(command.octets)
+    if command.unit is None or _is_adu(octets) or writes_of(tags, command.unit, octets) is None:
+        return octets
+    return bytes(4) + (1 + len(octets)).to_bytes(2, "big") + bytes((command.unit,)) + octets
+
+
 def _is_adu(octets: bytes) -> bool:
     """MBAP header: protocol identifier 0, and a length that counts the rest."""
     return len(octets) > MBAP_OCTETS and octets[2:4] == b"\0\0" and int.from_bytes(octets[4:6], "big") == len(octets) - 6

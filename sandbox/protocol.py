@@ -13,7 +13,7 @@ from sentinel.model.codec import CodecError, from_json, to_json
 from sentinel.model.command import Command
 from sentinel.model.exchange import Failure
 from sentinel.model.framing import Frame, FrameKind
-from sentinel.model.ids import AssetId, Digest
+from sentinel.model.ids import AssetId, Digest, VerdictId
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
 
@@ -52,6 +52,7 @@ class Request:
     context: Context = Context()
     urgent: bool = False  # held inline: served before everything else
     patience_s: float = 5.0  # the client stops waiting then
+    refers: VerdictId | None = None  # of the wire tier: the court's verdict that it looks into
 
 
 def request_of(frame: Frame) -> Request:
@@ -85,6 +86,8 @@ def verdict_of(frame: Frame, request: Request, model: Digest) -> Verdict:
         raise CodecError(f"Verdict: it is about command {verdict.command[:64]!r}, asked was {request.command.id!r}")
     if verdict.snapshot != request.snapshot or verdict.model != model:
         raise CodecError("Verdict: it rests on another snapshot or another model than was asked")
+    if verdict.refers != request.refers or verdict.id == request.refers:
+        raise CodecError("Verdict: it refers to another verdict than was asked, or to itself")
     shares = [verdict.probability] if verdict.probability is not None else []
     shares += [share for outcome in verdict.outcomes for share in (outcome.broken_with, outcome.broken_without)]
     shares += [share for option in verdict.options for share in (option.harm, option.harm_at_most) if share is not None]

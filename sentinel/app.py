@@ -10,7 +10,7 @@ import ctypes
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.casefile import Terms
@@ -42,6 +42,7 @@ from sentinel.places import Places
 from sentinel.ports import Enforcer
 from sentinel.recollection import Recollection
 from sentinel.records import Records
+from sentinel.replays import Replays
 from sentinel.respond.enforcers.dry_run import DryRunEnforcer
 from sentinel.respond.enforcers.gate import GateEnforcer
 from sentinel.respond.enforcers.nftables import NftablesEnforcer
@@ -75,13 +76,16 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         )
         recollection = Recollection.of(records, clock.now())
         learnt_until = restore(analysis, places, recollection)
+        wire: CourtClient | None = None
         sync = Sync(model, seed=plant.seed) if model is not None else None
         court = _court(settings, places, clock, lambda command: _familiarity(brain, command)) if model is not None else None
         brain = Brain(settings, records, analysis, tags, court, sync, clock, places.baseline, _rules(settings), recollection)
         brain.learnt_until = learnt_until
         if court is not None:
             terms = Terms(members=settings.court.members, horizon_s=settings.court.horizon_s)
-            brain.cases = Cases(court, plant.text, terms, access.authority.seal, records, clock)
+            wire = CourtClient(places.wire, clock)
+            brain.cases = Cases(court, plant.text, terms, access.authority.seal, records, clock, wire)
+            brain.replays = Replays(court, wire, clock)
         if settings.history.keep:
             brain.past = _past(settings, places, clock)
             lifetimes.push_async_callback(asyncio.to_thread, brain.past.close)
@@ -112,14 +116,13 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         )
         await lifetimes.enter_async_context(_listening(settings, state, access, records, clock))
         await lifetimes.enter_async_context(intake)
-        await _work(brain, actions, court, stop)
+        await _work(brain, actions, [client for client in (court, wire) if client is not None], stop)
 
 
-async def _work(brain: Brain, actions: Actions, court: CourtClient | None, stop: asyncio.Event) -> None:
+async def _work(brain: Brain, actions: Actions, courts: Sequence[CourtClient], stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(brain.run(), name="brain"), group.create_task(actions.run(), name="actions")]
-        if court is not None:
-            tasks.append(group.create_task(court.run(), name="court"))
+        tasks += [group.create_task(court.run(), name="court") for court in courts]
         await stop.wait()
         for task in tasks:
             task.cancel()

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,15 @@ class Court(Protocol):
 class Cases(Protocol):
     async def keep(self, verdict: Verdict) -> object:
         """All that a verdict rests on, as evidence, where it is worth it."""
+
+
+class Replays(Protocol):
+    def offer(self, command: Command, verdict: Verdict) -> None:
+        """Never waits."""
+
+    async def run(self, told: Callable[[Verdict], Awaitable[None]]) -> None: ...
+
+    def health(self) -> Mapping[str, object]: ...
 
 
 class Past(Protocol):
@@ -194,6 +203,7 @@ class Brain:
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
+        self.replays: Replays | None = None  # None: no octets are played to an emulated device
         self.permits: Permits | None = None  # None: nobody is asked
         self.past: Past | None = None  # None: no history is kept
         self._past_s = clock.monotonic_s()
@@ -297,13 +307,21 @@ class Brain:
         verdict = await self._court.completed(verdict)
         if known is not None:
             await known.wait()
+        await self._judged(verdict)
+        await self._ask(command, verdict, permit)
+        if self.replays is not None:
+            self.replays.offer(command, verdict)
+
+    async def _judged(self, verdict: Verdict) -> None:
+        """By the court, or once more by the wire tier."""
         self._remember(verdict)
         await self._records.kept(verdict)
         if self.cases is not None:
             await self.cases.keep(verdict)
-        await self._audit("court", "command.judge", str(command.id), outcome=verdict.judgement.value, reason=verdict.reason)
+        again = {"refers": verdict.refers} if verdict.refers is not None else {}
+        step = "command.replay" if again else "command.judge"
+        await self._audit("court", step, str(verdict.command), outcome=verdict.judgement.value, reason=verdict.reason, **again)
         await self._found(await self._think(self._analysis.verdict, verdict))
-        await self._ask(command, verdict, permit)
 
     async def _ask(self, command: Command, verdict: Verdict, used: ActionId | None) -> None:
         """People, about a held write that is not decided; what they have answered once ends with its use."""
@@ -428,6 +446,8 @@ class Brain:
                 group.create_task(self._inventory())
                 group.create_task(self._fail())
                 group.create_task(self._take_up())
+                if self.replays is not None:
+                    group.create_task(self.replays.run(self._judged))
                 for _ in range(_JUDGING_AT_ONCE):
                     group.create_task(self._judge_seen())
         finally:
@@ -558,7 +578,7 @@ class Brain:
         }
         past = to_jsonable(self.past.counters()) if self.past is not None else None
         told = {"started": iso(self._started), "learning": learning, "processes": processes, "intake": intake, "waiting": waiting}
-        return {**told, "history": past}
+        return {**told, "history": past, "wire": self.replays.health() if self.replays is not None else None}
 
     # small things
 

@@ -74,6 +74,10 @@ class Places:
         return self.run / "court.sock"
 
     @property
+    def wire(self) -> Path:
+        return self.run / "wire.sock"
+
+    @property
     def enforcer(self) -> Path:
         return self.run / "enforcer.sock"
 

@@ -7,10 +7,12 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from collectors.outbox import Outbox
+from sandbox.config import NO_NAMESPACE
 from sentinel.baseline import store
 from sentinel.clock import Clock
 from sentinel.durable import write_whole
@@ -44,6 +46,8 @@ def processes(settings: Settings, places: Places) -> list[Process]:
             "horizon_s": settings.court.horizon_s,
         }
         found.append(_process("court", "sandbox", _write(places, "court", told)))
+        tier = _process("wire", "sandbox.emulators", _write(places, "wire", told | {"socket": str(places.wire)}))
+        found.append(replace(tier, final=frozenset({NO_NAMESPACE})))
     if settings.enforce.enforcer == "nftables":
         told = {
             "socket": str(places.enforcer),

@@ -149,7 +149,7 @@ class Waveform:
 
 
 _PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")  # stands in file names of the run directory
-_RESERVED = ("brain", "court", "enforcer", "supervisor")  # the appliance's own processes
+_RESERVED = ("brain", "court", "enforcer", "supervisor", "wire")  # the appliance's own processes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

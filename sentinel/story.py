@@ -258,6 +258,10 @@ class Story:
             self.result.verdict = verdict["judgement"]
             self.tell(f"The twin's verdict: {verdict['judgement']}, {verdict['intent']}: {verdict['reason']}.")
         await self._answer(finding["id"], changes, shots)
+        if verdict is not None:
+            for again in (await self.rita.get("/verdicts", command=verdict["command"]))["items"]:
+                if again["refers"] is not None:
+                    self.tell(f"Played once more to an emulated device: {again['judgement']}; {again['evidence'][0]}.")
 
     async def _watch(self, attacker: Actor) -> Mapping[str, Any]:
         """Tells what the attacker does, as it says it itself, until it is cut or has ended."""

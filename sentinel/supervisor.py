@@ -1,6 +1,7 @@
 """Starts the appliance's processes, watches them, starts them again, and reports every outage to the brain.
 
-In: a list of `Process`.  Out: running children, one log file each, and an `Outage` for each child that ended without being asked to.
+In: a list of `Process`.  Out: running children, one log file each, and an `Outage` for each child that ended without being asked to, but
+for one that says it cannot be on this machine.
 The supervisor holds no data and listens nowhere.  It dies with its terminal or its init system; its children then end with it
 (PR_SET_PDEATHSIG), and the next start finds everything that was acknowledged in the records.
 """
@@ -36,6 +37,7 @@ class Process:
     argv: Sequence[str]
     namespace: str = ""  # network namespace, by its name under /run/netns
     environment: Mapping[str, str] = field(default_factory=dict)
+    final: frozenset[int] = frozenset()  # exit statuses by which it says that this machine has no place for it
 
 
 Report = Callable[[Outage], Awaitable[None]]
@@ -90,6 +92,9 @@ class Supervisor:
                 await ended
                 return
             outage_since, reason = self._clock.now(), _why(child.returncode or 0, self._log_of(process))
+            if child.returncode in process.final:
+                log.warning("sentinel: %s %s; the appliance goes on without it", process.name, reason)
+                return
             log.warning("sentinel: %s %s; it is started again", process.name, reason)
             if self._clock.monotonic_s() - started > _STEADY_S:
                 delay = _FIRST_DELAY_S

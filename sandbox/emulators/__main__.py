@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sandbox import isolation, kernel, protocol
-from sandbox.config import CourtConfig, read
+from sandbox.config import NO_NAMESPACE, CourtConfig, read
 from sandbox.emulators import case
 from sandbox.isolation import own_layers
 from sandbox.replay import Replay
@@ -36,7 +36,7 @@ from sentinel.twin.engine import compile_model
 from sentinel.twin.plant import load_plant
 from sentinel.twin.snapshot import Snapshot
 
-MISCONFIGURED, NOT_ISOLATED = 2, 3
+MISCONFIGURED = 2
 CASE_S = 1.0
 _CHUNK = 65536
 
@@ -168,7 +168,7 @@ def run(config: CourtConfig) -> int:
             problem = f"{problem}; {error.strerror} with a user namespace"
     if problem:
         log.warning("there is no network namespace to be had: %s.  Wire replay is off", problem)
-        return NOT_ISOLATED
+        return NO_NAMESPACE
     config.socket.unlink(missing_ok=True)
     mask = os.umask(0o177)
     with socket.socket(socket.AF_UNIX) as listening:

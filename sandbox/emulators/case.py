@@ -18,10 +18,12 @@ from sandbox.config import Thresholds
 from sandbox.emulators.modbus import MAX_ANSWER_OCTETS, Device, Memory, cells_of, listen
 from sandbox.isolation import Layer, lock_down
 from sandbox.judge import judge, undecided
+from sandbox.octets import adu_of
 from sandbox.protocol import Request
 from sandbox.replay import Replay, current
 from sentinel.model.command import Command, TagWrite
 from sentinel.model.dialect import DIALECTS, STANDARD
+from sentinel.model.ids import VerdictId, short_id
 from sentinel.model.modbus import MAX_ADU_OCTETS
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
@@ -87,14 +89,42 @@ async def _turns(count: int) -> None:
 
 
 def hear(request: Request, scene: Scene, terms: Thresholds, seed: int, now: Instant, layers: Mapping[str, Layer]) -> Verdict:
-    snapshot, replay = scene.snapshot, scene.replay
-    command, plant = request.command, replay.plant
-    octets = bytes.fromhex(command.octets)
-    declared = DIALECTS[plant.dialect] if plant.dialect else STANDARD
+    """Over a connection, locked in."""
+    plant = scene.replay.plant
+    device = device_of(scene)
+    octets = adu_of(request.command, plant.tags)
+    answers, closed = asyncio.run(play(octets, device, device.unit, layers))
+    return weigh(request, scene, terms, seed, now, device, answers, closed)
+
+
+def rehear(request: Request, scene: Scene, terms: Thresholds, seed: int, now: Instant) -> Verdict:
+    """The same verdict from the same octets, handed to the device without a connection: for whoever reads a kept case."""
+    device = device_of(scene)
+    answers = device.receive(adu_of(request.command, scene.replay.plant.tags))
+    return weigh(request, scene, terms, seed, now, device, answers, device.closed)
+
+
+def device_of(scene: Scene) -> Device:
+    plant = scene.replay.plant
     unit = next((tag.modbus.unit for tag in plant.tags.tags if tag.modbus), 1)
-    cells = cells_of(plant.tags, unit, scene.values)
-    device = Device(Memory(cells, unit), unit, declared)
-    answers, closed = asyncio.run(play(octets, device, unit, layers))
+    declared = DIALECTS[plant.dialect] if plant.dialect else STANDARD
+    return Device(Memory(cells_of(plant.tags, unit, scene.values), unit), unit, declared)
+
+
+def weigh(
+    request: Request, scene: Scene, terms: Thresholds, seed: int, now: Instant, device: Device, answers: bytes, closed: bool
+) -> Verdict:
+    """What the device set is judged.  Of an identity of its own: the verdict that it refers to stands beside it."""
+    verdict = _weighed(request, scene, terms, seed, now, device, answers, closed)
+    return replace(verdict, id=VerdictId(short_id("verdict", "wire", verdict.id)), refers=request.refers)
+
+
+def _weighed(
+    request: Request, scene: Scene, terms: Thresholds, seed: int, now: Instant, device: Device, answers: bytes, closed: bool
+) -> Verdict:
+    snapshot, replay = scene.snapshot, scene.replay
+    command, plant, declared, unit = request.command, replay.plant, device.dialect, device.unit
+    octets, cells = adu_of(command, plant.tags), cells_of(plant.tags, device.unit, scene.values)
     writes = device.memory.writes(plant.tags)
     others = {}
     for dialect in DIALECTS.values():

@@ -86,7 +86,7 @@ class Device:
     """One connection of one device.  ``closed``: it has ended the connection, or will never answer again."""
 
     def __init__(self, memory: Memory, unit: int, dialect: Dialect) -> None:
-        self.memory, self._unit, self._dialect = memory, unit, dialect
+        self.memory, self.unit, self.dialect = memory, unit, dialect
         self._decoder = DecodePDU(True)
         self._pending = b""
         self.closed = False
@@ -97,19 +97,19 @@ class Device:
         answers = b""
         while not self.closed and len(self._pending) > MBAP_OCTETS:
             protocol, length = int.from_bytes(self._pending[2:4], "big"), int.from_bytes(self._pending[4:6], "big")
-            if (protocol and not self._dialect.any_protocol) or not 2 <= length <= MAX_PDU_OCTETS + 1:
+            if (protocol and not self.dialect.any_protocol) or not 2 <= length <= MAX_PDU_OCTETS + 1:
                 self._pending, self.closed = b"", True
                 break
             if len(self._pending) < 6 + length:
                 break
             adu, self._pending = self._pending[: 6 + length], self._pending[6 + length :]
-            if self._dialect.first_only:
+            if self.dialect.first_only:
                 self._pending = b""
             answers = (answers + self._answer(adu))[:MAX_ANSWER_OCTETS]
         return answers
 
     def _answer(self, adu: bytes) -> bytes:
-        if adu[6] != self._unit and not self._dialect.any_unit:
+        if adu[6] != self.unit and not self.dialect.any_unit:
             response: ModbusPDU = ExceptionResponse(adu[7], ExcCodes.GATEWAY_NO_RESPONSE)
         else:
             response = self._obey(self._normal(adu[MBAP_OCTETS:]))
@@ -118,16 +118,16 @@ class Device:
 
     def _normal(self, pdu: bytes) -> bytes:
         """What the dialect overlooks, put right."""
-        if self._dialect.odd_coil and pdu[0] == 5 and len(pdu) == 5 and pdu[3:] not in (_ON, b"\0\0"):
+        if self.dialect.odd_coil and pdu[0] == 5 and len(pdu) == 5 and pdu[3:] not in (_ON, b"\0\0"):
             return pdu[:3] + _ON
-        if self._dialect.wrong_count and pdu[0] == 16 and len(pdu) > 7:
+        if self.dialect.wrong_count and pdu[0] == 16 and len(pdu) > 7:
             quantity = min(int.from_bytes(pdu[3:5], "big"), (len(pdu) - 6) // 2)
             return pdu[:3] + quantity.to_bytes(2, "big") + bytes((2 * quantity,)) + pdu[6 : 6 + 2 * quantity]
         return pdu
 
     def _obey(self, pdu: bytes) -> ModbusPDU:
         function = pdu[0]
-        missing = (function == 22 and not self._dialect.mask_write) or (function == 23 and not self._dialect.read_write)
+        missing = (function == 22 and not self.dialect.mask_write) or (function == 23 and not self.dialect.read_write)
         if function not in FUNCTIONS or missing:
             return ExceptionResponse(function & 0x7F, ExcCodes.ILLEGAL_FUNCTION)
         if not _agrees(pdu):
@@ -135,9 +135,9 @@ class Device:
         request = self._decoder.decode(pdu)
         response: ModbusPDU = ExceptionResponse(function, ExcCodes.ILLEGAL_VALUE)
         if request is not None:
-            request.dev_id = self._unit
+            request.dev_id = self.unit
             with contextlib.suppress(KeyError):  # pymodbus looks unknown subfunctions up in a table
-                response = _finish(request.datastore_update(self.memory, self._unit))  # type: ignore[arg-type]
+                response = _finish(request.datastore_update(self.memory, self.unit))  # type: ignore[arg-type]
         return response
 
 

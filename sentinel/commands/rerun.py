@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     sealed = _seal(case, args.authority)
     again = rerun(case)
     differences = _differences(verdict, again)
+    if verdict.refers is not None:
+        print(f"its octets were played to an emulated device, to look into verdict {verdict.refers}")
     print(f"stated: {verdict.judgement}, {verdict.intent}: {verdict.reason}")
     if differences:
         print("\n".join(f"differs: {line}" for line in differences))

@@ -52,10 +52,12 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """``complete``: False while intent, evidence, nearest safe value and options are still being worked out; the judgement stands."""
+    """``complete``: False while intent, evidence, nearest safe value and options are still being worked out; the judgement stands.
+    ``refers``: the verdict on the same command that this one looks into once more, by playing its octets to an emulated device."""
 
     id: VerdictId
     command: CommandId
+    refers: VerdictId | None = None
     judgement: Judgement
     intent: Intent = Intent.UNKNOWN
     reason: str  # one sentence: which invariant, when, how sure, or why undecided

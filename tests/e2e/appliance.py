@@ -31,7 +31,7 @@ HELD_MS, DEADLINE_MS = 4000.0, 5000.0  # long enough to see that a write is held
 REFUSED = b"\x86\x04"
 _WRITE = bytes.fromhex("0001 0000 0006 01 06")  # unit 1, write_single_register
 _LOOK = bytes.fromhex("0002 0000 0006 01 03 0000 0001")  # reads it
-_MODULES = {"sentinel.app": "brain", "sandbox": "court", "sentinel.respond.enforcers": "enforcer"}
+_MODULES = {"sentinel.app": "brain", "sandbox": "court", "sandbox.emulators": "wire", "sentinel.respond.enforcers": "enforcer"}
 
 
 @dataclass
@@ -198,10 +198,22 @@ class Appliance:
         command = await self.command(source, raw)
 
         async def judged() -> Any:
-            return [one for one in (await self.all("verdicts")).values() if one["command"] == command["id"]]
+            verdicts = (await self.all("verdicts")).values()
+            return [one for one in verdicts if one["command"] == command["id"] and one["refers"] is None]
 
         verdict: dict[str, Any] = (await self.until(f"a verdict on {raw} from {source}", judged))[-1]
         return verdict
+
+    async def replay(self, source: str, raw: int) -> dict[str, Any]:
+        """What the wire tier says of one write, beside the court's verdict."""
+        command = await self.command(source, raw)
+
+        async def played() -> Any:
+            page = await self.rita.get("/verdicts", command=command["id"])
+            return [one for one in page["items"] if one["refers"] is not None]
+
+        (again,) = await self.until(f"the write of {raw} from {source} is played to an emulated device", played)
+        return dict(again)
 
     async def settled(self, command: str, step: str) -> None:
         """The audit log says once what the gate did with it."""

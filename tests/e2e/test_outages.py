@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from sandbox.casefile import CaseFile, rerun
 from sentinel.clock import SystemClock
 from sentinel.demo import topology
 from sentinel.model.time import Instant
@@ -21,6 +22,7 @@ from tests.e2e.appliance import REFUSED, WAIT_S, Appliance, accepted, begin, des
 from tests.e2e.bed import need
 
 LEARN_S = 8.0
+STRANGER = "127.0.0.68"
 one_loop = pytest.mark.asyncio(loop_scope="module")
 pytestmark = [one_loop, pytest.mark.timeout(120)]
 
@@ -101,6 +103,34 @@ async def test_a_write_that_is_held_when_its_holder_or_judge_is_killed_never_rea
     await appliance.nothing_lost(before)
     await appliance.judges()
     assert await appliance.write(appliance.story.setting.attacker, 1200) == b"", "the cut is not in force any more"
+
+
+async def test_a_killed_wire_tier_comes_back_and_plays_what_is_refused(appliance: Appliance) -> None:
+    """Meanwhile the court judges as before."""
+    need()
+
+    async def plays() -> bool:
+        return bool((await appliance.rita.get("/health"))["wire"]["present"])
+
+    await appliance.until("the wire tier is in session", plays)
+    assert await appliance.write(STRANGER, 1955) == REFUSED
+    first, again = await appliance.verdict(STRANGER, 1955), await appliance.replay(STRANGER, 1955)
+    assert (again["refers"], again["judgement"]) == (first["id"], "unsafe")
+    assert "the frame played to the emulated device" in again["evidence"][0]
+    assert "sets LIC101.SP = 1.955" in again["evidence"][0]
+    case = await appliance.rita.client.get(f"/verdicts/{again['id']}/case")
+    kept = CaseFile.from_octets(case.content)
+    assert (kept.verdict.id, kept.verdict.refers) == (again["id"], first["id"])
+    assert rerun(kept) == kept.verdict
+    before = await appliance.kept()
+    assert "SIGKILL" in " ".join((await appliance.killed("wire"))["why"])
+    assert await appliance.write(STRANGER, 1965) == REFUSED
+    assert (await appliance.verdict(STRANGER, 1965))["judgement"] == "unsafe"
+    await appliance.until("the wire tier is back in session", plays)
+    assert await appliance.write(STRANGER, 1975) == REFUSED
+    assert (await appliance.replay(STRANGER, 1975))["judgement"] == "unsafe"
+    await appliance.nothing_lost(before)
+    await appliance.judges()
 
 
 @pytest.mark.parametrize("name", ["poll-modbus", "poll-opcua", "court", "gate"])

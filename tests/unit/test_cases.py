@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.casefile import CaseFile, Terms, rerun
+from sandbox.emulators import case
 from sandbox.judge import judge
 from sandbox.protocol import Request
 from sandbox.replay import Replay
@@ -74,11 +75,11 @@ async def test_an_unsafe_verdict_leaves_a_sealed_case(
     assert excerpt is not None
     assert (excerpt.kind, excerpt.of) == ("case", verdict.id)
     assert records.page(Excerpt, where={"of": verdict.id, "kind": "case"}).items == (excerpt,)
-    case = CaseFile.from_octets(records.evidence(excerpt.digest) or b"")
-    assert case.verdict == verdict
-    assert rerun(case) == verdict
-    assert case.seal is not None
-    assert seal.check(case.statement, case.seal.signature, case.seal.signer, clock.now())
+    kept = CaseFile.from_octets(records.evidence(excerpt.digest) or b"")
+    assert kept.verdict == verdict
+    assert rerun(kept) == verdict
+    assert kept.seal is not None
+    assert seal.check(kept.statement, kept.seal.signature, kept.seal.signer, clock.now())
 
 
 async def test_what_is_safe_or_was_not_the_court_s_leaves_none(cases: Cases, court: Court, snapshot: Snapshot) -> None:
@@ -95,3 +96,20 @@ async def test_a_flood_leaves_one_a_second_and_a_count(cases: Cases, court: Cour
     assert cases.passed_over == 3
     clock.advance(EVERY_S)
     assert await cases.keep(verdicts[3]) is not None
+
+
+async def test_what_the_wire_tier_says_leaves_a_case_beside_the_court_s_and_comes_again_from_it(
+    cases: Cases, court: Court, records: Records, snapshot: Snapshot
+) -> None:
+    first = court.judge({"LIC101.SP": 1.9}, snapshot, "one")
+    request, _ = court.told[first.id]
+    played = replace(request, command=replace(request.command, octets="000100000006010600000780"), refers=first.id)
+    scene = case.Scene(snapshot=snapshot, values=case.image(court.replay, snapshot), replay=court.replay)
+    again = case.rehear(played, scene, TERMS.thresholds, TERMS.seed, NOW)
+    assert (again.refers, again.judgement) == (first.id, Judgement.UNSAFE)
+    assert again.id != first.id
+    cases.wire = Court(court.replay, {again.id: (played, snapshot)})
+    kept = [await cases.keep(verdict) for verdict in (first, again)]
+    assert [excerpt.of for excerpt in kept if excerpt is not None] == [first.id, again.id]
+    assert kept[1] is not None
+    assert rerun(CaseFile.from_octets(records.evidence(kept[1].digest) or b"")) == again

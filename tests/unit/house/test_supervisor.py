@@ -95,6 +95,16 @@ async def test_the_last_words_of_a_child_that_refuses_to_run_are_in_its_outage(t
     assert outage.reason in caplog.text
 
 
+async def test_a_child_that_this_machine_has_no_place_for_is_not_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outages: asyncio.Queue[Outage] = asyncio.Queue()
+    program = f"open({str(tmp_path / 'starts')!r}, 'a').write('.'); print('no namespace to be had'); raise SystemExit(3)"
+    processes = [Process(name="wire", argv=(sys.executable, "-c", program), final=frozenset({3}))]
+    await asyncio.wait_for(Supervisor(processes, tmp_path / "log", SystemClock(), outages.put).run(), WAIT_S)
+    assert (tmp_path / "starts").read_text() == "."
+    assert outages.empty()
+    assert "wire ended with status 3: no namespace to be had; the appliance goes on without it" in caplog.text
+
+
 async def test_a_child_that_cannot_be_started_is_tried_until_it_can(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     outages: asyncio.Queue[Outage] = asyncio.Queue()
     program = tmp_path / "program"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.octets import contradiction
+from sandbox.octets import adu_of, contradiction
 from sandbox.replay import Replay
 from sentinel.model.command import Command
 from sentinel.model.modbus import writes_of
@@ -41,6 +41,15 @@ def test_no_hexadecimal_and_too_much_of_it(replay: Replay) -> None:
 
 def test_other_protocols_are_not_read_as_modbus(replay: Replay) -> None:
     assert contradiction(replace(command({"LIC101.SP": 1.0}), protocol="opcua", octets="ffff"), replay.plant.tags) is None
+
+
+@pytest.mark.parametrize(
+    ("octets", "played"),
+    [(ADU, ADU), (PDU, bytes.fromhex("0000 0000 000b 01") + PDU), (ADU[:-1], ADU[:-1]), (b"\x5a\x00", b"\x5a\x00"), (b"", b"")],
+    ids=["whole", "without its header", "torn", "of no known function", "none"],
+)
+def test_what_was_only_heard_gets_its_header_back_and_nothing_else_is_touched(replay: Replay, octets: bytes, played: bytes) -> None:
+    assert adu_of(replace(command({}), octets=octets.hex()), replay.plant.tags) == played
 
 
 @given(st.binary(max_size=300))

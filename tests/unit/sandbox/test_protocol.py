@@ -12,7 +12,7 @@ from sandbox.protocol import MAX_STEPS, Context, Request, Step, answer, failure,
 from sandbox.replay import Replay
 from sentinel.model.codec import CodecError, to_json
 from sentinel.model.framing import Frame, FrameKind
-from sentinel.model.ids import AssetId, CommandId, Digest
+from sentinel.model.ids import AssetId, CommandId, Digest, VerdictId
 from sentinel.model.verdict import Verdict
 from sentinel.twin.snapshot import Snapshot
 from tests.unit.sandbox.conftest import NOW, command
@@ -40,6 +40,7 @@ def test_there_and_back(asked: Request, verdict: Verdict, replay: Replay) -> Non
         {"command": CommandId("other")},
         {"snapshot": Digest("0" * 64)},
         {"model": None},
+        {"refers": VerdictId("v-1")},
         {"probability": 1.5},
         {"probability": -0.1},
         {"took_ms": -1.0},

@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from sandbox.client import CourtClient
-from sandbox.emulators.__main__ import NOT_ISOLATED
+from sandbox.config import NO_NAMESPACE
 from sentinel.clock import SystemClock
 from sentinel.model.command import Command, Origin
 from sentinel.model.verdict import Judgement, Verdict
@@ -140,7 +140,7 @@ async def test_what_cannot_be_played_is_refused(tier: tuple[CourtProcess, Snapsh
 def test_without_the_right_to_a_namespace_it_is_off_and_says_so(tmp_path: Path) -> None:
     tier = start_court(tmp_path, program=(sys.executable, CAPTURED), extra=("no rights",), members=16)
     said = tier.said()
-    assert tier.process.returncode == NOT_ISOLATED
+    assert tier.process.returncode == NO_NAMESPACE
     assert "no network namespace to be had: Operation not permitted" in said
     assert "Wire replay is off" in said
     assert not tier.socket.exists()
