@@ -143,13 +143,9 @@ def worst_case(
     breach: float,
     confidence: float,
 ) -> WorstCase | None:
-    """The challenge that an impaired defence loses most clearly; None when there is nothing to guard or nothing to do.
-
-    A loop in manual has nothing to guard where no trip limit depends on it: on a large plant asking costs seconds.
-    """
-    weakened = [one for one in weakened if one.guards or not one.takes_manual]
-    if not weakened:
-        return None
+    """The challenge that an impaired defence loses most clearly; None when there is nothing to guard or nothing to do."""
+    if not any(one.guards for one in weakened):
+        return None  # a loop in manual may leave the envelope: without an interlock there is nothing that it could be held against
     watched = tuple(sorted({guard.value.name for one in weakened for guard in one.guards}))
     worst: WorstCase | None = None
     for action, challenge in islice(challenges(replay.plant, now, frozenset(writes)), MAX_CHALLENGES):

@@ -7,7 +7,7 @@ without the command are remembered per snapshot (a pure function's memo, bounded
 
 import math
 from collections import OrderedDict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -31,6 +31,10 @@ Pausing = Generator[None, None, T]  # a search that pauses before each of its ro
 Key = tuple[Digest, tuple[tuple[str, float], ...], int, tuple[str, ...]]
 
 
+class OutOfTimeError(Exception):
+    """Whoever asked has no more time for this case."""
+
+
 @dataclass(slots=True)
 class Replay:
     """A compiled plant, and how many futures of which length are lived through."""
@@ -38,6 +42,7 @@ class Replay:
     model: Model
     members: int
     horizon_s: float
+    before_run: Callable[[], None] | None = None  # may raise `OutOfTimeError`: what has been lived through by then stays remembered
     sections: Mapping[str, frozenset[int]] = field(init=False)
     _memo: "OrderedDict[Key, Rollout]" = field(default_factory=OrderedDict)
 
@@ -58,6 +63,8 @@ class Replay:
         return None if columns == given else f"a snapshot of shape {given}, the model has {columns}"
 
     def run(self, snapshot: Snapshot, writes: Writes | Schedule, members: int | None = None, record: Sequence[str] = ()) -> Rollout:
+        if self.before_run is not None:
+            self.before_run()
         count = min(members or self.members, snapshot.members)
         return rollout(self.model, snapshot, writes, self.horizon_s, members=count, record=record, record_every_s=RECORD_EVERY_S)
 

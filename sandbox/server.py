@@ -11,6 +11,7 @@ import itertools
 import logging
 import os
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from sandbox import protocol
 from sandbox.config import BEGIN, END, READY, CourtConfig
 from sandbox.isolation import Isolation, Layer, LayerReport, lock_down
 from sandbox.judge import hearing, judge, undecided
-from sandbox.replay import Replay
+from sandbox.replay import OutOfTimeError, Replay
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError
 from sentinel.model.codec import CodecError, to_json
@@ -39,6 +40,7 @@ MAX_BEGUN = 32  # verdicts that are given and not complete: a flood of refused w
 MAX_SNAPSHOTS = 8
 MAX_CONNECTIONS = 16
 _CHUNK = 65536
+_LAST_RUN_BEGINS = 0.6  # of a case's limit: one that is long has the rest before the warden ends the court
 _REHEARSAL_MEMBERS, _REHEARSAL_HORIZON_S = 16, 60.0
 _NOT_ISOLATED = "the court is not isolated on this machine and takes nothing from the wire: only planned commands are judged"
 _URGENT, _PATIENT, _BEGUN, _IDLE = 0, 1, 2, 3
@@ -72,6 +74,14 @@ class Court:
         self._arrivals = itertools.count()
         self._filled = asyncio.Event()
         self._connections = 0
+        self._computed_s = time.process_time()
+        replay.before_run = self._in_time
+
+    def _in_time(self) -> None:
+        """Before each rollout: a case that takes too long costs itself its verdict, and not the court its life."""
+        limit_s = _LAST_RUN_BEGINS * self._config.case_limit_s
+        if time.process_time() - self._computed_s > limit_s:
+            raise OutOfTimeError(f"the case was not done after {limit_s:g} s of the processor")
 
     async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until it ends or stops making sense."""
@@ -139,6 +149,7 @@ class Court:
             await asyncio.sleep(0)
             while self._queue:
                 waiting = heapq.heappop(self._queue)
+                self._computed_s = time.process_time()
                 self._tell(BEGIN)
                 reply = self._go_on(waiting) if waiting.hearing else self._serve(waiting)
                 self._tell(END)
@@ -172,9 +183,14 @@ class Court:
         assert waiting.hearing is not None
         began_s, urgent = self._clock.monotonic_s(), waiting.priority != _PATIENT
         verdict: Verdict | None = None
-        for verdict in waiting.hearing:
-            if urgent or (verdict is not None and verdict.complete):
-                break
+        try:
+            for said_now in waiting.hearing:
+                verdict = said_now or verdict
+                if urgent or (verdict is not None and verdict.complete):
+                    break
+        except OutOfTimeError as error:
+            waiting.took_s += self._clock.monotonic_s() - began_s
+            return self._give_up(waiting, verdict, str(error))
         waiting.took_s += self._clock.monotonic_s() - began_s
         if verdict is None or not verdict.complete:
             if waiting.priority != _BEGUN and sum(one.priority == _BEGUN for one in self._queue) >= MAX_BEGUN:
@@ -189,6 +205,13 @@ class Court:
             waiting.writer.write(said.encode())
             return protocol.failure(waiting.sequence, f"{MAX_BEGUN} verdicts wait to be completed already: this one stays as it is")
         return said
+
+    def _give_up(self, waiting: Waiting, verdict: Verdict | None, problem: str) -> Frame:
+        """What was judged by then stands; where nothing was, the client says undecided, and why."""
+        if verdict is not None and waiting.writer is not None:
+            said = protocol.answer(waiting.sequence, replace(verdict, took_ms=1000.0 * waiting.took_s))
+            waiting.writer.write(said.encode())
+        return protocol.failure(waiting.sequence, problem)
 
 
 def sit(config: CourtConfig, entered: tuple[LayerReport, ...], layers: Mapping[str, Layer], tell: Callable[[bytes], object]) -> None:

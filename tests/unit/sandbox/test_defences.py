@@ -1,9 +1,12 @@
 """Interlocks as an operator reads them, what weakens them, and what an operator could do next."""
 
+from dataclasses import replace
+
 import pytest
 
-from sandbox.defences import challenges, guards_of, impairments
+from sandbox.defences import challenges, guards_of, impairments, worst_case
 from sandbox.replay import Replay, current
+from sentinel.twin.engine import Model
 from sentinel.twin.snapshot import Snapshot
 
 
@@ -61,3 +64,17 @@ def test_challenges_are_single_actions_within_the_operator_s_screen(replay: Repl
         assert len(writes) == 1 or set(writes) in ({"LIC101.AUTO", "LIC101.OP"}, {"TIC201.AUTO", "TIC201.OP"}, {"TIC301.AUTO", "TIC301.OP"})
     assert found["P201.RUN written to 0"] == {"P201.RUN": 0.0}
     assert found["LIC101 driven to 100 % by hand"] == {"LIC101.AUTO": 0.0, "LIC101.OP": 100.0}
+
+
+def test_a_loop_in_manual_is_held_against_nothing_where_there_is_no_interlock(snapshot: Snapshot, model: Model) -> None:
+    """And so no future is lived through for it: on a plant of sixty controls that took most of a case's time."""
+    lived: list[None] = []
+    replay = Replay(model=model, members=16, horizon_s=60.0, before_run=lambda: lived.append(None))
+    standing = current(replay.plant, snapshot, {})
+    found = impairments(replay.plant, standing, {"LIC101.AUTO": 0.0})
+    unguarded = [replace(one, guards=()) for one in found]
+    assert unguarded
+    assert worst_case(replay, snapshot, {}, {"LIC101.AUTO": 0.0}, standing, unguarded, 0.03, 0.95) is None
+    assert not lived
+    worst_case(replay, snapshot, {}, {"LIC101.AUTO": 0.0}, standing, found, 0.03, 0.95)
+    assert lived

@@ -53,6 +53,21 @@ async def test_a_case_that_runs_away_ends_the_court(tmp_path: Path, connect: Con
     assert "took too long" in said
 
 
+async def test_a_case_that_asks_for_too_many_futures_costs_its_own_verdict_alone(tmp_path: Path, connect: Connect, model: Model) -> None:
+    """Each future is short, and there are hundreds: what an operator could do next, hour after hour, with no interlock in action."""
+    court = start_court(tmp_path, members=16, horizon_s=14400)
+    client = await connect(court.socket)
+    client.keep(in_step(initial(model, 16, at=NOW)))
+    doubt = await client.judge(command({"BYPASS": 1.0}))
+    assert doubt.judgement is Judgement.UNDECIDED
+    assert doubt.reason == "the court could not judge: the case was not done after 0.6 s of the processor"
+    assert client.connected.is_set()
+    again = await client.judge(command({"LIC101.SP": 1.9}, name="c-2"))
+    assert again.judgement is Judgement.UNSAFE
+    end(court)
+    assert court.process.returncode == 0
+
+
 def listening(path: Path, process: "subprocess.Popen[str]") -> socket.socket:
     """A connection, as soon as there is somebody."""
     assert process.stderr is not None
