@@ -34,7 +34,7 @@ class Pair:
     added: int
     low: float
     high: float
-    tail_with: float  # 5th percentile of robustness
+    tail_with: float  # 5th percentile of robustness, over the futures that hold without the command: what falls anyway says nothing of it
     tail_without: float
     time_s: float | None  # median over the futures that break with the command
 
@@ -47,6 +47,7 @@ def compare(robustness_with: F8, robustness_without: F8, times_with: F8, confide
     """Arrays over the valid members, in the same order."""
     fell, fell_anyway = robustness_with < 0.0, robustness_without < 0.0
     added = int((fell & ~fell_anyway).sum())
+    stands = ~fell_anyway if not fell_anyway.all() else np.ones(len(fell), bool)
     low, high = bounds(added, len(fell), confidence)
     return Pair(
         members=len(fell),
@@ -55,8 +56,8 @@ def compare(robustness_with: F8, robustness_without: F8, times_with: F8, confide
         added=added,
         low=low,
         high=high,
-        tail_with=tail(robustness_with),
-        tail_without=tail(robustness_without),
+        tail_with=tail(robustness_with[stands]),
+        tail_without=tail(robustness_without[stands]),
         time_s=float(np.median(times_with[fell])) if fell.any() else None,
     )
 

@@ -1,7 +1,8 @@
 """A waveform file in, samples with their rate out: WAV (PCM or float) and NumPy's npz.
 
-An npz holds ``samples`` (n, or n x channels) and ``rate_hz``; beside them may lie ``labels`` (n; not 0 = something is wrong).  Raises
-InputError for whatever is not such a file, is too large, or holds values that are not finite; nothing of it is ever unpickled.
+An npz holds ``samples`` (n, or n x channels), or an array of n for each channel under the channel's name; ``rate_hz``; and perhaps
+``labels`` (n; not 0 = something is wrong).  Where it names no rate, the one that the reader was told counts.  Raises InputError for
+whatever is not such a file, is too large, or holds values that are not finite; nothing of it is ever unpickled.
 """
 
 import warnings
@@ -25,10 +26,11 @@ Array = Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waveform:
-    """``samples``: n x channels, integers as shares of full scale.  ``labels``: n, where the file has them."""
+    """``samples``: n x channels, integers as shares of full scale.  ``names``: of the channels.  ``labels``: n, where the file has them."""
 
     rate_hz: float
     samples: Array
+    names: tuple[str, ...] = ("1",)
     labels: Array | None = None
 
     @property
@@ -36,7 +38,7 @@ class Waveform:
         return len(self.samples) / self.rate_hz
 
 
-def read(path: Path) -> Waveform:
+def read(path: Path, rate_hz: float | None = None) -> Waveform:
     readers = {".wav": _wav, ".npz": _npz}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -48,13 +50,16 @@ def read(path: Path) -> Waveform:
     if octets > MAX_OCTETS:
         raise InputError(f"{path}: has more than {MAX_OCTETS} octets")
     try:
-        rate_hz, samples, labels = reader(path)
+        told_hz, samples, names, labels = reader(path)
     except Exception as error:  # the readers of both formats stumble in many ways over what is none
         raise InputError(f"{path}: is no {path.suffix[1:]} that can be read: {error}") from error
-    return _checked(path, rate_hz, samples, labels)
+    rate_hz = rate_hz if told_hz is None else told_hz
+    if rate_hz is None:
+        raise InputError(f"{path}: does not say its sampling rate ({_RATE})")
+    return _checked(path, rate_hz, samples, names, labels)
 
 
-def _checked(path: Path, rate_hz: float, samples: Array, labels: Array | None) -> Waveform:
+def _checked(path: Path, rate_hz: float, samples: Array, names: tuple[str, ...] | None, labels: Array | None) -> Waveform:
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise InputError(f"{path}: {rate_hz:g} Hz is no sampling rate between {MIN_RATE_HZ:g} and {MAX_RATE_HZ:g}")
     if samples.ndim == 1:
@@ -68,7 +73,8 @@ def _checked(path: Path, rate_hz: float, samples: Array, labels: Array | None) -
     scaled = _scaled(samples)
     if not np.isfinite(scaled).all():
         raise InputError(f"{path}: sample {int(np.argmin(np.isfinite(scaled).all(axis=1)))} is not finite")
-    return Waveform(rate_hz=rate_hz, samples=scaled, labels=None if labels is None else labels != 0)
+    numbered = tuple(str(channel + 1) for channel in range(scaled.shape[1]))
+    return Waveform(rate_hz=rate_hz, samples=scaled, names=names or numbered, labels=None if labels is None else labels != 0)
 
 
 def _scaled(samples: Array) -> Array:
@@ -79,19 +85,31 @@ def _scaled(samples: Array) -> Array:
     return (samples.astype(np.float64) - middle) / float(1 << (bits - 1))
 
 
-def _wav(path: Path) -> tuple[float, Array, Array | None]:
+_Read = tuple[float | None, Array, tuple[str, ...] | None, Array | None]  # rate, samples, names of the channels, labels
+
+
+def _wav(path: Path) -> _Read:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks that carry no samples
         rate, samples = wavfile.read(path)
-    return float(rate), np.asarray(samples), None
+    return float(rate), np.asarray(samples), None, None
 
 
-def _npz(path: Path) -> tuple[float, Array, Array | None]:
+def _npz(path: Path) -> _Read:
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > MAX_OCTETS:
             raise ValueError(f"it unpacks to more than {MAX_OCTETS} octets")
     with np.load(path, allow_pickle=False) as arrays:
-        rate = np.asarray(arrays[_RATE])
-        if rate.size != 1:
-            raise ValueError(f"{_RATE} is not one number")
-        return float(rate.reshape(())), arrays[_SAMPLES], arrays.get(_LABELS)
+        rate_hz = None
+        if _RATE in arrays:
+            rate = np.asarray(arrays[_RATE])
+            if rate.size != 1:
+                raise ValueError(f"{_RATE} is not one number")
+            rate_hz = float(rate.reshape(()))
+        if _SAMPLES in arrays:
+            return rate_hz, arrays[_SAMPLES], None, arrays.get(_LABELS)
+        names = tuple(name for name in arrays.files if name not in (_RATE, _LABELS))
+        channels = [np.asarray(arrays[name]).reshape(-1) for name in names]
+        if not channels or len({len(channel) for channel in channels}) != 1:
+            raise ValueError(f"it holds neither {_SAMPLES} nor channels of one length")
+        return rate_hz, np.column_stack(channels), names, arrays.get(_LABELS)

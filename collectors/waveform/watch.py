@@ -109,12 +109,12 @@ class Watcher:
 
 
 def rows_of(waveform: Waveform, sensor: str, frame_s: float, begin: int) -> list[Row]:
-    """A frame's time is that of its end.  Several channels are sensors "NAME.1", "NAME.2" and so on."""
+    """A frame's time is that of its end.  Several channels are sensors of their own: "NAME.1", or "NAME.DE" where the file names them."""
     named = bands.names(waveform.rate_hz, frame_s)
     channels = waveform.samples.shape[1]
     rows = list[Row]()
     for channel in range(channels):
-        who = sensor if channels == 1 else f"{sensor}.{channel + 1}"
+        who = sensor if channels == 1 else f"{sensor}.{waveform.names[channel]}"
         tags = [feature_tag(who, name) for name in named]
         for number, frame in enumerate(bands.features(waveform.samples[:, channel], waveform.rate_hz, frame_s).tolist(), start=1):
             at = begin + round(number * frame_s * NS_PER_S)

@@ -2,7 +2,8 @@
 
 Files are what `collectors.waveform.read` opens.  What is wrong, and when, is said by ``--labels`` (a text file for each tested one, a line
 ``begin_s,end_s`` for each stretch; an empty file = nothing is wrong), or by ``labels`` inside an npz, or by the name: a recording that is
-called ``anomaly``, ``anomalous``, ``abnormal``, ``faulty`` or ``fault`` is wrong from its first frame on.
+called normal, healthy or good is well, one that is called anomalous, abnormal or faulty is wrong from its first frame on, and so is one
+that is called neither where those that are learnt are called normal.  Of several channels those count that all files have.
 """
 
 import re
@@ -26,7 +27,9 @@ from sentinel.model.columns import Array
 
 FRAMES = 600  # that the training recordings are to give, where their frames need not be shorter than MIN_FRAME_S
 MIN_FRAME_S, MAX_FRAME_S = 0.1, 1.0
+ASSUMED_HZ = 12_000.0  # of a file that names no rate
 _WRONG = re.compile(r"anomal|abnormal|fault", re.IGNORECASE)
+_WELL = re.compile(r"(?<!ab)normal|healthy|good", re.IGNORECASE)
 _DIGITS = 6
 
 
@@ -34,20 +37,28 @@ def assess_waveforms(train: Sequence[Path], test: Sequence[Path], labels: Sequen
     """Raises InputError for files that are no waveforms, and where there is nothing to learn from."""
     if labels and len(labels) != len(test):
         raise InputError(f"--labels: {len(labels)} files for {len(test)} tested ones")
-    learnt = [(path, read(path)) for path in train]
-    frame_s = float(np.clip(sum(one.seconds for _, one in learnt) / FRAMES, MIN_FRAME_S, MAX_FRAME_S))
-    tables = [table(path, one, None, frame_s) for path, one in learnt]
+    waveforms = {path: read(path, ASSUMED_HZ) for path in (*train, *test)}
+    first = waveforms[train[0]]
+    channels = [name for name in first.names if all(name in one.names for one in waveforms.values())]
+    for path, one in waveforms.items():
+        if one.rate_hz != first.rate_hz or not channels:
+            raise InputError(f"{path}: another sampling rate or other channels than {train[0]}")
+    frame_s = float(np.clip(sum(waveforms[path].seconds for path in train) / FRAMES, MIN_FRAME_S, MAX_FRAME_S))
+    names_tell = any(_is_well(path) for path in train)
+    learnt = [table(path, waveforms[path], channels, _told(path, waveforms[path], None, frame_s, False), frame_s) for path in train]
     named: Sequence[Path | None] = labels or [None] * len(test)
-    tested = [table(path, read(path), said, frame_s) for path, said in zip(test, named, strict=True)]
-    for each in tested:
-        if each.tags != tables[0].tags:
-            raise InputError(f"{each.name}: another sampling rate or number of channels than {tables[0].name}")
-    for each in tables:
-        if each.tags != tables[0].tags:
-            raise InputError(f"{each.name}: another sampling rate or number of channels than {tables[0].name}")
+    tested = [
+        table(path, waveforms[path], channels, _told(path, waveforms[path], said, frame_s, names_tell), frame_s)
+        for path, said in zip(test, named, strict=True)
+    ]
+    for each in learnt:
         if each.labels.any():
             raise InputError(f"{each.name}: a training file says that something is wrong in it")
-    return _assessed(tables, tested, frame_s)
+    return {**_assessed(learnt, tested, frame_s), "channels": channels, "rate_hz": first.rate_hz}
+
+
+def _is_well(path: Path) -> bool:
+    return _WELL.search(path.name) is not None
 
 
 def _assessed(learnt: Sequence[Table], tested: Sequence[Table], frame_s: float) -> dict[str, Any]:
@@ -106,25 +117,27 @@ def _beside(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
     return dict(area_figures(series))
 
 
-def table(path: Path, waveform: Waveform, said: Path | None, frame_s: float) -> Table:
+def table(path: Path, waveform: Waveform, channels: Sequence[str], labels: Array, frame_s: float) -> Table:
     """One row per frame, the features of all channels beside each other."""
     named = bands.names(waveform.rate_hz, frame_s)
-    channels = waveform.samples.shape[1]
-    parts = [bands.features(waveform.samples[:, channel], waveform.rate_hz, frame_s) for channel in range(channels)]
-    values = np.hstack(parts)
+    places = [waveform.names.index(channel) for channel in channels]
+    values = np.hstack([bands.features(waveform.samples[:, place], waveform.rate_hz, frame_s) for place in places])
     if not len(values):
         raise InputError(f"{path}: is shorter than a frame of {frame_s:g} s")
     return Table(
         name=str(path),
-        tags=tuple(f"{channel + 1} {name}" for channel in range(channels) for name in named),
+        tags=tuple(f"{channel} {name}" for channel in channels for name in named),
         values=values,
-        labels=_labels(path, waveform, said, frame_s, len(values)),
+        labels=labels,
         row_s=frame_s,
         digits=np.full(values.shape[1], _DIGITS),
     )
 
 
-def _labels(path: Path, waveform: Waveform, said: Path | None, frame_s: float, count: int) -> Array:
+def _told(path: Path, waveform: Waveform, said: Path | None, frame_s: float, names_tell: bool) -> Array:
+    """What is wrong, by frames.  ``names_tell``: a name that does not say that all is well says that it is not."""
+    size = round(frame_s * waveform.rate_hz)
+    count = len(waveform.samples) // size
     ends = (np.arange(count) + 1) * frame_s
     if said is not None:
         wrong = np.zeros(count, bool)
@@ -132,9 +145,8 @@ def _labels(path: Path, waveform: Waveform, said: Path | None, frame_s: float, c
             wrong |= (ends > begin_s) & (ends - frame_s < end_s)
         return wrong
     if waveform.labels is not None:
-        size = round(frame_s * waveform.rate_hz)
         return np.asarray(waveform.labels[: count * size].reshape(count, size).any(axis=1))
-    return np.full(count, _WRONG.search(path.name) is not None)
+    return np.full(count, _WRONG.search(path.name) is not None or (names_tell and not _is_well(path)))
 
 
 def stretches(path: Path) -> list[tuple[float, float]]:

@@ -30,6 +30,13 @@ def test_an_npz_carries_channels_and_labels(tmp_path: Path) -> None:
     assert int(got.labels.sum()) == 9
 
 
+def test_an_npz_may_hold_an_array_for_each_channel_and_no_rate(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", DE=np.ones((100, 1)), FE=np.zeros(100))
+    got = read(tmp_path / "a.npz", 12_000.0)
+    assert (got.rate_hz, got.names, got.samples.shape) == (12_000.0, ("DE", "FE"), (100, 2))
+    assert got.samples[:, 0].all()
+
+
 def _npz(**arrays: Any) -> bytes:
     octets = io.BytesIO()
     np.savez(octets, **arrays)
@@ -50,7 +57,8 @@ def _bomb() -> bytes:
         ("a.wav", b"", "is no wav"),
         ("a.wav", b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0", "is no wav"),
         ("a.npz", b"PK\x03\x04", "is no npz"),
-        ("a.npz", _npz(samples=np.zeros(9)), "rate_hz"),
+        ("a.npz", _npz(samples=np.zeros(9)), "does not say its sampling rate"),
+        ("a.npz", _npz(DE=np.zeros(9), FE=np.zeros(8), rate_hz=50.0), "neither samples nor channels of one length"),
         ("a.npz", _npz(samples=np.zeros(9), rate_hz=np.zeros(2)), "rate_hz is not one number"),
         ("a.npz", _npz(samples=np.zeros(9), rate_hz=0.0), "no sampling rate"),
         ("a.npz", _npz(samples=np.array([0.0, np.nan]), rate_hz=50.0), "sample 1 is not finite"),

@@ -8,6 +8,7 @@ import pytest
 
 from sentinel.errors import InputError
 from sentinel.measure.detection.waveforms import assess_waveforms, stretches
+from tests.data import DATA
 from tests.unit.collectors.waveform.machine import FAST, RATE_HZ, SLOW, sound, to_wav
 
 
@@ -48,7 +49,7 @@ def test_a_name_tells_what_no_label_does(recordings: Path) -> None:
 def test_what_does_not_fit_is_refused_with_its_name(recordings: Path, tmp_path: Path) -> None:
     train = [recordings / f"normal{number}.wav" for number in range(4)]
     other = to_wav(tmp_path / "other.wav", sound(5.0, 1, rate_hz=8000), 8000)
-    with pytest.raises(InputError, match=r"other\.wav: another sampling rate"):
+    with pytest.raises(InputError, match=r"other\.wav: another sampling rate or other channels"):
         assess_waveforms(train, [other], [])
     with pytest.raises(InputError, match=r"anomaly_test\.wav: a training file says"):
         assess_waveforms([*train, recordings / "anomaly_test.wav"], [recordings / "later.wav"], [])
@@ -57,6 +58,19 @@ def test_what_does_not_fit_is_refused_with_its_name(recordings: Path, tmp_path: 
     short = to_wav(tmp_path / "short.wav", np.zeros(RATE_HZ // 100))
     with pytest.raises(InputError, match=r"short\.wav: is shorter than a frame"):
         assess_waveforms(train, [short], [])
+
+
+CWRU = DATA / "process" / "cwru"
+
+
+@pytest.mark.skipif(not CWRU.is_dir(), reason="needs the real recordings beside the checkout")
+def test_real_bearings_are_told_from_a_good_one() -> None:
+    train, *_ = normal = sorted(CWRU.glob("*Normal*.npz"))
+    faults = sorted(set(CWRU.glob("*.npz")) - set(normal))
+    figures = assess_waveforms([train], faults, [])
+    assert figures["channels"] == ["DE"]
+    assert (figures["event_recall"], figures["event_precision"]) == (1.0, 1.0)
+    assert figures["time_in_alarm"] > 0.99
 
 
 @pytest.mark.parametrize(("text", "line"), [("1\n", ":1"), ("1,2\nx,y\n", ":2"), ("3,2\n", ":1"), ("-1,2\n", ":1")])
