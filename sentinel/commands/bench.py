@@ -16,7 +16,6 @@ BENCHES = {
     "road": "sentinel.measure.road",
     "detect": "sentinel.measure.detection.bench",
     "valve": "sentinel.measure.detection.valves",
-    "ramp": "sentinel.measure.ramp",
     "twin": "sentinel.measure.twin.bench",
     "history": "sentinel.measure.history",
     "score": "sentinel.measure.detection.scoring",
