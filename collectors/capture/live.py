@@ -22,7 +22,7 @@ from collectors.capture.recent import RecentFrames
 from collectors.capture.ring import Ring
 from collectors.capture.sensor import Sensor
 from collectors.capture.warm import warm
-from collectors.outbox import Outbox
+from collectors.outbox import Outbox, heard_frames
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, TransientError
 from sentinel.model.codec import CodecError, from_json
@@ -43,9 +43,11 @@ class CaptureConfig:
     name: str = "capture"  # of the process and of its observations
     intake: str  # the brain's socket
     interfaces: tuple[str, ...]
-    block_octets: int = 1 << 20
-    blocks: int = 64  # per interface
-    retire_ms: int = 10  # a block that is not full is handed over after this
+    # What is handed over at once costs some milliseconds however little it is: long blocks, and time to fill them.  The ring holds what
+    # comes in blocks * retire_ms at least, whatever keeps this process from reading it.
+    block_octets: int = 2 << 20
+    blocks: int = 32  # per interface
+    retire_ms: int = 50  # a block that is not full is handed over after this
     fanout_group: int | None = None  # of the first interface, each further one has the next: processes of one group share the packets
     recent: str = ""  # directory of the recent frames that evidence is cut from; empty = none are kept
     recent_octets: int = 1 << 30
@@ -181,7 +183,7 @@ async def answer_excerpt(outbox: Outbox, recent: RecentFrames | None, source: st
 
 async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = None, hearing: asyncio.Event | None = None) -> None:
     """Until ``stop``; ``hearing`` is set once the rings stand.  Raises ConfigError for interfaces that cannot be heard."""
-    await asyncio.to_thread(warm)
+    await asyncio.to_thread(_prepare, config.name)
     ear = Ear(config, clock or SystemClock())
     requests: asyncio.Queue[Frame] = asyncio.Queue(_REQUESTS)
     outbox = Outbox(Path(config.intake), config.name, lambda request: _receive(outbox, requests, request), clock=clock)
@@ -200,6 +202,12 @@ async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = 
                         log.warning("%s has lost %d packets so far", config.name, heard.counters.dropped)
                         dropped = heard.counters.dropped
             await _hand_over(outbox, ear.finish())
+
+
+def _prepare(source: str) -> None:
+    """Everything that takes long the first time happens before a packet waits for it."""
+    warm()
+    heard_frames(Heard(source=source, until=Instant(0)))
 
 
 def _receive(outbox: Outbox, requests: asyncio.Queue[Frame], request: Frame) -> None:

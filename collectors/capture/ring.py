@@ -106,7 +106,7 @@ class Ring:
         s.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8s", index, _MR_PROMISC, 0, b""))
         s.bind((interface, _ETH_P_ALL))
         if group is not None:
-            s.setsockopt(_SOL_PACKET, _FANOUT, group | (_FANOUT_HASH | _FANOUT_DEFRAG) << 16)
+            s.setsockopt(_SOL_PACKET, _FANOUT, struct.pack("I", group | (_FANOUT_HASH | _FANOUT_DEFRAG) << 16))
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -19,6 +19,7 @@ BENCHES = {
     "twin": "sentinel.measure.twin.bench",
     "history": "sentinel.measure.history",
     "score": "sentinel.measure.detection.scoring",
+    "live": "sentinel.measure.live",
 }
 
 
