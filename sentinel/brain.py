@@ -110,6 +110,22 @@ class Count:
     readings: int = 0
     commands: int = 0
     defects: int = 0
+    counters: Counters = Counters()
+
+
+def grown(before: Counters, now: Counters) -> Counters:
+    """What a sensor counted since; everything, where it began anew."""
+    if now.accepted < before.accepted:
+        return now
+    return _counters(lambda name: getattr(now, name) - getattr(before, name))
+
+
+def added(one: Counters, other: Counters) -> Counters:
+    return _counters(lambda name: getattr(one, name) + getattr(other, name))
+
+
+def _counters(value: Callable[[str], int]) -> Counters:
+    return Counters(**{field.name: value(field.name) for field in dataclasses.fields(Counters)})
 
 
 def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bool, unknown: OnDeadline = OnDeadline.REFUSE) -> Ruling:
@@ -183,6 +199,7 @@ class Brain:
         self._started = clock.now()
         self._enforcing = {ENFORCER, *(gate.name for gate in settings.gate)}
         self._counts: dict[str, Count] = {}
+        self._told: dict[str, Counters] = {}  # by the sensors, since each of them began
         self._before = recollection or Recollection()
         self._evidence: dict[FindingId, Digest] = self._before.evidence
         self._excerpting: set[FindingId] = set()
@@ -256,6 +273,8 @@ class Brain:
         count.octets += int(heard.flows.octets.sum())
         count.defects += int((heard.messages.defect > 0).sum() + (heard.flows.defect > 0).sum())
         count.commands += len(commands)
+        before, self._told[heard.source] = self._told.get(heard.source, Counters()), heard.counters
+        count.counters = added(count.counters, grown(before, heard.counters))
         if commands:
             await self._records.kept(*commands)
         await self._found(findings)
@@ -605,7 +624,10 @@ class Brain:
     def _flush_counts(self, now: Instant) -> None:
         done, self._counts = self._counts, {}
         start = Instant(now - now % NS_PER_S)
-        tallies = [Tally(source=source, start=start, **dataclasses.asdict(count)) for source, count in sorted(done.items())]
+        names = [one.name for one in dataclasses.fields(Count)]
+        tallies = [
+            Tally(source=source, start=start, **{name: getattr(count, name) for name in names}) for source, count in sorted(done.items())
+        ]
         if tallies:
             self._records.submit(*tallies)
 

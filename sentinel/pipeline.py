@@ -77,6 +77,7 @@ class Analysis:
         self._windows = self._withheld = self._habits = 0
         self._learnt_from = self._learnt_until = 0
         self._reached = Instant(0)  # the end of the newest window
+        self._lost: dict[str, int] = {}  # by source: dropped packets that were told of
         self._commands: list[Command] = []
         self._readings: list[Readings] = []
         self.untaken_dropped = 0
@@ -86,7 +87,15 @@ class Analysis:
     # -- what comes in --
 
     def heard(self, heard: Heard) -> list[Finding]:
-        return self._windows_in(self._gather(heard.source).hear(heard))
+        findings = self._windows_in(self._gather(heard.source).hear(heard))
+        lost, told = heard.counters.dropped, self._lost.get(heard.source, 0)
+        if lost < told:  # the sensor began anew
+            told = 0
+        self._lost[heard.source] = told
+        if lost == 0 or lost < 2 * told:
+            return findings
+        self._lost[heard.source] = lost
+        return _latest([*findings, *self._triage.loss(heard.source, lost, max(heard.until, self._reached))])
 
     def readings(self, source: str, readings: Readings, until: Instant, residuals: Readings | None = None) -> list[Finding]:
         """``residuals``: the same tags, reading minus the twin's forecast in standard deviations, where the twin is in step."""

@@ -264,6 +264,20 @@ class Triage:
         case.explain(sentence)
         return [case.finding()]
 
+    def loss(self, source: str, packets: int, seen: Instant) -> list[Finding]:
+        """A sensor has lost so many packets, or what they said, since it began: told when there are some, and with every doubling."""
+        cause = f"loss:{source}"
+        case = self._open_case(cause, seen)
+        if case is None:
+            case = self._open(Case.opened(cause, f"Blind spot: {source} loses packets", Severity.MEDIUM, seen, 0))
+            case.features["loss", source] = 1.0
+        case.detection_count += 1
+        case.last_seen = max(case.last_seen, seen)
+        case.explain(
+            f"{source} has dropped {packets} packets or rows by {iso(seen)}: more comes than it can take, or its limits are reached."
+        )
+        return [case.finding()]
+
     def tick(self, now: Instant) -> None:
         """Let go of what no news can reach any more."""
         for key in [key for key, case in self._cases.items() if seconds_between(case.last_seen, now) > 2 * _quiet_s(case)]:
