@@ -15,8 +15,9 @@ from sentinel.model.asset import Asset, Conduit, Identity, is_group
 from sentinel.model.columns import distinct
 from sentinel.model.ids import AssetId
 from sentinel.model.observation import Flows, Messages
-from sentinel.model.protocol import Defect, FlowKind, MessageKind, Protocol
+from sentinel.model.protocol import FlowKind, MessageKind, Protocol
 from sentinel.model.time import Instant
+from sentinel.model.unread import is_unread
 from sentinel.model.window import Window
 
 MAX_ASSETS = 65_536  # a flood with forged sources must not fill the memory
@@ -27,17 +28,9 @@ _KINDS = {int(kind): kind.name.lower() for kind in FlowKind}
 _ARP = (FlowKind.ARP_REQUEST, FlowKind.ARP_REPLY)
 _MODBUS, _OPCUA = int(Protocol.MODBUS), int(Protocol.OPCUA)
 _NAMES = {_MODBUS: modbus.operation, _OPCUA: opcua.operation}  # of a request's function
-_UNREAD = (Defect.TRUNCATED, Defect.GARBAGE)
 _IDENTIFIES, _DEVICE = 43, 14
 
 Join = tuple[AssetId, AssetId, str, int]
-
-
-def is_unread(messages: Messages) -> NDArray[np.bool_]:
-    """Cut, no unit at all, or encrypted: an OPC UA message without a service.  Its handshake is none of these."""
-    is_handshake = (messages.protocol == _OPCUA) & (messages.subfunction != opcua.MessageType.MESSAGE)
-    unread: NDArray[np.bool_] = np.isin(messages.defect, _UNREAD) | ((messages.function < 0) & ~is_handshake)
-    return unread
 
 
 def with_stations(assets: Iterable[Asset], conduits: Iterable[Conduit]) -> tuple[Asset, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from sentinel.detect.blindness import Blindness
 from sentinel.detect.brute_force import BruteForce
 from sentinel.detect.calibrate import Budget
 from sentinel.detect.credentials import Credentials
@@ -27,6 +28,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Novelty.spec.name: lambda _tags, _budget: Novelty(),
     Writers.spec.name: lambda _tags, _budget: Writers(),
     ProtocolChecks.spec.name: lambda _tags, _budget: ProtocolChecks(),
+    Blindness.spec.name: lambda _tags, _budget: Blindness(),
     Credentials.spec.name: lambda _tags, _budget: Credentials(),
     Scans.spec.name: lambda _tags, _budget: Scans(),
     BruteForce.spec.name: lambda _tags, _budget: BruteForce(),
