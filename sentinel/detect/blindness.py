@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sentinel.detect.evidence import asset, frames_of
-from sentinel.model.columns import distinct, grouped
+from sentinel.detect.evidence import asset
+from sentinel.model.columns import distinct
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.protocol import FlowKind
 from sentinel.model.time import Instant
@@ -106,13 +106,13 @@ def _messages(window: Window) -> dict[Join, tuple[int, int, int]]:
     m = window.messages
     first, which = distinct(m.client, m.server, m.port)
     unread = is_unread(m)
-    told: dict[Join, tuple[int, int, int]] = {}
-    for at, group in zip(first.tolist(), grouped(which), strict=True):
-        dark = group[unread[group]]
-        frames = frames_of(m.frame[dark[:1]]) or (0,)
-        join = m.name_of(int(m.client[at])) or "", m.name_of(int(m.server[at])) or "", int(m.port[at])
-        told[join] = len(group) - len(dark), len(dark), frames[0]
-    return told
+    totals, dark = np.bincount(which, minlength=len(first)), np.bincount(which, unread, len(first)).astype(np.int64)
+    frames = np.zeros(len(first), np.int64)
+    last_to_first = np.flatnonzero(unread)[::-1]
+    frames[which[last_to_first]] = m.frame[last_to_first]
+    clients, servers, ports = m.client[first].tolist(), m.server[first].tolist(), m.port[first].tolist()
+    joins = ((m.name_of(client) or "", m.name_of(server) or "", port) for client, server, port in zip(clients, servers, ports, strict=True))
+    return dict(zip(joins, zip((totals - dark).tolist(), dark.tolist(), frames.tolist(), strict=True), strict=True))
 
 
 def _payload(window: Window) -> dict[Join, tuple[int, int, int]]:
@@ -122,10 +122,7 @@ def _payload(window: Window) -> dict[Join, tuple[int, int, int]]:
     is_client = f.from_client[rows] == 1
     clients, servers = np.where(is_client, f.source[rows], f.target[rows]), np.where(is_client, f.target[rows], f.source[rows])
     first, which = distinct(clients, servers, f.port[rows])
-    told: dict[Join, tuple[int, int, int]] = {}
-    for at, group in zip(first.tolist(), grouped(which), strict=True):
-        members = rows[group]
-        join = f.name_of(int(clients[at])) or "", f.name_of(int(servers[at])) or "", int(f.port[rows[at]])
-        frames = frames_of(f.frame[members]) or (0,)
-        told[join] = int(f.packets[members].sum()), int(f.octets[members].sum()), frames[0]
-    return told
+    packets, octets = (np.bincount(which, column[rows], len(first)).astype(np.int64) for column in (f.packets, f.octets))
+    ends = zip(clients[first].tolist(), servers[first].tolist(), f.port[rows[first]].tolist(), strict=True)
+    joins = ((f.name_of(client) or "", f.name_of(server) or "", port) for client, server, port in ends)
+    return dict(zip(joins, zip(packets.tolist(), octets.tolist(), f.frame[rows[first]].tolist(), strict=True), strict=True))
