@@ -73,8 +73,10 @@ async def listening(bed: Bed, tmp_path: Path) -> AsyncIterator[tuple[Intake, Ear
     """A capture process on the supervision network's mirror port, connected."""
     ears = Ears()
     config = tmp_path / "capture.json"
-    config.write_text(json.dumps({"intake": str(tmp_path / "run" / "intake.sock"), "interfaces": [bed.interfaces("sensor")[0]]}))
-    async with Intake(tmp_path / "run" / "intake.sock", ears) as intake:
+    intake_path, recent = tmp_path / "run" / "intake.sock", tmp_path / "recent"
+    told = {"intake": str(intake_path), "interfaces": [bed.interfaces("sensor")[0]], "recent": str(recent)}
+    config.write_text(json.dumps(told))
+    async with Intake(intake_path, ears) as intake:
         capture = bed.python("sensor", "-m", "collectors", "capture", str(config))
         await asyncio.wait_for(intake.wait_present("capture"), PATIENCE_S)
         yield intake, ears, capture
