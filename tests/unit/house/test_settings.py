@@ -50,6 +50,9 @@ def test_what_is_written_is_read_back() -> None:
         ("[api]\nport = 70000\n", "f.toml:2", "api.port is 70000"),
         ("[enforce]\nenforcer = 'gate'\n", "f.toml", "needs a [[gate]]"),
         ("[enforce]\nnever_cut = ['plc']\n", "f.toml", "'plc' is not an IP address"),
+        ("[[capture]]\nworkers = 0\n", "f.toml", "0 is not between 1 and 64"),
+        ("[[capture]]\nrecent_megabytes = 1\n", "f.toml", "1: 0, or at least 2"),
+        ("[[capture]]\nworkers = 2\n[[gate]]\nname = 'capture-2'\n", "f.toml", "two processes are called 'capture-2'"),
     ],
 )
 def test_what_is_not_understood_is_refused_where_it_stands(text: str, where: str, says: str) -> None:
@@ -73,3 +76,8 @@ def test_addresses_of_controllers_and_of_the_box_are_read_from_the_sections() ->
     )
     assert given.controllers() == ("10.0.0.10", "fd00::10", "10.0.0.11")
     assert given.own_addresses() == ("10.0.0.2", "10.0.0.5")
+
+
+def test_workers_are_processes_with_names_of_their_own() -> None:
+    assert settings.Capture().processes() == ("capture",)
+    assert settings.Capture(name="east", workers=3).processes() == ("east-1", "east-2", "east-3")
