@@ -122,6 +122,31 @@ def test_several_interfaces_are_one_source(pair: tuple[str, str]) -> None:
 
 
 @pytest.mark.netns
+def test_workers_share_the_packets_and_each_conversation_is_in_one(pair: tuple[str, str]) -> None:
+    warm()
+    talks = [Talk(cport=40_000 + i) for i in range(32)]
+    for i, talk in enumerate(talks):
+        talk.ask(read(i))
+        talk.answer(registers(i))
+    ears = [Ear(CaptureConfig(intake="", interfaces=(pair[0],), fanout_group=7, retire_ms=5), SystemClock()) for _ in range(2)]
+    say(pair[1], [packet for step in zip(*(talk.packets for talk in talks), strict=True) for packet in step])
+    heard: list[list[Heard]] = [[], []]
+    for _ in range(200):  # each waits for at most 50 ms
+        for ear, said in zip(ears, heard, strict=True):
+            said.extend(ear.hear())
+        if sum(ear.frames for ear in ears) >= 32 * 5:
+            break
+    assert all(ear.frames for ear in ears)
+    assert sum(ear.frames for ear in ears) == 160
+    for ear, said in zip(ears, heard, strict=True):
+        said.append(ear.finish())
+        ear.close()
+        messages = Messages.concat([h.messages for h in said])
+        assert len(messages) * 5 == ear.frames * 2  # whole conversations: five packets, of them a request and its answer
+        assert int((messages.latency >= 0).sum()) * 2 == len(messages) > 0
+
+
+@pytest.mark.netns
 def test_drops_are_counted(pair: tuple[str, str]) -> None:
     warm()
     ear = Ear(CaptureConfig(intake="", interfaces=(pair[0],), block_octets=1 << 16, blocks=2), SystemClock())
