@@ -20,6 +20,19 @@ from scipy.signal import lfilter
 
 from sentinel.detect.calibrate import WEEK_S, block_maxima, threshold
 from sentinel.detect.pyod_models import MSPC
+from sentinel.detect.trimming import strange_blocks
+from sentinel.detect.upkeep import (
+    MAX_OFFSET,
+    RECALIBRATION,
+    STANDS_FACTOR,
+    STANDS_ROWS,
+    Bounds,
+    Course,
+    Kept,
+    longest_stand,
+    walk,
+    without_dead,
+)  # fmt: skip
 from sentinel.model.columns import Array
 
 BLOCK_ROWS = 24  # longer than the memory of the slowest smoothing, 1 / 0.05 rows
@@ -53,9 +66,10 @@ class Shape:
 
 @dataclass(slots=True, kw_only=True)
 class Memory:
-    """What a stream of rows leaves behind for the next: the last rows, and the state of every smoothing."""
+    """What a stream of rows leaves behind for the next: its `Course`, the newest stack, and the state of every smoothing."""
 
-    past: Array | None = None
+    course: Course | None = None
+    newest: Array | None = None  # the stack that was judged last
     smoothed: dict[tuple[str, float], Array] = field(default_factory=dict)
 
     def smooth(self, kind: str, rows: Array, weight: float) -> Array:
@@ -73,7 +87,8 @@ class Ratios:
 
 
 class ProcessModel:
-    """``fit`` then ``score``.  Rows are finite and equally spaced; ``hours`` is the hour of the day per row, where the process has a day.
+    """``fit`` then ``score``.  Rows are equally spaced, those that are learnt finite; ``hours`` is the hour of the day per row, where the
+    process has a day.  In rows that are scored a value that is not finite is a gap (`upkeep`).
 
     Tags that never moved while learning take no part: what they may do is a matter of their limits.
     """
@@ -107,31 +122,47 @@ class ProcessModel:
         width = rows.shape[1] + (0 if hours is None else _HOURS)
         fits = int(len(rows) / MIN_ROWS_PER_FEATURE - width) // rows.shape[1]
         self.lags = int(np.clip(fits, 0, self.shape.lags))
-        stack = self._stack(self._standard(rows), hours)[self.lags :]
-        self._learn(stack)
-        held_out = self._cross_fitted(stack) if self.shape.folds > 1 else self._statistics(stack)
-        probability = min(false_alarms_per_week * row_s * BLOCK_ROWS / WEEK_S / held_out.shape[1], 0.5)
-        places = np.arange(len(held_out))
-        self.limits = self.shape.margin * np.maximum(
-            1e-6, np.array([threshold(block_maxima(places, held_out[:, i], BLOCK_ROWS), probability) for i in range(held_out.shape[1])])
+        span = np.ptp(rows, axis=0) / self.deviation
+        self.bounds = Bounds(
+            step=RECALIBRATION * row_s / WEEK_S * span,
+            farthest=MAX_OFFSET * span,
+            stands=np.maximum(STANDS_FACTOR * longest_stand(rows), STANDS_ROWS),
         )
-        self.held_out = (held_out / self.limits).max(axis=1)
+        z = self._standard(rows)
+        stack, trusted = self._stack(z, hours)[self.lags :], np.ones(len(rows), bool)
+        strange = np.repeat(strange_blocks(z, BLOCK_ROWS), BLOCK_ROWS)
+        trusted[: len(strange)] = ~strange
+        trusted = trusted[self.lags :]
+        self.set_aside = int((~trusted).sum())
+        self._learn(stack[trusted])
+        held_out = self._cross_fitted(stack, trusted) if self.shape.folds > 1 else self._statistics(stack)
+        probability = min(false_alarms_per_week * row_s * BLOCK_ROWS / WEEK_S / held_out.shape[1], 0.5)
+        places, counted = np.flatnonzero(trusted), held_out[trusted]
+        self.limits = self.shape.margin * np.maximum(
+            1e-6, np.array([threshold(block_maxima(places, counted[:, i], BLOCK_ROWS), probability) for i in range(counted.shape[1])])
+        )
+        self.held_out = (counted / self.limits).max(axis=1)
         self.calm = max(float(np.quantile(self.held_out, CALM_SHARE)), CALM_RATIO)
 
-    def _cross_fitted(self, stack: Array) -> Array:
-        """Statistics of every row under a model of the other parts; also sets the scale of the residuals."""
+    def _cross_fitted(self, stack: Array, trusted: Array) -> Array:
+        """Statistics of every row under a model of the trusted rows of the other parts; also sets the scale of the residuals."""
         parts = np.array_split(np.arange(len(stack)), self.shape.folds)
         whole = self.moments, self.level_moments
         residuals, models = np.empty((len(stack), self.count)), []
         for part in parts:
-            self._learn(np.delete(stack, part, axis=0))
+            others = trusted.copy()
+            others[part] = False
+            self._learn(stack[others])
             models.append((self.moments, self.level_moments))
             residuals[part] = self._residuals(stack[part])
-        robust = np.median(np.abs(residuals), axis=0) / 0.6745  # the median of a normal's absolute value
-        self.scale = np.maximum(np.maximum(robust, _MIN_SCALE * residuals.std(axis=0)), 1e-6)
-        found = []
+        robust = np.median(np.abs(residuals[trusted]), axis=0) / 0.6745  # the median of a normal's absolute value
+        self.scale = np.maximum(np.maximum(robust, _MIN_SCALE * residuals[trusted].std(axis=0)), 1e-6)
+        found, width = [], self.count * (1 + self.lags)
         for part, (self.moments, self.level_moments) in zip(parts, models, strict=True):
-            found.append(self._statistics(stack[part]))
+            course = Course.of(self.count)
+            course.past = [stack[part[0], self.count * lag : self.count * (lag + 1)] for lag in range(1, self.lags + 1)]
+            kept = self._walk(stack[part][:, : self.count], stack[part][:, width:] if stack.shape[1] > width else None, course)
+            found.append(self._statistics(kept.stack, kept=kept))
         self.moments, self.level_moments = whole
         return np.vstack(found)
 
@@ -148,10 +179,14 @@ class ProcessModel:
             z[:, self.drifting] = _without_trend(z[:, self.drifting]) / self.trend_deviation[self.drifting]
         return z
 
+    def _walk(self, z: Array, calendar: Array | None, course: Course) -> Kept:
+        moments = self.moments
+        return walk(z, calendar, self.lags, moments.precision, moments.mean, moments.deviation, self.scale, self.bounds, course)
+
     def _stack(self, z: Array, hours: Array | None) -> Array:
         """Rows beside their predecessors and the hour of the day.  The first ``lags`` rows have no true past."""
         before = [np.vstack([np.repeat(z[:1], lag, axis=0), z[:-lag]])[: len(z)] for lag in range(1, self.lags + 1)]
-        return np.hstack([z, *before, *([] if hours is None else [np.eye(_HOURS)[hours.astype(int) % _HOURS]])])
+        return np.hstack([z, *before, *([] if hours is None else [_calendar(hours)])])
 
     def _learn(self, stack: Array) -> None:
         z = stack[:, : self.count]
@@ -169,15 +204,17 @@ class ProcessModel:
         residuals: Array = (standard @ inverse[:, : self.count]) / np.diag(inverse)[: self.count]
         return residuals
 
-    def _statistics(self, stack: Array, memory: Memory | None = None) -> Array:
+    def _statistics(self, stack: Array, memory: Memory | None = None, kept: Kept | None = None) -> Array:
         """Rows x (tag statistics by scale, distances by scale, levels by scale)."""
         memory = memory or Memory()
         columns = []
         if self.shape.tag_scales:
-            residuals = np.clip(self._residuals(stack) / self.scale, -_LARGEST, _LARGEST)
+            sharpness = 1.0 if kept is None else kept.sharpness
+            residuals = np.clip(self._residuals(stack) / self.scale * sharpness, -_LARGEST, _LARGEST)
             columns += [np.abs(memory.smooth("tag", residuals, each)) * np.sqrt((2.0 - each) / each) for each in self.shape.tag_scales]
         if self.shape.distance_scales:
-            squared = np.minimum(self.moments.decision_function(stack), 2.0 * _LARGEST)[:, None] ** 2
+            measured = 1.0 if kept is None else np.sqrt(kept.known.shape[1] / np.maximum(kept.known.sum(axis=1), 1))
+            squared = np.minimum(self.moments.decision_function(stack) * measured, 2.0 * _LARGEST)[:, None] ** 2
             columns += [1.0 + memory.smooth("distance", squared - 1.0, each) for each in self.shape.distance_scales]
         for each, moments in zip(self.shape.level_scales, self.level_moments, strict=True):
             columns.append(moments.decision_function(memory.smooth("level", stack[:, : self.count], each))[:, None] ** 2)
@@ -186,26 +223,26 @@ class ProcessModel:
     def score(self, rows: Array, hours: Array | None = None, memory: Memory | None = None) -> Ratios:
         """Of rows that follow each other, and what ``memory`` holds.  The first ones, which have no past to be judged by, get 0."""
         memory = memory or Memory()
-        z = self._standard(rows[:, self.tags])
-        known = np.zeros((0, self.count)) if memory.past is None else memory.past[max(len(memory.past) - self.lags, 0) :]
-        joined = np.vstack([known, z])
-        memory.past = joined[max(len(joined) - self.lags - 1, 0) :]
+        course = memory.course = memory.course or Course.of(self.count)
+        alive = without_dead(rows[:, self.tags], self.bounds.stands, course)
+        kept = self._walk(self._standard(alive), None if hours is None else _calendar(hours), course)
         parts = np.zeros((len(rows), len(self.limits)))
-        fresh = len(z) - max(self.lags - len(known), 0)  # rows with a full past
-        if fresh > 0:
-            stack = self._stack(joined, None if hours is None else np.concatenate([np.zeros(len(known)), hours]))[-fresh:]
-            parts[-fresh:] = self._statistics(stack, memory) / self.limits
+        if len(kept.stack):
+            parts[-len(kept.stack) :] = self._statistics(kept.stack, memory, kept) / self.limits
+            memory.newest = kept.stack[-1]
         return Ratios(ratio=parts.max(axis=1), parts=parts)
 
-    def explain(self, row: Array, memory: Memory) -> tuple[Array, Array]:
+    def explain(self, memory: Memory) -> tuple[Array, Array]:
         """(what the rest says each varying tag should be, how many of its own deviations it is off) for the row that was scored last.
 
         Empty where the row had no past yet; not for models with a calendar.
         """
-        if memory.past is None or len(memory.past) <= self.lags:
+        if memory.newest is None:
             return np.zeros(0), np.zeros(0)
-        residual = self._residuals(self._stack(memory.past, None)[-1:])[0]
-        expected: Array = row[self.tags] - residual * self.deviation
+        z = memory.newest[: self.count]
+        residual = self._residuals(memory.newest[None, :])[0]
+        offset = np.zeros(self.count) if memory.course is None else memory.course.offset
+        expected: Array = (z + offset - residual) * self.deviation + self.mean
         return expected, residual / self.scale
 
     def statistic(self, index: int) -> tuple[str, int | None, float]:
@@ -222,6 +259,7 @@ class ProcessModel:
     def arrays(self) -> dict[str, Array]:
         """Everything that scoring needs, as plain arrays; not for models that follow trends, which live for one file."""
         found = {"tags_used": self.tags, "tag_mean": self.mean, "tag_deviation": self.deviation, "scale": self.scale, "limits": self.limits}
+        found |= {"offset_step": self.bounds.step, "offset_farthest": self.bounds.farthest, "stands": self.bounds.stands}
         found["lags"] = np.array([self.lags], np.int64)
         for name, moments in [("stack", self.moments), *((f"level{i}", each) for i, each in enumerate(self.level_moments))]:
             found |= {f"{name}_{key}": array for key, array in moments.arrays().items()}
@@ -234,6 +272,7 @@ class ProcessModel:
         model.tags, model.lags = arrays["tags_used"].astype(np.int64), int(arrays["lags"][0])
         model.mean, model.deviation, model.scale = arrays["tag_mean"], arrays["tag_deviation"], arrays["scale"]
         model.limits, model.drifting = arrays["limits"], np.zeros(len(model.mean), bool)
+        model.bounds = Bounds(step=arrays["offset_step"], farthest=arrays["offset_farthest"], stands=arrays["stands"])
         names = ["stack", *(f"level{i}" for i in range(len(model.shape.level_scales)))]
         loaded = [MSPC.of({key: arrays[f"{name}_{key}"] for key in ("mean", "scatter", "floor", "count")}) for name in names]
         model.moments, model.level_moments = loaded[0], loaded[1:]
@@ -260,6 +299,11 @@ def in_alarm(ratio: Array, calm: float) -> Array:
     return alarm
 
 
+def _calendar(hours: Array) -> Array:
+    eye: Array = np.eye(_HOURS)[hours.astype(int) % _HOURS]
+    return eye
+
+
 def _smooth(rows: Array, weight: float) -> Array:
     """EWMA from zero; the weight is that of the newest row."""
     return _smooth_from(rows, weight, np.zeros((1, rows.shape[1])))[0]
@@ -271,10 +315,14 @@ def _smooth_from(rows: Array, weight: float, begin: Array) -> tuple[Array, Array
 
 
 def _without_trend(z: Array) -> Array:
-    level = np.zeros(z.shape[1])
+    gaps, level = np.isnan(z), np.zeros(z.shape[1])
+    if gaps.any():  # the level goes on from the last value
+        rows = np.maximum.accumulate(np.where(gaps, 0, np.arange(len(z))[:, None]), axis=0)
+        z = np.nan_to_num(np.take_along_axis(z, rows, axis=0))
     slow, flat = _smooth(z, 0.2), np.empty_like(z)
     for row in range(len(z)):
         flat[row] = z[row] - level
         step = slow[row] - level
         level = level + TREND_WEIGHT * np.where(np.abs(step) < TREND_GUARD, step, 0.0)
+    flat[gaps] = np.nan
     return flat

@@ -24,7 +24,8 @@ from sentinel.ports import Spec
 if TYPE_CHECKING:
     from sentinel.detect.process_model import Memory, ProcessModel
 
-HOLD_S = 30.0  # a tag that was not read for longer is missing, and the second is not judged
+HOLD_S = 30.0  # a tag that was not read for longer is missing: the second is judged by the others
+MIN_PRESENT = 0.5  # of the tags; when no more than these are read, the second is not judged
 MIN_ROWS = 150
 MAX_ROWS = 20_000  # of the learning phase, some 80 MB; beyond, every second run of rows is dropped
 RUN_ROWS = 64  # rows that stay together when some are dropped: a model of neighbours needs neighbours
@@ -121,14 +122,14 @@ class Residual:
         if self._model is None or self._memory is None or not self._follow(window):
             return ()
         fresh = {tag: value for tag, (time, value) in self._last.items() if window.end - time <= HOLD_S * NS_PER_S}
-        if any(tag not in fresh for tag in self._tags):
+        row = np.array([fresh.get(tag, np.nan) for tag in self._tags])
+        if np.isfinite(row[self._model.tags]).mean() <= MIN_PRESENT:
             return ()
         from sentinel.detect.process_model import Memory
 
         if window.start - self._last_row > HOLD_S * NS_PER_S:  # after a pause there is no past to go by
             self._memory = Memory()
         self._last_row = window.start
-        row = np.array([fresh[tag] for tag in self._tags])
         judged = self._model.score(row[None, :], memory=self._memory)
         ratio = float(judged.ratio[0])
         return (self._detection(window, row, ratio, int(judged.parts[0].argmax())),) if ratio > 1.0 else ()
@@ -137,10 +138,10 @@ class Residual:
         assert self._model is not None
         assert self._memory is not None
         kind, tag, weight = self._model.statistic(part)
-        expected, off = self._model.explain(row, self._memory)
+        expected, off = self._model.explain(self._memory)
         places = self._model.tags.tolist()
         order = np.argsort(-np.abs(off), kind="stable")[:3].tolist()
-        worst = [i for i in order if abs(off[i]) >= _NAMED * abs(off[order[0]])]
+        worst = [i for i in order if abs(off[i]) >= _NAMED * abs(off[order[0]]) and np.isfinite(row[places[i]])]
         if tag is not None:  # the tag whose limit was passed comes first, also where smoothing found it
             worst = [places.index(tag), *(i for i in worst if places[i] != tag)][:3]
         named = [self._tags[places[i]] for i in worst]

@@ -1,8 +1,8 @@
 """Files of public data sets become tables: one row per scan, one column per tag, labels where the set gives them.
 
 ``.gz`` is unpacked on the way.  What is not as its set defines it (columns missing, a text where a number belongs, rows of unequal
-length, another separator) is an `InputError` that names file and line.  A value that is missing or not finite takes the last good one of
-its tag and is counted; a file in which more than one value in twenty is missing is refused.
+length, another separator) is an `InputError` that names file and line.  A value that is missing or not finite is NaN and counted; a file in
+which more than one value in twenty is missing is refused.
 """
 
 import gzip
@@ -28,7 +28,7 @@ _TEP_NAMES = tuple([f"XMEAS({i})" for i in range(1, 42)] + [f"XMV({i})" for i in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """``values``: rows x tags, finite.  ``hours``: hour of the day per row, where the set has a calendar.  ``digits``: decimals written."""
+    """``values``: rows x tags, NaN = missing.  ``hours``: of the day, per row, where a set has a calendar.  ``digits``: decimals."""
 
     name: str
     tags: tuple[str, ...]
@@ -37,7 +37,7 @@ class Table:
     row_s: float
     digits: Array
     hours: Array | None = None
-    filled: int = 0  # values that were missing
+    missing: int = 0  # values
 
 
 def lines_of(path: Path) -> list[str]:
@@ -92,6 +92,14 @@ def tep(path: Path) -> Table:
 
 
 READERS: dict[str, Callable[[Path], Table]] = {"batadal": batadal, "tep": tep, "skab": skab}
+
+
+def held(values: Array) -> Array:
+    """Every gap filled with the last good value of its tag, or with the first one where none came before."""
+    good = np.isfinite(values)
+    rows = np.where(good, np.arange(len(values))[:, None], good.argmax(axis=0))
+    found: Array = np.take_along_axis(values, np.maximum.accumulate(rows, axis=0), axis=0)
+    return found
 
 
 def same_tags(tables: Sequence[Table]) -> None:
@@ -156,12 +164,9 @@ def _table(
     missing = ~np.isfinite(values)
     if missing.mean() > MAX_MISSING:
         raise InputError(f"{path}: {missing.mean():.0%} of its values are missing or not finite, at most {MAX_MISSING:.0%} are filled")
-    for column in np.flatnonzero(missing.any(axis=0)).tolist():
-        good = np.flatnonzero(~missing[:, column])
-        if not len(good):
-            raise InputError(f"{path}: {tags[column]} has no value at all")
-        last = np.maximum(np.searchsorted(good, np.arange(len(values)), side="right") - 1, 0)
-        values[:, column] = values[good[last], column]
+    for column in np.flatnonzero(missing.all(axis=0)).tolist():
+        raise InputError(f"{path}: {tags[column]} has no value at all")
+    values[missing] = np.nan
     return Table(
-        name=str(path), tags=tuple(tags), values=values, labels=labels, row_s=row_s, digits=digits, hours=hours, filled=int(missing.sum())
+        name=str(path), tags=tuple(tags), values=values, labels=labels, row_s=row_s, digits=digits, hours=hours, missing=int(missing.sum())
     )

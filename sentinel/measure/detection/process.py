@@ -15,7 +15,7 @@ from sentinel.clock import SystemClock
 from sentinel.detect.process_model import ProcessModel, Shape, in_alarm
 from sentinel.detect.pyod_models import plain
 from sentinel.errors import InputError
-from sentinel.measure.detection.datasets import READERS, Table, same_tags
+from sentinel.measure.detection.datasets import READERS, Table, held, same_tags
 from sentinel.measure.detection.metrics import Series, area_figures, batadal_score, event_figures, point_f1
 from sentinel.measure.detection.robustness import DISTURBANCES
 from sentinel.model.columns import Array
@@ -92,7 +92,7 @@ def assess_tables(kind: str, learnt: Sequence[Table], tested: Sequence[Table]) -
         "train": [table.name for table in learnt],
         "test": [table.name for table in tested],
         "rows": sum(len(each.labels) for each in series),
-        "filled_values": sum(table.filled for table in (*learnt, *tested)),
+        "missing_values": sum(table.missing for table in (*learnt, *tested)),
         "alarms_per_week_allowed": ALARMS_PER_WEEK,
         **event_figures(series),
         **area_figures(series),
@@ -106,7 +106,7 @@ def assess_tables(kind: str, learnt: Sequence[Table], tested: Sequence[Table]) -
 def _fitted_judge(learnt: Sequence[Table], tested: Sequence[Table]) -> Callable[[Table], Judged]:
     """One model from all training rows, rounded to what the tested files resolve: a model of finer values would call rounding strange."""
     digits = np.min([table.digits for table in (*learnt, *tested)], axis=0)
-    rows = np.concatenate([_rounded(table.values, digits) for table in learnt])
+    rows = np.concatenate([_rounded(held(table.values), digits) for table in learnt])
     if any(table.labels.any() for table in learnt):
         raise InputError("a training file carries labelled rows: it must be normal operation alone")
     hours = np.concatenate([table.hours for table in learnt if table.hours is not None]) if learnt[0].hours is not None else None
@@ -120,7 +120,7 @@ def _fitted_judge(learnt: Sequence[Table], tested: Sequence[Table]) -> Callable[
 
     def judge(table: Table) -> Judged:
         values = _rounded(table.values, digits)
-        z = (values - centre) / spread
+        z = (held(values) - centre) / spread
         others = {"norm": np.linalg.norm(np.clip(z, -60, 60), axis=1), "isolation_forest": forest.decision_function(z)}
         return Judged(
             table=table,
@@ -139,7 +139,7 @@ def _run_in_judge(learnt: Sequence[Table]) -> Callable[[Table], Judged]:
     digits = np.min([table.digits for table in learnt], axis=0).astype(np.float64)
 
     def judge(table: Table) -> Judged:
-        run_in = table.values[:SKAB_RUN_IN_ROWS]
+        run_in = held(table.values[:SKAB_RUN_IN_ROWS])
         if len(table.values) <= SKAB_RUN_IN_ROWS:
             raise InputError(f"{table.name}: has {len(table.values)} rows, of which the first {SKAB_RUN_IN_ROWS} are for learning")
         model = ProcessModel(_RUN_IN)
@@ -148,7 +148,7 @@ def _run_in_judge(learnt: Sequence[Table]) -> Callable[[Table], Judged]:
         except ValueError as error:
             raise InputError(f"{table.name}: {error}") from error
         spread = np.maximum(run_in.std(axis=0), 1e-9)
-        z, learnt_z = (table.values - run_in.mean(axis=0)) / spread, (run_in - run_in.mean(axis=0)) / spread
+        z, learnt_z = (held(table.values) - run_in.mean(axis=0)) / spread, (run_in - run_in.mean(axis=0)) / spread
         others = {
             "norm": np.linalg.norm(np.clip(z, -60, 60), axis=1),
             "isolation_forest": plain(learnt_z, SEED).decision_function(z),

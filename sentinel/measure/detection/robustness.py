@@ -38,8 +38,8 @@ def drifting(learnt: Sequence[Table], tested: Sequence[Table], run_in: int) -> P
 
 
 def missing(learnt: Sequence[Table], tested: Sequence[Table], run_in: int) -> Pair:
-    """One value in twenty does not come; the last one stands in for it, as a reader does."""
-    return learnt, [_held(table, np.random.default_rng((SEED, place))) for place, table in enumerate(tested)]
+    """One value in twenty does not come."""
+    return learnt, [_with_gaps(table, np.random.default_rng((SEED, place))) for place, table in enumerate(tested)]
 
 
 def dead(learnt: Sequence[Table], tested: Sequence[Table], run_in: int) -> Pair:
@@ -90,9 +90,6 @@ def _rounded(values: Array, digits: Array) -> Array:
     return np.column_stack([np.round(values[:, tag], max(int(places), 0)) for tag, places in enumerate(digits)])
 
 
-def _held(table: Table, chance: np.random.Generator) -> Table:
+def _with_gaps(table: Table, chance: np.random.Generator) -> Table:
     gone = chance.random(table.values.shape) < MISSING
-    gone[0] = False
-    rows = np.where(gone, 0, np.arange(len(gone))[:, None])
-    last = np.maximum.accumulate(rows, axis=0)
-    return replace(table, values=np.take_along_axis(table.values, last, axis=0), filled=table.filled + int(gone.sum()))
+    return replace(table, values=np.where(gone, np.nan, table.values), missing=table.missing + int(gone.sum()))

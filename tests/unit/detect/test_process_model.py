@@ -1,9 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sentinel.detect.process_model import CLEAR_ROWS, Memory, ProcessModel, Shape, in_alarm
+from sentinel.detect.process_model import BLOCK_ROWS, CLEAR_ROWS, Memory, ProcessModel, Shape, in_alarm
+from sentinel.detect.upkeep import MAX_OFFSET, Course
 
 _ROWS = 4000
 
@@ -52,7 +54,7 @@ def test_a_stream_scores_as_the_file_does(model: ProcessModel) -> None:
     for low, high in ((0, 1), (1, 2), (2, 17), (17, 18), (18, 60)):
         parts.append(model.score(rows[low:high], memory=memory).ratio)
     assert np.allclose(np.concatenate(parts), whole)
-    expected, off = model.explain(rows[-1], memory)
+    expected, off = model.explain(memory)
     assert np.allclose(expected, rows[-1, :4], atol=0.5)
     assert np.abs(off).max() < 5.0
 
@@ -97,3 +99,76 @@ def test_a_tag_that_drifts_is_held_against_its_own_level() -> None:
 def test_an_alarm_ends_when_it_stayed_calm() -> None:
     ratio = np.array([0.1, 1.2, 0.7, 0.9, *([0.2] * (CLEAR_ROWS + 2))])
     assert in_alarm(ratio, 0.5).tolist() == [False, True, True, True, *([True] * CLEAR_ROWS), False, False]
+
+
+def test_gaps_and_numbers_that_are_none_cost_no_alarm_and_hide_nothing(model: ProcessModel) -> None:
+    rows = _process(3000, 7)
+    gone = np.random.default_rng(8).random(rows.shape) < 0.05
+    rows[gone] = np.nan
+    rows[5, 1], rows[700], rows[900:1000, 3] = np.inf, np.nan, -np.inf
+    scored = model.score(rows)
+    assert np.isfinite(scored.parts).all()
+    assert scored.ratio.max() < 1.0
+    rows[2000:, 0] += 0.8
+    found = model.score(rows).ratio[2000:2100]
+    assert (found > 1.0).mean() > 0.5
+
+
+def test_a_distance_with_gaps_is_that_of_what_was_measured(model: ProcessModel) -> None:
+    """By the marginal distribution, worked out apart: the covariance of what was measured, inverted."""
+    rows = _process(3, 9)
+    rows[2, [0, 2]], rows[1, 3] = np.nan, np.nan
+    course = Course.of(4)
+    kept = model._walk(model._standard(rows[:, :4]), None, course)
+    moments = model.moments
+    z = (kept.stack[0] - moments.mean) / moments.deviation
+    known = kept.known[0]
+    assert known.tolist() == [False, True, False, True, True, True, True, False, True, True, True, True]
+    covariance = np.linalg.inv(moments.precision)
+    apart = z[known] @ np.linalg.inv(covariance[np.ix_(known, known)]) @ z[known]
+    assert z @ moments.precision @ z == pytest.approx(apart)
+
+
+def test_a_dead_instrument_is_left_out_after_a_while_and_comes_back(model: ProcessModel) -> None:
+    rows = _process(1200, 10)
+    before = in_alarm(model.score(rows).ratio, model.calm)
+    rows[400:800, 1] = rows[400, 1]
+    alarms = in_alarm(model.score(rows).ratio, model.calm)
+    assert alarms[400:460].any()
+    assert not alarms[560:800].any()
+    assert (alarms[:400] == before[:400]).all()
+    rows[900:, 1] += 2.0
+    assert model.score(rows).ratio[900:920].max() > 1.0
+
+
+def test_slow_drift_is_followed_no_faster_and_no_further_than_allowed() -> None:
+    """An hour a row: a hundredth of the span a week is normal ageing; the same distance within a day is not."""
+    learnt = ProcessModel()
+    learnt.fit(_process(_ROWS, 1), false_alarms_per_week=0.1, row_s=3600.0)
+    rows, span = _process(3000, 11), np.ptp(_process(_ROWS, 1), axis=0)
+    slow = rows + np.arange(3000)[:, None] / 168.0 * 0.01 * span * np.array([1, -1, 0, 0, 0])
+    memory = Memory()
+    assert in_alarm(learnt.score(slow, memory=memory).ratio, learnt.calm).mean() < 0.1
+    frozen = ProcessModel.of(learnt.arrays())
+    frozen.bounds = replace(frozen.bounds, step=np.zeros(4))
+    assert in_alarm(frozen.score(slow).ratio, learnt.calm).mean() > 0.8
+    assert memory.course is not None
+    walked = memory.course.offset * learnt.deviation / span[:4]
+    assert walked[0] - walked[1] > 0.1
+    assert (np.abs(walked) <= MAX_OFFSET + 1e-9).all()
+    fast = rows.copy()
+    fast[1000:, 0] += np.minimum(np.arange(2000) / 24.0, 1.0) * 0.18 * span[0]
+    assert learnt.score(fast).ratio[1000:1030].max() > 1.0
+
+
+def test_an_episode_in_what_is_learnt_is_set_aside() -> None:
+    clean, poisoned = ProcessModel(), ProcessModel()
+    rows = _process(_ROWS, 12)
+    clean.fit(rows, 1.0, 60.0)
+    assert clean.set_aside == 0
+    rows[2000:2040, 0] += 5.0
+    poisoned.fit(rows, 1.0, 60.0)
+    assert 40 <= poisoned.set_aside <= 8 * BLOCK_ROWS
+    attacked = _process(300, 13)
+    attacked[100:, 0] += 1.0
+    assert poisoned.score(attacked).ratio[:100].max() < 1.0 < poisoned.score(attacked).ratio[100:110].max()

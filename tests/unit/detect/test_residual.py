@@ -83,6 +83,27 @@ def test_a_tag_that_is_no_longer_read_stops_the_judgement() -> None:
     assert [found for second in range(300, 400) for found in model.score(window(second, readings=readings((second, "A", 99.0))))] == []
 
 
+def test_one_tag_that_is_no_longer_read_does_not_blind_the_others() -> None:
+    names = ("A", "B", "C", "D")
+    tags = TagMap(tuple(Tag(name=name, role=TagRole.PROCESS_VALUE, unit="m", low=0, high=9) for name in names))
+    chance, model = np.random.default_rng(1), Residual(tags)
+
+    def second(at: int, *, without: str = "", shift: float = 0.0) -> Window:
+        a = 1.0 + 0.1 * chance.normal()
+        values = [a, 2 * a + 0.01 * chance.normal() + shift, 3 * a + 0.01 * chance.normal(), 4 * a + 0.01 * chance.normal()]
+        return window(
+            at, readings=readings(*((at + 0.1, name, value) for name, value in zip(names, values, strict=True) if name != without))
+        )
+
+    for at in range(600):
+        model.learn(second(at))
+    model.activate()
+    assert [found for at in range(600, 900) for found in model.score(second(at, without="D"))] == []
+    said = [found for at in range(900, 930) for found in model.score(second(at, without="D", shift=0.2))]
+    assert said
+    assert "D" not in {tag for found in said for tag in found.tags}
+
+
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=5))
 def test_moments_do_not_depend_on_the_batches(sizes: list[int]) -> None:
     rows = np.random.default_rng(3).normal(size=(sum(sizes), 4))

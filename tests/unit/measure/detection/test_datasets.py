@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sentinel.errors import InputError
-from sentinel.measure.detection.datasets import READERS, batadal, same_tags, skab, tep
+from sentinel.measure.detection.datasets import READERS, batadal, held, same_tags, skab, tep
 
 _BATADAL = "DATETIME, L_T1, S_PU1,ATT_FLAG\n06/01/14 00,0.50,1,0\n06/01/14 01,0.61,0,-999\n06/01/14 02,0.7,0,1\n"
 _SKAB = "datetime;Current;Pressure;anomaly;changepoint\n2020-03-09 10:14:33;1.33;0.05;0.0;0.0\n2020-03-09 10:14:34;1.35;;1.0;0.0\n"
@@ -26,15 +26,16 @@ def test_batadal(tmp_path: Path) -> None:
     assert table.hours is not None
     assert table.hours.tolist() == [0, 1, 2]
     assert table.digits.tolist() == [2, 0]
-    assert (table.row_s, table.filled) == (3600.0, 0)
+    assert (table.row_s, table.missing) == (3600.0, 0)
 
 
-def test_skab_fills_what_is_missing_and_counts_it(tmp_path: Path) -> None:
+def test_skab_counts_what_is_missing(tmp_path: Path) -> None:
     rows = "".join(f"2020-03-09 10:15:{i:02d};1.4;0.{i:02d};0.0;0.0\n" for i in range(30))
     table = skab(_file(tmp_path, "1.csv", _SKAB + rows))
     assert table.tags == ("Current", "Pressure")
-    assert table.values[1].tolist() == [1.35, 0.05]
-    assert table.filled == 1
+    assert np.array_equal(table.values[1], [1.35, np.nan], equal_nan=True)
+    assert held(table.values)[1].tolist() == [1.35, 0.05]
+    assert table.missing == 1
     assert table.labels.tolist() == [False, True, *([False] * 30)]
     free = skab(_file(tmp_path, "free.csv", "datetime;Current;Pressure\n2020-03-09 10:14:33;1.33;0.05\n"))
     assert not free.labels.any()
