@@ -8,6 +8,7 @@ from sentinel.detect.calibrate import Budget
 from sentinel.detect.credentials import Credentials
 from sentinel.detect.exhaustion import Exhaustion
 from sentinel.detect.limits import Limits
+from sentinel.detect.liveness import Liveness
 from sentinel.detect.lower import Lower
 from sentinel.detect.novelty import Novelty
 from sentinel.detect.protocol import ProtocolChecks
@@ -36,6 +37,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Volume.spec.name: lambda _tags, budget: Volume(budget),
     Timing.spec.name: lambda _tags, _budget: Timing(),
     Limits.spec.name: lambda tags, _budget: Limits(tags),
+    Liveness.spec.name: lambda tags, _budget: Liveness(tags),
     Residual.spec.name: Residual,
     Strokes.spec.name: Strokes,
     Spectrum.spec.name: Spectrum,

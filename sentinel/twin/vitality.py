@@ -63,8 +63,11 @@ class Vitality:
         self._count = min(self._count + 1, REMEMBERED)
         self._at = at
 
+    def repeats(self, at: Instant) -> bool:
+        return self._repeated is not None and seconds_between(self._repeated, at) <= REPLAY_HOLDS_S
+
     def complaint(self, at: Instant) -> str | None:
-        if self._repeated is not None and seconds_between(self._repeated, at) <= REPLAY_HOLDS_S:
+        if self.repeats(at):
             return "it repeats, reading by reading, what it has said before"
         if self._at is None or self._moved is None or self._moves < KNOWN_MOVES or self._may_rest():
             return None
