@@ -4,7 +4,7 @@ Concentration steps as in the minimum covariance determinant (Rousseeuw, Van Dri
 in episodes: moments of the blocks that lie nearest, until these are the same.  Then a block is strange when the mean of its distances
 exceeds what the highest of so many normal blocks reaches with `CHANCE`: a Gumbel distribution through the quartiles, which the strange ones
 do not move.  The episode goes with it: the blocks beside it as far as they lie among the farthest tenth, and the next.  Tags that mostly
-rest say nothing here: a pump that runs twice a year is rare, not strange.
+rest say nothing here: a pump that runs twice a year is rare, not strange.  Nor does a plant that lives in episodes, whose people move it.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from sentinel.model.columns import Array
 NEAREST = 0.9  # of the blocks make the moments
 STEPS = 10  # at most; two or three are enough
 CHANCE = 0.05  # that normal learning loses an episode
+SET_ASIDE = 0.025  # of the blocks, at most: what is strange more often than that is how this plant lives
 MIN_SPREAD = 0.2  # interquartile range over the standard deviation: below, a tag mostly rests (a normal one has 1.35)
 MIN_BLOCKS = 50  # fewer do not tell how far the highest of them may lie
 _MEDIAN, _QUARTILES = 0.36651292, 1.57253361  # of a standard Gumbel distribution: the median, and from quartile to quartile
@@ -46,4 +47,4 @@ def strange_blocks(rows: Array, block_rows: int) -> Array:
         while last < count - 1 and far[last]:
             last += 1
         found[first : last + 1] = True
-    return found
+    return found if found.mean() <= SET_ASIDE else np.zeros(count, bool)

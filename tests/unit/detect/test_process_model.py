@@ -172,3 +172,12 @@ def test_an_episode_in_what_is_learnt_is_set_aside() -> None:
     attacked = _process(300, 13)
     attacked[100:, 0] += 1.0
     assert poisoned.score(attacked).ratio[:100].max() < 1.0 < poisoned.score(attacked).ratio[100:110].max()
+
+
+def test_a_plant_that_lives_in_episodes_keeps_them() -> None:
+    rows = _process(_ROWS, 14)
+    for at in range(0, _ROWS, 400):
+        rows[at : at + 60, 0] += 5.0
+    model = ProcessModel()
+    model.fit(rows, 1.0, 60.0)
+    assert model.set_aside == 0
