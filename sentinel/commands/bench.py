@@ -16,6 +16,7 @@ BENCHES = {
     "road": "sentinel.measure.road",
     "detect": "sentinel.measure.detection.bench",
     "valve": "sentinel.measure.detection.valves",
+    "ramp": "sentinel.measure.detection.ramp",
     "twin": "sentinel.measure.twin.bench",
     "history": "sentinel.measure.history",
     "score": "sentinel.measure.detection.scoring",
