@@ -72,6 +72,13 @@ class Memory:
     newest: Array | None = None  # the stack that was judged last
     smoothed: dict[tuple[str, float], Array] = field(default_factory=dict)
 
+    def resumed(self) -> "Memory":
+        """After a pause: nothing of the past but the offsets."""
+        course = None if self.course is None else Course.of(len(self.course.offset))
+        if course is not None and self.course is not None:
+            course.offset = self.course.offset
+        return Memory(course=course)
+
     def smooth(self, kind: str, rows: Array, weight: float) -> Array:
         begin = self.smoothed.get((kind, weight))
         smoothed, self.smoothed[kind, weight] = _smooth_from(rows, weight, np.zeros((1, rows.shape[1])) if begin is None else begin)
@@ -244,6 +251,11 @@ class ProcessModel:
         offset = np.zeros(self.count) if memory.course is None else memory.course.offset
         expected: Array = (z + offset - residual) * self.deviation + self.mean
         return expected, residual / self.scale
+
+    def drift(self, memory: Memory) -> Array:
+        """Of each varying tag, how far its offset has walked from the anchor that was learnt: a share of what it may, -1 to 1."""
+        walked = np.zeros(self.count) if memory.course is None else memory.course.offset
+        return np.asarray(walked / np.maximum(self.bounds.farthest, 1e-12))
 
     def statistic(self, index: int) -> tuple[str, int | None, float]:
         """(kind, tag or None, smoothing weight) of a column of ``parts``."""

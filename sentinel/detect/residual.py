@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HOLD_S = 30.0  # a tag that was not read for longer is missing: the second is judged by the others
 MIN_PRESENT = 0.5  # of the tags; when no more than these are read, the second is not judged
+DRIFT_TOLD = 0.5  # of the farthest offset
 MIN_ROWS = 150
 MAX_ROWS = 20_000  # of the learning phase, some 80 MB; beyond, every second run of rows is dropped
 RUN_ROWS = 64  # rows that stay together when some are dropped: a model of neighbours needs neighbours
@@ -57,6 +58,7 @@ class Residual:
         self._memory: Memory | None = None
         self._last_row = 0
         self._last_write = 0
+        self._told_drift: set[str] = set()
 
     def _follow(self, window: Window) -> bool:
         """Take the newest value of every tag; did the window carry any?"""
@@ -125,14 +127,44 @@ class Residual:
         row = np.array([fresh.get(tag, np.nan) for tag in self._tags])
         if np.isfinite(row[self._model.tags]).mean() <= MIN_PRESENT:
             return ()
-        from sentinel.detect.process_model import Memory
-
         if window.start - self._last_row > HOLD_S * NS_PER_S:  # after a pause there is no past to go by
-            self._memory = Memory()
+            self._memory = self._memory.resumed()
         self._last_row = window.start
         judged = self._model.score(row[None, :], memory=self._memory)
         ratio = float(judged.ratio[0])
-        return (self._detection(window, row, ratio, int(judged.parts[0].argmax())),) if ratio > 1.0 else ()
+        found = [self._detection(window, row, ratio, int(judged.parts[0].argmax()))] if ratio > 1.0 else []
+        return [*found, *self._drifted(window)]
+
+    def _drifted(self, window: Window) -> list[Detection]:
+        """Tags that have walked half the way that recalibration may follow them; each is told once."""
+        assert self._model is not None
+        assert self._memory is not None
+        share = self._model.drift(self._memory)
+        tags = [self._tags[place] for place in self._model.tags[np.abs(share) >= DRIFT_TOLD].tolist()]
+        fresh = [tag for tag in tags if tag not in self._told_drift]
+        self._told_drift.update(fresh)
+        if not fresh:
+            return []
+        far = float(np.abs(share).max())
+        return [
+            Detection(
+                detector=self.spec.name,
+                title=f"{listed(fresh)} drifted slowly away from what was learnt",
+                seen=window.start,
+                tags=tuple(fresh),
+                cause="process:drift",
+                feature="distance from the learnt anchor",
+                observed=f"{far:.0%} of the offset that may be followed",
+                expected=f"less than {DRIFT_TOLD:.0%}",
+                score=far,
+                threshold=DRIFT_TOLD,
+                why=f"The readings of {listed(fresh)} walked away from the others for weeks, slowly enough to be followed: an instrument "
+                "that wants calibrating, wear, or somebody who has time.",
+                techniques=("T1692.002",),
+                severity=Severity.LOW,
+                confidence=0.4,
+            )
+        ]
 
     def _detection(self, window: Window, row: Array, ratio: float, part: int) -> Detection:
         assert self._model is not None

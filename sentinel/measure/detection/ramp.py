@@ -1,10 +1,10 @@
 """``sentinel bench ramp``: how far can a reading be led astray, slowly, before anybody says so?
 
-The reference plant lives by its own physics while its people move setpoints.  The process layer and, beside it, a two-sided CUSUM on the raw
-values of each tag learn the same hours and get the same plant-wide time between false alarms, each from held-out blocks of what it learnt.
-Then one reading at a time is led away by a ramp, in what is reported and not in the plant; the attacker takes the steepness that gets
-furthest (Urbina et al., CCS 2016).  Deviations are shares of the tag's range; what was not found by the end counts as far as it came, so the
-figures of the weaker detector are lower bounds.  False alarms are counted on hours of the plant that neither has seen.
+The reference plant lives by its own physics while its people move setpoints.  The process layer and, beside it, a two-sided CUSUM on the
+raw values of each tag learn the same hours and get the same plant-wide time between false alarms, each from held-out blocks of what it
+learnt.  Then one reading at a time is led away by a ramp, in what is reported and not in the plant; the attacker takes the steepness that
+gets furthest (Urbina et al., CCS 2016).  Deviations are shares of the tag's range; what was not found by the end counts as far as it came:
+such figures are lower bounds.  False alarms are counted on hours of the plant that neither has seen.
 """
 
 import argparse
@@ -72,7 +72,8 @@ def measure(seed: int, learn_s: int = LEARN_S, fresh_s: int = FRESH_S, apart_s: 
 def as_text(found: dict[str, Any]) -> str:
     lines = ["largest undetected deviation, share of the range, median over the tags", "  false alarms    ours    CUSUM    ratio   worst"]
     lines += [
-        f"  1 in {p['between_false_alarms_s'] / 3600:6.1f} h  {p['deviation']:.4f}   {p['cusum']:.4f}   {p['ratio']:.3f}   {p['worst_ratio']:.3f}"
+        f"  1 in {p['between_false_alarms_s'] / 3600:6.1f} h  {p['deviation']:.4f}   {p['cusum']:.4f}"
+        f"   {p['ratio']:.3f}   {p['worst_ratio']:.3f}"
         for p in found["curve"]
     ]
     lines += [f"  {name:14}  {tag['deviation']:.4f}   {tag['cusum']:.4f}" for name, tag in found["tags"].items()]
@@ -123,7 +124,7 @@ class _Cusum:
         return found
 
     def alarms(self, rows: Array) -> Array:
-        found: Array = (self._sums((rows - self._mean) / self._deviation) > self._limits).any(axis=1)
+        found: Array = np.asarray((self._sums((rows - self._mean) / self._deviation) > self._limits).any(axis=1))
         return found
 
 

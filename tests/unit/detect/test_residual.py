@@ -104,6 +104,24 @@ def test_one_tag_that_is_no_longer_read_does_not_blind_the_others() -> None:
     assert "D" not in {tag for found in said for tag in found.tags}
 
 
+def test_drift_that_was_followed_half_its_way_is_told_once_and_survives_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand times as fast as in a plant, where it takes weeks."""
+    monkeypatch.setattr("sentinel.detect.process_model.RECALIBRATION", 20.0)
+    chance, model = np.random.default_rng(1), Residual(_TAGS)
+    for second in range(600):
+        model.learn(_second(second, chance))
+    model.activate()
+    said = [found for second in range(600, 9000) for found in model.score(_second(second, chance, (second - 600) * 1e-4))]
+    drifted = [found for found in said if found.cause == "process:drift"]
+    assert len({tag for found in drifted for tag in found.tags}) == sum(len(found.tags) for found in drifted) > 0
+    assert all(found.severity is Severity.LOW for found in drifted)
+    assert model._model is not None
+    assert model._memory is not None
+    before = model._model.drift(model._memory)
+    model.score(_second(9100, chance, 0.84))
+    assert np.allclose(model._model.drift(model._memory), before, atol=0.01)
+
+
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=5))
 def test_moments_do_not_depend_on_the_batches(sizes: list[int]) -> None:
     rows = np.random.default_rng(3).normal(size=(sum(sizes), 4))
