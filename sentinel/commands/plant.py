@@ -1,25 +1,39 @@
 """`sentinel plant check FILE`: reads a plant file as the appliance would, compiles its twin, and says what came out.
 `sentinel plant draw FILE`: the process as a picture (SVG), to standard output or into a file.
+`sentinel plant identify FILE --history DIRECTORY`: what a recording says about its uncertain parameters; `--out` writes them.
 
 The check prints components, states, tags and invariants, the integration error of the declared step, and how long building and a rollout
 take.  Exit status 2 with "file:line" and what was expected when the file is wrong; 1 when the nominal plant breaks its own envelope.
+
+Identifying changes nothing by itself: a person reads the table, and whoever adopts the written file has a new model with a new digest.
+Exit status 1, and nothing written, when the identified parameters do not follow better than the declared ones.
 """
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from sentinel import history
 from sentinel.clock import Clock, SystemClock
+from sentinel.commands.history import instant
 from sentinel.errors import InputError
+from sentinel.model.observation import Readings
+from sentinel.twin.amend import amend
 from sentinel.twin.engine import Model, Rollout, compile_model, initial, rollout
 from sentinel.twin.flowsheet import draw
+from sentinel.twin.identify import Identification, Identified, identify
 from sentinel.twin.plant import Plant, load_plant
+from sentinel.twin.question import duration_s
+from sentinel.twin.recorded import readings_of_csv
 
-SUMMARY = "check a plant file: units, wiring, envelope, accuracy and speed of its twin; or draw it"
+SUMMARY = "check a plant file: units, wiring, envelope, accuracy and speed of its twin; draw it; identify its parameters"
 _ROLLOUTS = 5  # the median is shown
+_MAX_CSV_OCTETS = 1 << 28
+_WRITTEN_FLOOR = 0.25  # of the declared spread: the twin's equations leave things out that no recording of its own kind shows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drawn = actions.add_parser("draw", help="draw the process")
     drawn.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML)")
     drawn.add_argument("--out", type=Path, metavar="FILE.svg", help="where the picture goes (default: standard output)")
+    identified = actions.add_parser("identify", help="fit the uncertain parameters to a recording")
+    identified.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML)")
+    recording = identified.add_mutually_exclusive_group(required=True)
+    recording.add_argument("--history", type=Path, metavar="DIRECTORY", help="an appliance's history")
+    recording.add_argument("--csv", type=Path, metavar="FILE.csv", help="time,tag,value as `sentinel history --format csv` prints")
+    identified.add_argument("--from", dest="since", default="1h", metavar="TIME", help="of the history: a time, or 10m for ago (1h)")
+    identified.add_argument("--to", dest="until", default="0s", metavar="TIME", help="likewise (now)")
+    identified.add_argument("--stretch", default="15m", metavar="TIME", help="the twin runs freely for at most so long (15m)")
+    identified.add_argument("--every", default="2s", metavar="TIME", help="readings of such a span are averaged (2s)")
+    identified.add_argument("--out", type=Path, metavar="FILE.yaml", help="the plant file with these parameters and nothing else changed")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action == "identify":
+        return _identify(args)
     return _draw(args.file, args.out) if args.action == "draw" else _check(args)
 
 
@@ -41,12 +67,78 @@ def _draw(file: Path, out: Path | None) -> int:
     picture = draw(load_plant(file))
     if out is None:
         print(picture, end="")
-        return 0
+    else:
+        _write(out, picture)
+    return 0
+
+
+def _write(out: Path, text: str) -> None:
     try:
-        out.write_text(picture, encoding="utf-8")
+        out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def _identify(args: argparse.Namespace) -> int:
+    plant = load_plant(args.file)
+    if args.out is not None and args.out.exists():
+        raise InputError(f"{args.out}: is there already; nothing is overwritten")
+    found = identify(compile_model(plant), _recording(args, plant), duration_s(args.every), duration_s(args.stretch))
+    for line in (*_parameters(found), "", *_fits(found)):
+        print(line)
+    if not found.is_better:
+        why = "they follow no better than the declared ones" if found.converged else f"the search did not end in {found.iterations} steps"
+        print(f"nothing is to be adopted: {why}")
+        return 1
+    if args.out is not None:
+        changes = {one.name: (one.value, max(one.spread, _WRITTEN_FLOOR * one.declared_spread)) for one in found.adoptable}
+        _write(args.out, amend(plant, changes))
+        kept = [one.name for one in found.parameters if one not in found.adoptable]
+        print(f"{args.out}: {len(changes)} parameters changed; as declared: {', '.join(kept) or 'none'}")
     return 0
+
+
+def _recording(args: argparse.Namespace, plant: Plant) -> Readings:
+    if args.csv is not None:
+        try:
+            if args.csv.stat().st_size > _MAX_CSV_OCTETS:
+                raise InputError(f"{args.csv}: larger than {_MAX_CSV_OCTETS} octets")
+            with args.csv.open(encoding="utf-8", newline="") as stream:
+                return readings_of_csv(stream, str(args.csv))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{args.csv}: cannot be read: {error}") from error
+    now = SystemClock().now()
+    found = history.read(args.history, plant.tags.by_name, instant(args.since, now), instant(args.until, now))
+    for defect in found.defects:
+        print(f"sentinel plant identify: passed over {defect}", file=sys.stderr)
+    return found.readings
+
+
+def _parameters(found: Identification) -> Iterable[str]:
+    yield f"{found.samples} samples in {found.stretches} stretches; {found.iterations} steps of the search"
+    yield ""
+    width = max(len(one.name) for one in found.parameters)
+    yield f"{'parameter':<{width}}  {'declared':>22}  {'identified':>22}  unit"
+    for one in found.parameters:
+        yield (
+            f"{one.name:<{width}}  {one.declared:>11.5g} +- {one.declared_spread:<7.2g}  "
+            f"{one.value:>11.5g} +- {one.spread:<7.2g}  {one.unit.name:<10}  {_remark(one)}"
+        )
+
+
+def _remark(one: Identified) -> str:
+    left = f"{one.verdict}, {100 * one.left:.0f} % of its spread is left"
+    return f"{left}; not to be told from {one.together}" if one.together else left
+
+
+def _fits(found: Identification) -> Iterable[str]:
+    over = "stretches that were held out" if found.is_held_out else "the stretches that were fitted: too few to hold one out"
+    if found.left_out:
+        yield f"left out, since no parameters within what is declared explain them with the others: {', '.join(found.left_out)}"
+    yield f"distance of readings from the twin over {over}, in standard deviations"
+    yield f"{'tag':<12}  {'declared':>9}  {'identified':>10}"
+    for one in found.fits:
+        yield f"{one.tag:<12}  {one.declared:9.3f}  {one.identified:10.3f}"
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -4,8 +4,15 @@ from pathlib import Path
 import pytest
 
 import sentinel.demo
+from sentinel.clock import SystemClock
 from sentinel.commands import plant
+from sentinel.demo.parameters import Parameters
+from sentinel.demo.simulation import simulate
 from sentinel.errors import ConfigError, InputError
+from sentinel.history import Bounds, History
+from sentinel.model.time import NS_PER_S, Instant, after, iso
+from sentinel.twin.plant import load_plant
+from sentinel.twin.recorded import readings_of_csv
 
 PLANT_FILE = Path(sentinel.demo.__file__).with_name("plant.yaml")
 
@@ -50,3 +57,77 @@ def test_it_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == file.read_text(encoding="utf-8")
     with pytest.raises(InputError, match="cannot be written"):
         plant.run(parser.parse_args(["draw", str(PLANT_FILE), "--out", str(tmp_path / "no" / "x.svg")]))
+
+
+def identify(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    plant.add_arguments(parser)
+    return plant.run(parser.parse_args(["identify", str(PLANT_FILE), *words]))
+
+
+def recorded(file: Path, parameters: Parameters) -> Path:
+    """As `sentinel history --format csv` prints it."""
+    writes = [(60.0, "LIC101.SP", 1.35), (300.0, "LIC102.SP", 0.95), (400.0, "TIC201.SP", 66.0), (500.0, "SIC301.SP", 7200.0)]
+    recording = simulate(700.0, writes, rate_hz=1.0, parameters=parameters)
+    begin = Instant(1_700_000_000 * NS_PER_S)
+    rows = [
+        f"{iso(after(begin, second))},{tag},{float(values[row])!r},good"
+        for tag, values in recording.values.items()
+        for row, second in enumerate(recording.time_s.tolist())
+    ]
+    file.write_text("\n".join(["time,tag,value,quality", *rows]), encoding="utf-8")
+    return file
+
+
+def test_parameters_are_identified_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording, out = recorded(tmp_path / "recorded.csv", Parameters(c12=2.98)), tmp_path / "new.yaml"
+    assert identify("--csv", str(recording), "--out", str(out)) == 0
+    said = capsys.readouterr().out
+    assert "C12.coefficient" in said
+    assert "too few to hold one out" in said
+    assert "as declared:" in said
+    found = {one.name: one for one in load_plant(out).parameters}["C12.coefficient"]
+    assert found.unit.from_si(found.value) == pytest.approx(2.98, rel=0.01)
+    assert found.unit.from_si(found.spread) == pytest.approx(0.25 * 0.03 * 3.162, rel=0.05)  # a quarter of the doubt is kept
+    old, new = (file.read_text(encoding="utf-8").splitlines() for file in (PLANT_FILE, out))
+    assert len(old) == len(new)
+    assert 0 < sum(a != b for a, b in zip(old, new, strict=True)) < 15
+    with pytest.raises(InputError, match="nothing is overwritten"):
+        identify("--csv", str(recording), "--out", str(out))
+
+
+def test_a_recording_of_another_plant_changes_nothing(tmp_path: Path) -> None:
+    recording, out = recorded(tmp_path / "recorded.csv", Parameters(c12=0.8, t201_loss=1500.0)), tmp_path / "new.yaml"
+    with pytest.raises(InputError, match="the plant is another one"):
+        identify("--csv", str(recording), "--out", str(out))
+    assert not out.exists()
+
+
+def test_a_history_is_identified_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "history"
+    kept = History(directory, SystemClock(), Bounds(octets=1 << 30, age_s=1e10))
+    with recorded(tmp_path / "recorded.csv", Parameters()).open(encoding="utf-8") as stream:
+        kept.add(readings_of_csv(stream, "recorded.csv"))
+    kept.close()
+    assert identify("--history", str(directory), "--from", "2023-11-14T22:00:00Z", "--to", "2023-11-15T00:00:00Z") in {0, 1}
+    assert "LT101" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no column tag, time, value"),
+        ("time,tag,value\nyesterday,LT101,1", ":2: Invalid isoformat"),
+        ("time,tag,value\n2026-11-26T18:00:00Z,LT101,much", ":2: could not convert"),
+        ("time,tag,value\n2026-11-26T18:00:00Z,LT101", ":2: 2 columns, expected 3"),
+        ("time,tag,value,quality\n2026-11-26T18:00:00Z,LT101,1,fair", ":2: quality 'FAIR' is not known"),
+        ("time,tag,value\n2026-11-26T18:00:00Z,NOTHING,1", "no usable value"),
+    ],
+)
+def test_a_recording_that_is_none_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    file = tmp_path / "recorded.csv"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=why):
+        identify("--csv", str(file))
+    with pytest.raises(InputError, match="there is no history"):
+        identify("--history", str(tmp_path / "none"))
