@@ -50,13 +50,15 @@ class Vitality:
                 self._moves += 1
                 self._interval_s += (gap_s - self._interval_s) * max(HABIT, 1.0 / self._moves)
             self._moved = at
-        same = self._values == value
+        same = np.flatnonzero(self._values == value)  # few: the rest of the memory is not looked at again
         bits = 0.0
         if step != 0.0 and self._count > 1:
-            rare = max(int(np.count_nonzero(same)), int(np.count_nonzero(self._steps == step)))
+            rare = max(len(same), int(np.count_nonzero(self._steps == step)))
             bits = math.log2((self._count + 1) / (rare + 1))
-        self._bits = np.where(same, np.roll(self._bits, 1) + bits, 0.0)
-        if self._bits.max() >= REPLAY_BITS:
+        repeated = self._bits[same - 1] + bits  # the place before the first one is the last
+        self._bits.fill(0.0)
+        self._bits[same] = repeated
+        if len(same) and repeated.max() >= REPLAY_BITS:
             self._repeated = at
         self._values[self._slot], self._steps[self._slot], self._bits[self._slot] = value, step, 0.0
         self._slot = (self._slot + 1) % REMEMBERED
