@@ -18,7 +18,7 @@ from sentinel.twin.units import ONE
 HIGHEST, LOWEST = 709.0, -708.0
 _LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")  # 32 bits of ln 2: its product with an exponent is exact
 _LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")  # the rest
-_ROUNDER = 1.5 * 2.0**52  # what is added to it loses its fraction
+ROUNDER = 1.5 * 2.0**52  # what is added to it loses its fraction; `Op.SCALE` takes the sum
 _EXPONENTIAL = [1.0 / math.factorial(n) for n in range(13, 1, -1)]  # |r| <= ln(2)/2: the rest is below 5e-18
 _LOGARITHM = [2.0 / n for n in range(23, 1, -2)]  # |s| <= 0.1716: the rest is below 4e-20
 
@@ -26,8 +26,8 @@ _LOGARITHM = [2.0 / n for n in range(23, 1, -2)]  # |s| <= 0.1716: the rest is b
 def exponential(x: Expression) -> Expression:
     _plain("exponential", x)
     inside = where(greater(x, HIGHEST), HIGHEST, where(greater(constant(LOWEST), x), LOWEST, x))
-    rounded = inside * (1.0 / math.log(2.0)) + _ROUNDER
-    twos = rounded - _ROUNDER
+    rounded = inside * (1.0 / math.log(2.0)) + ROUNDER
+    twos = rounded - ROUNDER
     rest = (inside - twos * _LN2_HIGH) - twos * _LN2_LOW
     value = 1.0 + (rest + rest * rest * _series(_EXPONENTIAL, rest))
     scaled = value * Expression(Op.SCALE, ONE, (rounded,))

@@ -5,6 +5,7 @@ that the engine compiles, serves all of them, so they compute the same equations
 written as such.  Invariants that count starts are left out: the plants measured here have none.
 """
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from sentinel.clock import Clock
+from sentinel.twin.elementary import ROUNDER
 from sentinel.twin.engine import Model, Rollout, Snapshot
 from sentinel.twin.ensemble import Ensemble
 from sentinel.twin.expression import LEAVES, Expression, Op, walk
@@ -31,6 +33,15 @@ _FORMS = {
     Op.MAGNITUDE: "absolute({0})",
     Op.GREATER: "where({0} > {1}, 1.0, 0.0)",
     Op.WHERE: "where({0} > 0.5, {1}, {2})",
+    Op.SCALE: "scale({0})",
+    Op.EXPONENT: "exponent({0})",
+    Op.SIGNIFICAND: "significand({0})",
+}
+_NUMPY: Mapping[str, Callable[..., Any]] = {
+    **{name: getattr(np, name) for name in ("minimum", "maximum", "sqrt", "absolute", "where")},
+    "scale": lambda rounded: np.ldexp(1.0, np.asarray(rounded - ROUNDER, np.int64)),
+    "exponent": lambda a: np.frexp(a)[1] - 1.0,
+    "significand": lambda a: 2.0 * np.frexp(a)[0],
 }
 # stage times and weights of each method (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.1)
 _STAGES = {
@@ -76,7 +87,7 @@ class _Task:
 def numpy_batched(model: Model, start: Snapshot, writes: Mapping[str, float], ours: Rollout, horizon_s: float, clock: Clock) -> Rival:
     task = _Task(model, start, writes, horizon_s, ours)
     begun = clock.monotonic_s()
-    functions = _functions(model, {name: getattr(np, name) for name in ("minimum", "maximum", "sqrt", "absolute", "where")}, lambda f: f)
+    functions = _functions(model, _NUMPY, lambda f: f)
     built_s = clock.monotonic_s() - begun
     x, c, p, u = task.arrays()
     trips, distances = np.zeros((len(model.plant.interlocks), x.shape[1])), np.zeros((len(model.invariants), x.shape[1]))
@@ -149,6 +160,9 @@ def _numba_functions(model: Model) -> dict[str, Any]:
         "where": compiled(lambda condition, a, b: a if condition else b),
         "sqrt": np.sqrt,
         "absolute": np.abs,
+        "scale": compiled(lambda rounded: math.ldexp(1.0, int(rounded - ROUNDER))),
+        "exponent": compiled(lambda a: math.frexp(a)[1] - 1.0),
+        "significand": compiled(lambda a: 2.0 * math.frexp(a)[0]),
     }
     return _functions(model, names, compiled)
 
@@ -219,7 +233,7 @@ def _functions(model: Model, names: Mapping[str, Any], wrap: Callable[[Callable[
     result: dict[str, Any] = {}
     for name, lines in texts.items():
         head = f"def {name}(x, c, trip, p, u, dt{', out' if name in {'rates', 'watch'} else ''}):\n"
-        space = dict(names)
+        space = {**names, "inf": math.inf}  # a constant of the graph, as `repr` writes it
         exec(head + textwrap.indent("\n".join(lines or ["pass"]), "    "), space)  # noqa: S102 - our own text, from our own graph
         result[name] = wrap(space[name])
     return result

@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import sentinel.demo
 from sentinel.clock import SystemClock
 from sentinel.measure.twin.bench import main
 from sentinel.measure.twin.plants import SECTION, plant_text
@@ -11,6 +13,7 @@ from sentinel.twin.engine import Model, compile_model, initial, rollout
 from sentinel.twin.filter import blocks
 from sentinel.twin.plant import load_plant
 
+TENNESSEE = Path(sentinel.demo.__file__).with_name("tep.yaml")
 WRITES = {"LIC011.SP": 1.5, "TIC013.SP": 72.0, "J014.RUN": 0.0}
 
 
@@ -51,6 +54,14 @@ def test_the_others_compute_the_same(model: Model) -> None:
     assert scipy_solver(model, start, 120.0, "LSODA", clock, rollout).difference < 5e-3
     other = rollout(model, start, {"LIC011.SP": 1.4}, 120.0)
     assert numpy_batched(model, start, WRITES, other, 120.0, clock).difference > 1e-4, "a difference would show"
+
+
+def test_exponentials_and_powers_are_computed_alike() -> None:
+    """On the Tennessee Eastman plant; numba takes half a minute to compile it."""
+    model = compile_model(load_plant(TENNESSEE))
+    start = initial(model, 4)
+    ours = rollout(model, start, {}, 20.0)
+    assert numpy_batched(model, start, {}, ours, 20.0, SystemClock()).difference < 1e-12
 
 
 def test_the_figures_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
