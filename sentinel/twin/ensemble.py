@@ -102,7 +102,9 @@ class Spreads:
         return Spreads(values, spreads, relative, np.flatnonzero(~positive))
 
     def values_at(self, scores: F8) -> F8:
-        moved: F8 = self.values * np.exp(scores * self.relative)
+        moved: F8 = scores * self.relative
+        np.exp(moved, out=moved)  # in place: an array of this size is a new mapping of memory each time
+        moved *= self.values
         moved[self.normal] += scores[self.normal] * self.spreads[self.normal]
         return moved
 

@@ -85,6 +85,7 @@ class Sync:
         self._forecast = Forecast(model, self._sensing.tags)
         quantities = len(model.states) + len(model.plant.controllers) + len(model.plant.parameters) + len(self._sensing.tags)
         self._rows: F8 = np.zeros((quantities, padded(members)))  # what a reading may correct: states, integrals, scores, forecasts
+        self._anomaly: F8 = np.zeros((len(model.plant.parameters), members))
         self._inputs = model.input_rows
         self._measured = {sensor.tag.name for sensor in model.plant.sensors}
         self._usable = dict.fromkeys(self._inputs, _ANYTHING) | {one.tag.name: _within(one.tag) for one in model.plant.sensors}
@@ -358,10 +359,12 @@ class Sync:
         main.states[:, :members], main.controllers[0::2, :members] = rows[:n], rows[n : n + c]
         scores = rows[n + c : n + c + p]
         mean = scores.mean(axis=1, keepdims=True)
-        anomaly = scores - mean
+        anomaly = np.subtract(scores, mean, out=self._anomaly)
         spread = np.sqrt(np.einsum("ij,ij->i", anomaly, anomaly)[:, None] / members)
         growth = np.clip(PARAMETER_FLOOR / np.maximum(spread, 1e-12), 1.0, PARAMETER_GROWTH)
-        self._scores[:, :members] = np.clip(mean + anomaly * growth, -PARAMETER_LIMIT, PARAMETER_LIMIT)
+        anomaly *= growth
+        anomaly += mean
+        np.clip(anomaly, -PARAMETER_LIMIT, PARAMETER_LIMIT, out=self._scores[:, :members])
         self._scores[:, members:] = self._scores[:, :1]
         main.parameters[:] = self._spreads.values_at(self._scores)
 

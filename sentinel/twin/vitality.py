@@ -52,7 +52,7 @@ class Vitality:
             self._moved = at
         same = np.flatnonzero(self._values == value)  # few: the rest of the memory is not looked at again
         bits = 0.0
-        if step != 0.0 and self._count > 1:
+        if len(same) and step != 0.0 and self._count > 1:
             rare = max(len(same), int(np.count_nonzero(self._steps == step)))
             bits = math.log2((self._count + 1) / (rare + 1))
         repeated = self._bits[same - 1] + bits  # the place before the first one is the last
