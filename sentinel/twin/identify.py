@@ -103,9 +103,9 @@ def identify(model: Model, readings: Readings, every_s: float = 2.0, longest_s: 
     if not model.plant.parameters:
         raise InputError("the plant file declares no parameter with a spread: there is nothing to identify")
     every_s = max(1, round(every_s / model.step_s)) * model.step_s
-    least_s = every_s * MIN_SAMPLES
+    least_s = 2 * MIN_SAMPLES * every_s  # what is cut into equal pieces leaves more than half of it
     if not least_s <= longest_s:
-        raise InputError(f"stretches of {longest_s:g} s, expected at least {least_s:g} s: {MIN_SAMPLES} samples")
+        raise InputError(f"stretches of {longest_s:g} s, expected at least {least_s:g} s: twice {MIN_SAMPLES} samples")
     problem = _Problem(model, every_s)
     if (octets := problem.octets(longest_s)) > MAX_RECORD_OCTETS:
         raise InputError(
