@@ -140,6 +140,8 @@ def _followed(problem: "_Problem", stretches: Sequence[Stretch]) -> "tuple[_Sear
     while True:
         kept = [_without(one, left_out) for one in stretches]
         search = problem.search(kept)
+        if not search.converged:  # what a search says that did not end is no reason to leave a tag out
+            return search, left_out
         far = problem.distances(kept, search.scores)
         read = int(np.isfinite(far).sum())
         worst = int(np.nanargmax(far)) if read else 0
