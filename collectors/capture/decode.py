@@ -138,6 +138,7 @@ def read_ip4(head: Table, octets: Table, at: int, end: int, wire_end: int) -> tu
     head.payload_wire = total - size
     if word16(octets, at + 6) & 0x3FFF:
         head.defect = _FRAGMENT
+        head.payload = at
         return -1, 0, protocol
     if end - at < size:
         head.defect = _TRUNCATED
@@ -176,6 +177,7 @@ def read_ip6(head: Table, octets: Table, at: int, end: int, wire_end: int) -> tu
         if protocol == 44 and word16(octets, at + 2) & 0xFFF9:
             head.proto = byte(octets, at)
             head.defect = _FRAGMENT
+            head.payload = at
             return -1, 0, protocol
         size = 8
         if protocol == 51:
@@ -255,8 +257,9 @@ def place(head: Table, seed: Any) -> None:
 
 
 @kernel
-def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, link: Table, first: int, count: int, seed: Any) -> None:
-    """Fill ``heads[:count]`` from packets ``first`` on."""
+def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, link: Table, first: int, count: int, seed: Any) -> int:
+    """Fill ``heads[:count]`` from packets ``first`` on.  How many are fragments: their ``payload`` is the header that says so."""
+    fragments = 0
     for i in range(count):
         head = heads[i]
         at = off[first + i]
@@ -303,4 +306,7 @@ def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, lin
             head.payload_cap = end - network
             if kind in (_IP4, _IP6):
                 head.defect = _BAD_LENGTH
+        elif head.defect == _FRAGMENT:
+            fragments += 1
         place(head, seed)
+    return fragments

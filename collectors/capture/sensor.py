@@ -14,12 +14,13 @@ import numpy as np
 
 from collectors.capture.decode import decode
 from collectors.capture.flows import drop_closed_rows, name_flow_rows
+from collectors.capture.fragments import Reassembler
 from collectors.capture.packets import PacketBatch
 from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_MAC, HEAD, NEVER, TICK, make_tables
 from collectors.capture.track import track
 from collectors.wire.modbus.decoder import columns
 from collectors.wire.opcua.details import BodyReader
-from sentinel.model.observation import SLOT_NS, Counters, Details, Flows, Heard, Messages
+from sentinel.model.observation import SLOT_NS, U1, Counters, Details, Flows, Heard, Messages
 from sentinel.model.time import Instant
 
 _ROWS_NAMED_AT_ONCE = 65536  # where they have few enough names
@@ -48,6 +49,7 @@ class Sensor:
         seed = secrets.randbits(64) if seed is None else seed
         self._t = make_tables(seed)
         self._bodies = BodyReader(seed)
+        self._fragments = Reassembler(self._t.state[0]["seed"])
         self._heads: Any = np.zeros(BATCH_PACKETS, HEAD)
         self._spelt: dict[tuple[int, int, int], str] = {}
         self._dropped = 0
@@ -57,8 +59,10 @@ class Sensor:
         heard = Parts([], [], [])
         for first in range(0, len(batch), BATCH_PACKETS):
             count = min(BATCH_PACKETS, len(batch) - first)
-            decode(self._heads, batch.octets, batch.off, batch.cap, batch.wire, batch.link, first, count, self._t.state[0]["seed"])
-            self._track(batch, first, count, heard)
+            seed, octets = self._t.state[0]["seed"], batch.octets
+            if decode(self._heads, octets, batch.off, batch.cap, batch.wire, batch.link, first, count, seed):
+                octets = self._fragments.join(self._heads, batch, first, count)
+            self._track(batch, octets, first, count, heard)
         self._drain(heard)
         return self._heard(heard)
 
@@ -68,6 +72,7 @@ class Sensor:
 
     def close(self) -> Heard:
         """The source has ended: what is open is handed over, what was begun is reported as cut."""
+        self._fragments.close()
         heard = self._advance(END, Instant(0))
         self._closed = True
         return heard
@@ -89,14 +94,15 @@ class Sensor:
                 "octets_skipped": int(tally["skipped"]),
             }
             | self._bodies.counts
+            | self._fragments.counts
         )
 
-    def _track(self, batch: PacketBatch, first: int, count: int, heard: Parts) -> None:
+    def _track(self, batch: PacketBatch, octets: U1, first: int, count: int, heard: Parts) -> None:
         if self._closed:
             raise ValueError("the sensor was closed")
         taken = 0
         while True:
-            taken += track(self._t, self._heads[taken:count], batch.octets, batch.time, batch.frame, first + taken, count - taken)
+            taken += track(self._t, self._heads[taken:count], octets, batch.time, batch.frame, first + taken, count - taken)
             if taken == count:
                 return
             self._drain(heard)
@@ -105,7 +111,8 @@ class Sensor:
         heard = Parts([], [], [])
         self._heads[0]["kind"] = kind
         self._heads[0]["defect"] = 0
-        self._track(PacketBatch.of([b""], [instant]), 0, 1, heard)
+        batch = PacketBatch.of([b""], [instant])
+        self._track(batch, batch.octets, 0, 1, heard)
         self._drain(heard)
         return self._heard(heard)
 

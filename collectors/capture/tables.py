@@ -182,7 +182,7 @@ NAME = np.dtype([("hi", "u8"), ("lo", "u8"), ("family", "i4")], align=True)
 COUNTERS = (
     "packets",  # understood
     "unreadable",  # not understood: link type, or too short for its own headers
-    "fragments",
+    "fragments",  # parts of IP packets, but for those that completed theirs
     "clock_steps_back",
     "flows_evicted",
     "rows_refused",  # packets that found no flow row, because MAX_SLOT_ROWS was reached

@@ -249,7 +249,7 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
             r.packets += 1
             r.octets += head.payload_wire
             r.tcp_flags |= head.flags
-            if r.defect == 0:
+            if r.defect == 0 or (r.defect == _FRAGMENT and head.defect != 0):  # a fragment is no misbehaviour and must not hide one
                 r.defect = head.defect
         if head.kind == _TCP:
             take_segment(t, f, source_side, head, row, octets, time, frame)

@@ -50,8 +50,8 @@ class Defect(IntEnum):
     STREAM_GAP = 7  # the sensor missed octets before this row
     BAD_VALUE = 8  # a field holds a value the protocol forbids
     UNSOLICITED = 9  # a response without a request
-    CONTRADICTING_COPY = 10  # the same TCP octets were sent twice with different content
-    FRAGMENT = 11  # a part of an IP packet: what it carries was not looked into
+    CONTRADICTING_COPY = 10  # the same octets of a TCP stream or an IP packet were sent twice with different content
+    FRAGMENT = 11  # a part of an IP packet: what it carries is looked into with the part that completes it
     BAD_TEXT = 12  # a text whose octets are not of its encoding
 
 
