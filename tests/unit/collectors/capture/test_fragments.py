@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.capture.fragments import MAX_DATAGRAMS, MAX_PARTS, WAIT_NS
+from collectors.capture.fragments import MAX_A_SECOND, MAX_DATAGRAMS, MAX_PARTS, WAIT_NS
 from collectors.capture.packets import PacketBatch
 from collectors.capture.sensor import Sensor
 from sentinel.model.protocol import Defect, FlowKind
@@ -127,3 +127,15 @@ def test_a_flood_of_beginnings_and_of_parts_is_bounded() -> None:
     sensor = Sensor("test", seed=7)
     hear(batch_of([part(6, 16 * i, 16 * i + 8, bytes(9000)) for i in range(MAX_PARTS + 5)], step=1000), sensor=sensor)
     assert sensor.counts["fragments_refused"] == 5
+
+
+def test_a_flood_of_fragments_costs_a_bounded_time_and_is_counted() -> None:
+    lonely = part(4, 0, 24, is_last=False)
+    flood = [lonely] * (MAX_A_SECOND + 40)
+    batch = PacketBatch.of(flood, [START + i for i in range(len(flood))])
+    sensor = Sensor("test")
+    sensor.feed(batch)
+    assert sensor.counts["fragments_passed_over"] == 40
+    later = [part(4, a, b, name=2) for a, b in pairwise(CUTS)]
+    sensor.feed(PacketBatch.of(later, [START + 2_000_000_000 + i for i in range(3)]))
+    assert sensor.counts["datagrams_joined"] == 1, "the next second is heard again"
