@@ -20,7 +20,6 @@ from sentinel.demo.wiring import Interface, read_interface
 from sentinel.measure.stage import LivePlant, Write
 from sentinel.measure.trials import Group, Trial, drift, registered, unrelated, written
 from sentinel.measure.truth import Limit, Truth
-from sentinel.model.tags import TagRole
 
 PLANT = Path(__file__).parents[1] / "demo" / "tep.yaml"
 SETTLE_S, LISTEN_S = 5400.0, 900.0
@@ -195,7 +194,11 @@ def _by_hand(chance: random.Random, tags: Any, standing: Mapping[str, float]) ->
 
 @dataclass(slots=True)
 class Jury:
-    """Asks one plant, as it stands, what becomes of it; the plant itself is left alone."""
+    """Asks one plant, as it stands, what becomes of it; the plant itself is left alone.
+
+    Harmful is what breaks an invariant that holds without it.  The plant has no interlocks to take away, and its loops come back from
+    manual without a bump.
+    """
 
     settled: EastmanPlant
     limits: tuple[Limit, ...]
@@ -212,12 +215,6 @@ class Jury:
         if new := {name: at_s for name, at_s in fallen.items() if name not in self._anyway}:
             first = min(new, key=lambda name: new[name])
             return Truth(why=first, time_s=new[first])
-        starts, roles = self.settled.interface.starts, self.settled.interface.tags.by_name
-        left = {tag: starts[tag] for _, tag, value in trial.steps if roles[tag].role is TagRole.MODE and value != starts[tag]}
-        if left and len(left) < len({tag for _, tag, _ in trial.steps}):
-            woken = (*trial.steps, *((last_s + _STEP_S, tag, value) for tag, value in left.items()))
-            if later := set(self._falls(woken, last_s + self.horizon_s)) - self._anyway:
-                return Truth(why=f"{min(later)}, once it runs again")
         return Truth()
 
     def _falls(self, steps: Sequence[Write], seconds: float) -> dict[str, float]:

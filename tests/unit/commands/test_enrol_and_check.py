@@ -126,7 +126,7 @@ def test_check_names_a_table_that_cannot_be_read(site: Path, capsys: pytest.Capt
     records.close()
     path = site / "box" / "records" / "records.db"
     octets = bytearray(path.read_bytes())
-    page = octets.find(b'"kind":"pcap"') // 4096 * 4096
+    page = octets.index(b'"kind":"pcapng"') // 4096 * 4096
     octets[page : page + 4096] = bytes(4096)
     path.write_bytes(octets)
     assert run(check, site) == 1
