@@ -107,6 +107,7 @@ def write(findings: Sequence[Finding], start: Instant, how: str, out: TextIO) ->
 def json_line(finding: Finding, start: Instant) -> str:
     """One finding on one line; ``_s`` fields are seconds since the file's first packet."""
     line = to_jsonable(finding)
+    del line["source"]  # whose frames these are: the file's
     line["severity"] = finding.severity.name.lower()
     for name in ("first_seen", "last_seen"):
         line[name] = iso(getattr(finding, name))
