@@ -30,6 +30,11 @@ warm.warm()
 sensor.Sensor("first")
 print(time.process_time())
 """
+LOAD = """
+import time
+import numba
+print(time.process_time())
+"""
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
 
 
@@ -74,15 +79,19 @@ def test_a_cache_that_cannot_be_written_is_copied_to_a_private_place(tmp_path: P
 
 @pytest.mark.alone
 def test_the_first_packet_can_be_taken_within_a_second(tmp_path: Path) -> None:
-    """From a baked cache that cannot be written.  Processor time, since other work may share the machine; the best of a few starts."""
+    """From a baked cache that cannot be written.  A second is what it may take where loading the compiler alone takes 0.36 s: processor
+    time of both, in turns, so that no machine is too slow and none too fast for it.  ``bench decode`` gives the seconds."""
     sealed, baked = baked_and_sealed(tmp_path)
     places = {**os.environ, "SENTINEL_KERNEL_CACHE": str(baked), "TMPDIR": str(tmp_path)}
-    starts = []
-    for _ in range(5):
-        command = [*sealed, sys.executable, "-c", START]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=True, cwd=ROOT, env=places)
-        starts.append(float(done.stdout))
-    assert min(starts) < 1.0
+    ratios = [
+        processor_s([*sealed, sys.executable, "-c", START], places) / processor_s([sys.executable, "-c", LOAD], places) for _ in range(5)
+    ]
+    assert sorted(ratios)[1] < 1.0 / 0.36
+
+
+def processor_s(command: list[str], places: dict[str, str]) -> float:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=True, cwd=ROOT, env=places)
+    return float(done.stdout)
 
 
 def test_loading_kernels_loads_no_linear_algebra() -> None:
