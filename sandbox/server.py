@@ -6,6 +6,7 @@ the protocol is told so and closed; nothing that arrives ends the process.  The 
 """
 
 import asyncio
+import gc
 import heapq
 import itertools
 import logging
@@ -247,6 +248,8 @@ async def _sit(
     if not isolation.takes_untrusted:
         log.warning(_NOT_ISOLATED)
     await server.start_serving()
+    gc.collect()
+    gc.freeze()  # what was imported lives as long as the court: the collector need not look at it again
     log.info("in session, model %s", replay.model.digest[:16])
     tell(READY)
     await courts[0].work()

@@ -7,6 +7,7 @@ again, and it goes on from its records: open findings, actions on their way, the
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import signal
 import sys
@@ -120,6 +121,8 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
 
 
 async def _work(brain: Brain, actions: Actions, courts: Sequence[CourtClient], stop: asyncio.Event) -> None:
+    gc.collect()
+    gc.freeze()  # a tenth of a second each time that the collector looks through what was imported, and a held write waits for it
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(brain.run(), name="brain"), group.create_task(actions.run(), name="actions")]
         tasks += [group.create_task(court.run(), name="court") for court in courts]

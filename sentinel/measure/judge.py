@@ -7,6 +7,7 @@ second as the twin makes them.  Says `ready` once the court is in session, a sna
 """
 
 import asyncio
+import gc
 import signal
 import sys
 from dataclasses import replace
@@ -56,6 +57,8 @@ async def judge(directory: Path, members: int) -> None:
         while not ended.is_set():
             court.keep(replace(initial(model, members, at=clock.now()), trusted=True, health=health))
             if not ready:
+                gc.collect()
+                gc.freeze()  # as the brain does
                 print("ready", flush=True)
                 ready = True
             with_news = asyncio.create_task(ended.wait())
