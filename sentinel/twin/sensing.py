@@ -34,6 +34,7 @@ class Sensing:
     tags: tuple[str, ...]
     rows: dict[str, int]
     units: tuple[Unit, ...]
+    spans: F8  # of the tags' ranges, SI
     accuracy: F8
     tolerance: F8
     gains: F8
@@ -76,6 +77,7 @@ class Sensing:
             tags=names,
             rows=rows,
             units=units,
+            spans=spans,
             accuracy=np.array([measure.scale * accuracy[name] for name, measure in zip(names, units, strict=True)]),
             tolerance=MODEL_ERROR * spans,
             gains=gains,

@@ -24,7 +24,7 @@ from sentinel.twin.correction import correct, padded
 from sentinel.twin.engine import Model
 from sentinel.twin.ensemble import PARAMETER_LIMIT, Ensemble, Spreads, Writes, check_writes, initial
 from sentinel.twin.expression import evaluate
-from sentinel.twin.health import Monitor
+from sentinel.twin.health import CAP, Monitor
 from sentinel.twin.sensing import Forecast, Sensing
 from sentinel.twin.snapshot import Grade, Health, Snapshot
 
@@ -40,6 +40,7 @@ RING = 120  # trusted snapshots, one a second
 ACQUIRE_S = 2.0  # readings are gathered so long before the twin is set to them
 REACQUIRE_S = 15.0  # a lost twin tries again, not more often
 RECONSIDER_S = 60.0  # a tag that deviated so long may be right after all: the twin is set to the readings again
+WIDEST = 0.5  # of a tag's range, standard deviation of its forecast: what is as wide as the instrument agrees with every reading
 SHADOW_S = 30.0  # life of a shadow; two of them, half a life apart
 OUTLIER = 6.0  # standard deviations: the filter skips such a reading, the test counts it
 PARAMETER_FLOOR = 0.25  # of the declared spread: what is left of doubt however long the twin has listened
@@ -82,6 +83,7 @@ class Sync:
         self._spreads = Spreads.of(model.plant)
         self._scores: F8 = self._spreads.scores_of(self._main.parameters)
         self._sensing = Sensing.of(model, self._main)
+        self._widest = ((WIDEST * self._sensing.spans) ** 2).tolist()
         self._forecast = Forecast(model, self._sensing.tags)
         quantities = len(model.states) + len(model.plant.controllers) + len(model.plant.parameters) + len(self._sensing.tags)
         self._rows: F8 = np.zeros((quantities, padded(members)))  # what a reading may correct: states, integrals, scores, forecasts
@@ -402,6 +404,8 @@ class Sync:
             row = sensing.rows[tag]
             variance = sigmas[tag] ** 2 + sensing.tolerance[row] ** 2 + variances[row]
             innovation = (sensing.units[row].to_si(reading.value) - means[row]) / math.sqrt(variance)
+            if not variances[row] <= self._widest[row]:  # or not a number
+                innovation = math.copysign(CAP, innovation)
             self.monitor.take(tag, innovation, end)
             self._residuals.append((reading.at, tag, innovation))
         if self._shadows and self._shadows[0].age_s >= SHADOW_S:

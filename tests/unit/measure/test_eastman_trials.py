@@ -2,11 +2,14 @@
 
 import pytest
 
-from sentinel.demo.wiring import read_interface
+from sentinel.demo.wiring import PLANT_FILE, read_interface
 from sentinel.measure.eastman import PLANT, EastmanPlant, Jury, draw, live, loops
+from sentinel.measure.stage import LivePlant, Stage
 from sentinel.measure.trials import Trial
 from sentinel.measure.truth import limits_of
+from sentinel.twin.engine import compile_model
 from sentinel.twin.plant import load_plant
+from sentinel.twin.snapshot import Grade
 
 INTERFACE = read_interface(PLANT)
 
@@ -63,3 +66,16 @@ def test_trials_are_drawn_from_a_seed_and_can_be_written() -> None:
     assert len(group.trials) == 10
     for trial in group.trials:
         assert all(INTERFACE.tags.by_name[tag].writable for _, tag, _ in trial.steps)
+
+
+@pytest.mark.parametrize(("widest", "grade"), [(0.5, Grade.IN_STEP), (1e-9, Grade.LOST)])
+def test_futures_as_wide_as_the_instruments_agree_with_everything_and_so_with_nothing(
+    monkeypatch: pytest.MonkeyPatch, widest: float, grade: Grade
+) -> None:
+    monkeypatch.setattr("sentinel.twin.sync.WIDEST", widest)
+    reference = read_interface()
+    lived = LivePlant.of_reference(5, reference)
+    lived.run(60.0)
+    stage = Stage(compile_model(load_plant(PLANT_FILE)), lived, members=64)
+    stage.follow(100.0)
+    assert stage.sync.health.grade is grade, stage.sync.health.reason
