@@ -103,12 +103,13 @@ async def test_a_source_that_floods_does_not_keep_another_ones_write_waiting(tmp
         judged = [asyncio.create_task(client.judge(one)) for one in flood]
         operator = asyncio.create_task(client.judge(command({"LIC101.SP": 1.2}, name="own", origin=Origin.GATE, source="192.0.2.20")))
         verdicts = await asyncio.gather(*judged, operator)
-    assert [request.command.id for request in asked] == [*(f"f-{at}" for at in range(HELD_AT_ONCE)), "own"]
+    first = [request.command.id for request in asked][: HELD_AT_ONCE + 1]
+    assert first == [*(f"f-{at}" for at in range(HELD_AT_ONCE)), "own"], "the operator's write is asked about before any more of the flood"
     reasons = [verdict.reason for verdict in verdicts]
-    assert reasons[0] == reasons[-1] == "the court did not answer within 300 ms"
-    assert set(reasons[HELD_AT_ONCE:-1]) == {
-        f"{HELD_AT_ONCE} writes of 192.0.2.66 are being judged, and its turn did not come within 300 ms"
-    }
+    late = "the court did not answer within 300 ms"
+    assert reasons[0] == reasons[-1] == late
+    turn = f"{HELD_AT_ONCE} writes of 192.0.2.66 are being judged, and its turn did not come within 300 ms"
+    assert {turn} <= set(reasons[HELD_AT_ONCE:-1]) <= {turn, late}, "a turn that comes in the last moment comes too late"
 
 
 @pytest.mark.parametrize(
