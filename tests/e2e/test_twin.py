@@ -55,7 +55,8 @@ async def test_the_future_from_now_and_the_past_until_now(tmp_path: Path) -> Non
         asked = ("whatif", "--plant", str(PLANT_FILE), "--snapshot", str(file), "--set", "LIC101.SP=1.4", "--json")
         ahead = json.loads((await asyncio.to_thread(sentinel_says, *asked)).stdout)
         assert (ahead["members"], ahead["grade"], ahead["at"]) == (snapshot.members, "in_step", snapshot.at)
-        question = {"settings": [{"tag": "LIC101.SP", "values": [1.0, "140 cm"]}], "horizon_s": 600, "bands": False}
+        runs = [{"tag": tag, "values": [1]} for tag in ("P101.RUN", "LIC101.AUTO")]  # whatever the operator is about
+        question = {"settings": [*runs, {"tag": "LIC101.SP", "values": [1.0, "140 cm"]}], "horizon_s": 600, "bands": False}
         futures = (await client.post("/twin/what-if/futures", json=question)).json()
         assert [future["valid"] for future in futures["futures"]] == [futures["members"]] * 2
         overfill = [{each["invariant"]: each["margin"] for each in future["outcomes"]} for future in futures["futures"]]
