@@ -91,11 +91,14 @@ class Permits:
 
     def take(self, command: Command, verdict: Verdict) -> ActionId | None:
         """The permit under which a doubtful command passes; used up by that."""
-        granted = self._granted.get(same(command)) if verdict.judgement is Judgement.UNDECIDED else None
+        if verdict.judgement is not Judgement.UNDECIDED:
+            return None
+        what = same(command)
+        granted = self._granted.get(what)
         if granted is None or granted.expires <= self._clock.now():
             return None
-        del self._granted[same(command)]
-        self._asked.pop(same(command), None)
+        del self._granted[what]
+        self._asked.pop(what, None)
         return granted.action
 
     async def apply(self, action: Action) -> Receipt:

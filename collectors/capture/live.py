@@ -22,13 +22,13 @@ from collectors.capture.recent import RecentFrames
 from collectors.capture.ring import Ring
 from collectors.capture.sensor import Sensor
 from collectors.capture.warm import warm
-from collectors.outbox import Outbox, heard_frames
+from collectors.outbox import Outbox
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, TransientError
-from sentinel.model.codec import CodecError, from_json
+from sentinel.model.codec import CodecError, from_json, load_arrow
 from sentinel.model.exchange import ExcerptOrder
 from sentinel.model.framing import Frame, FrameKind
-from sentinel.model.observation import Heard
+from sentinel.model.observation import Heard, Messages
 from sentinel.model.time import NS_PER_MS, Instant
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ async def answer_excerpt(outbox: Outbox, recent: RecentFrames | None, source: st
 
 async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = None, hearing: asyncio.Event | None = None) -> None:
     """Until ``stop``; ``hearing`` is set once the rings stand.  Raises ConfigError for interfaces that cannot be heard."""
-    await asyncio.to_thread(_prepare, config.name)
+    await asyncio.to_thread(_prepare)
     ear = Ear(config, clock or SystemClock())
     requests: asyncio.Queue[Frame] = asyncio.Queue(_REQUESTS)
     outbox = Outbox(Path(config.intake), config.name, lambda request: _receive(outbox, requests, request), clock=clock)
@@ -204,10 +204,10 @@ async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = 
             await _hand_over(outbox, ear.finish())
 
 
-def _prepare(source: str) -> None:
+def _prepare() -> None:
     """Everything that takes long the first time happens before a packet waits for it."""
     warm()
-    heard_frames(Heard(source=source, until=Instant(0)))
+    load_arrow(Messages)
 
 
 def _receive(outbox: Outbox, requests: asyncio.Queue[Frame], request: Frame) -> None:

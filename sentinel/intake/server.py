@@ -13,7 +13,7 @@ from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, TransientError
 from sentinel.intake.link import Link, Sender
 from sentinel.model.action import Receipt
-from sentinel.model.codec import from_arrow, from_json, to_arrow, to_json
+from sentinel.model.codec import from_json, load_arrow, to_json
 from sentinel.model.exchange import ExcerptOrder, Hello, Presence, QuarantineOrder, ReceiptOf, ReleaseOrder
 from sentinel.model.framing import FrameKind
 from sentinel.model.ids import CommandId
@@ -63,7 +63,7 @@ class Intake:
 
     async def start(self) -> None:
         """Raises ConfigError when the directory or the socket cannot be made, or another brain listens there."""
-        await asyncio.to_thread(_load_columns)
+        await asyncio.to_thread(load_arrow, Readings)  # or a write that is held meanwhile is not ruled in time
         directory = self._path.parent
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -230,8 +230,3 @@ class Intake:
 
     def count_repeated(self) -> None:
         self._dropped += 1
-
-
-def _load_columns() -> None:
-    """The first columns cost a third of a second, for what is loaded then; a write that is held meanwhile would not be ruled in time."""
-    from_arrow(Readings, to_arrow(Readings.empty()))

@@ -9,6 +9,7 @@ import copy
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,16 @@ class _Loop:
     reset_s: float | None
 
 
-def loops(path: Path = PLANT) -> tuple[_Loop, ...]:
-    document = yaml.load(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.load(PLANT.read_text(encoding="utf-8"), yaml.SafeLoader)
+    return document
+
+
+@cache
+def loops() -> tuple[_Loop, ...]:
     found = []
-    for name, line in document["controllers"].items():
+    for name, line in _document()["controllers"].items():
         sign = 1.0 if line["action"] == "reverse" else -1.0
         reset_s = float(str(line["ti"]).split()[0]) if "ti" in line else None
         gain = sign * float(str(line["kp"]).split()[0]) / 100.0
@@ -161,9 +168,9 @@ def surroundings(chance: random.Random) -> Surroundings:
     return replace(around, **chance.choice(_DISTURBANCES)) if chance.random() < 0.5 else around
 
 
-def _accuracies(path: Path = PLANT) -> dict[str, float]:
-    document = yaml.load(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    return {name: float(line["accuracy"]) for name, line in document["tags"].items() if name.startswith("XMEAS")}
+@cache
+def _accuracies() -> Mapping[str, float]:
+    return {name: float(line["accuracy"]) for name, line in _document()["tags"].items() if name.startswith("XMEAS")}
 
 
 def live(seed: int, interface: Interface, writes: Sequence[Write] = ()) -> LivePlant[EastmanPlant]:

@@ -26,6 +26,7 @@ SKAB_RUN_IN_ROWS = 400  # the set's own rule: the first 400 rows of every file a
 TEP_FALSE_ALARMS = 0.01  # the share of normal rows at which detection rates are compared
 TEP_UNSEEN = ("03", "09", "15")  # faults that no published method tells from normal operation; left out of the mean, by custom
 SEED = 1
+COMPARISONS = ("always_on", "random", "norm", "isolation_forest")
 _RUN_IN = Shape(
     lags=0,
     tag_scales=(),
@@ -97,7 +98,7 @@ def assess_tables(kind: str, learnt: Sequence[Table], tested: Sequence[Table]) -
         **event_figures(series),
         **area_figures(series),
         **own,
-        "baselines": {name: _baseline(kind, name, judged) for name in ("always_on", "random", "norm", "isolation_forest")},
+        "baselines": {name: _baseline(kind, name, judged) for name in COMPARISONS},
         "fit_s": round(fitted_s - began_s, 3),
         "score_s": round(scored_s - fitted_s, 3),
     }
@@ -207,22 +208,28 @@ _OWN_ALARMS: Mapping[str, Alarms] = {
 }
 
 
-def _baseline(kind: str, name: str, judged: Sequence[Judged]) -> dict[str, float | None]:
-    """Areas of a simple score; the set's own score of it at the very best threshold in hindsight, which no detector is given."""
+def comparison(name: str, judged: Sequence[Judged]) -> list[Array]:
+    """The scores of a simple detector, for each file."""
     chance = np.random.default_rng(SEED)
-    scores = [
+    return [
         np.ones(len(each.ratio)) if name == "always_on" else chance.random(len(each.ratio)) if name == "random" else each.others[name]
         for each in judged
     ]
-    series = [
-        Series(labels=each.table.labels[each.from_row :], scores=score[each.from_row :], alarms=score[each.from_row :] > 0, row_s=1.0)
-        for each, score in zip(judged, scores, strict=True)
-    ]
+
+
+def areas_of(judged: Sequence[Judged], scores: Sequence[Array]) -> dict[str, float | None]:
+    counted = [(each.table.labels[each.from_row :], score[each.from_row :]) for each, score in zip(judged, scores, strict=True)]
+    return dict(area_figures([Series(labels=labels, scores=score, alarms=score > 0, row_s=1.0) for labels, score in counted]))
+
+
+def _baseline(kind: str, name: str, judged: Sequence[Judged]) -> dict[str, float | None]:
+    """Areas of a simple score; the set's own score of it at the very best threshold in hindsight, which no detector is given."""
+    scores = comparison(name, judged)
     by_id = {id(each): score for each, score in zip(judged, scores, strict=True)}
     lines = [-1.0] if name == "always_on" else np.quantile(np.concatenate(scores), np.linspace(0.5, 0.999, 40)).tolist()
     values = [_OWN_SCORES[kind](judged, _above(by_id, line))["score"] for line in lines]
     best = max((value for value in values if value is not None), default=None)
-    return {**area_figures(series), "best_score_in_hindsight": best}
+    return {**areas_of(judged, scores), "best_score_in_hindsight": best}
 
 
 def _above(scores: Mapping[int, Array], line: float) -> Alarms:

@@ -16,13 +16,12 @@ import numpy as np
 from collectors.waveform import bands
 from collectors.waveform.read import Waveform, read
 from sentinel.clock import SystemClock
-from sentinel.detect.process_model import in_alarm
 from sentinel.detect.pyod_models import plain
 from sentinel.detect.spectrum_model import SpectrumModel
 from sentinel.errors import InputError
 from sentinel.measure.detection.datasets import Table, lines_of
 from sentinel.measure.detection.metrics import area_figures, event_figures
-from sentinel.measure.detection.process import ALARMS_PER_WEEK, SEED, Judged
+from sentinel.measure.detection.process import ALARMS_PER_WEEK, COMPARISONS, SEED, Judged, areas_of, comparison
 from sentinel.model.columns import Array
 
 FRAMES = 600  # that the training recordings are to give, where their frames need not be shorter than MIN_FRAME_S
@@ -80,7 +79,7 @@ def _assessed(learnt: Sequence[Table], tested: Sequence[Table], frame_s: float) 
         **events,
         **areas,
         "score": events["event_f1"],
-        "baselines": {name: _beside(judged, name) for name in ("always_on", "random", "norm", "isolation_forest")},
+        "baselines": {name: areas_of(judged, comparison(name, judged)) for name in COMPARISONS},
         "fit_s": round(fitted_s - began_s, 3),
         "score_s": round(scored_s - fitted_s, 3),
     }
@@ -103,18 +102,6 @@ def _judge(learnt: Sequence[Table], frame_s: float) -> Callable[[Table], Judged]
         return Judged(table=each, ratio=ratio, line=model.line_at(0.01), calm=model.calm, from_row=0, others=others)
 
     return judge
-
-
-def _beside(judged: Sequence[Judged], name: str) -> dict[str, float | None]:
-    from sentinel.measure.detection.metrics import Series
-
-    chance = np.random.default_rng(SEED)
-    series = []
-    for each in judged:
-        count = len(each.ratio)
-        scores = np.ones(count) if name == "always_on" else chance.random(count) if name == "random" else each.others[name]
-        series.append(Series(labels=each.table.labels, scores=scores, alarms=in_alarm(scores, 0.0), row_s=1.0))
-    return dict(area_figures(series))
 
 
 def table(path: Path, waveform: Waveform, channels: Sequence[str], labels: Array, frame_s: float) -> Table:

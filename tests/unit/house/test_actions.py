@@ -39,23 +39,15 @@ class Wire:
         return Receipt(action=action.id, enforcer="wire", applied=True, verified=True, at=self.clock.now(), message="done")
 
 
-class Desk:
+class Watched:
+    """Records, and who waits for what becomes of an action in them."""
+
     def __init__(self, directory: Path) -> None:
         self.clock = ManualClock()
         self.records = Records(directory, self.clock)
-        self.wire = Wire(self.clock)
-        self.forbidden: str | None = None
-        self.actions = Actions(self.records, {"wire": self.wire}, self.clock, lambda _: self.forbidden)  # type: ignore[dict-item]
         self.changed = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.records.subscribe(lambda _: loop.call_soon_threadsafe(self.changed.set))
-
-    def proposal(self, name: str = "a1") -> Action:
-        now = self.clock.now()
-        return Action(
-            id=ActionId(name), kind=ActionKind.QUARANTINE, target=AssetId("10.0.0.66"), reason="test", enforcer="wire", dry_run=False,
-            lasts_s=60.0, proposed=now, changed=now,
-        )  # fmt: skip
 
     async def until(self, action: ActionId, state: ActionState) -> Action:
         async with asyncio.timeout(WAIT_S):
@@ -65,6 +57,21 @@ class Desk:
                 if found is not None and found.state is state:
                     return found
                 await self.changed.wait()
+
+
+class Desk(Watched):
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.wire = Wire(self.clock)
+        self.forbidden: str | None = None
+        self.actions = Actions(self.records, {"wire": self.wire}, self.clock, lambda _: self.forbidden)  # type: ignore[dict-item]
+
+    def proposal(self, name: str = "a1") -> Action:
+        now = self.clock.now()
+        return Action(
+            id=ActionId(name), kind=ActionKind.QUARANTINE, target=AssetId("10.0.0.66"), reason="test", enforcer="wire", dry_run=False,
+            lasts_s=60.0, proposed=now, changed=now,
+        )  # fmt: skip
 
 
 @pytest.fixture

@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 
 from sentinel.actions import Actions
-from sentinel.clock import ManualClock
 from sentinel.model.action import Action, ActionKind, ActionState
 from sentinel.model.command import Command, TagWrite
 from sentinel.model.ids import ActionId, AssetId, CommandId
 from sentinel.model.verdict import Judgement
 from sentinel.permits import LASTS_S, MAX_ASKED, MAX_ASKED_OF_SOURCE, Permits
-from sentinel.records import Records
 from sentinel.respond.lifecycle import MAX_PERMIT_WAIT_S
+from tests.unit.house.test_actions import Watched
 from tests.unit.house.test_ruling import DOUBT, TAGS, command
 
-WAIT_S = 10.0
 SURE = [replace(DOUBT, judgement=Judgement.SAFE), replace(DOUBT, judgement=Judgement.UNSAFE)]
 
 
@@ -27,25 +25,12 @@ def asked(name: str = "c", source: str = "192.0.2.7", raw: float = 1.0, tag: str
     return replace(command(), id=CommandId(name), source=AssetId(source), writes=(write,))
 
 
-class Desk:
+class Desk(Watched):
     def __init__(self, directory: Path) -> None:
-        self.clock = ManualClock()
-        self.records = Records(directory, self.clock)
+        super().__init__(directory)
         self.permits = Permits(TAGS, self.records, self.clock)
-        self.changed = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self.records.subscribe(lambda _: loop.call_soon_threadsafe(self.changed.set))
         self.actions = Actions(self.records, {"permit": self.permits}, self.clock, lambda _: "nobody of this plant may be cut")
         self.running = asyncio.create_task(self.actions.run())
-
-    async def until(self, action: ActionId, state: ActionState) -> Action:
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                self.changed.clear()
-                found = self.records.find(Action, action)
-                if found is not None and found.state is state:
-                    return found
-                await self.changed.wait()
 
     async def granted(self, one: Command) -> ActionId:
         await self.records.kept(one)
