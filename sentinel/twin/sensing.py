@@ -22,7 +22,7 @@ F8 = NDArray[np.float64]
 PARAMETER_GAIN = 0.2  # of the filter's own: slow, so that a transient is not taken for a change of the plant
 MODEL_ERROR = 0.005  # of the span: what equations of this kind leave out over half a minute
 DRIFT = 0.0005  # of the span per square root of a second: disturbances that are not modelled
-UNSEEN_DRIFT = 1e-5  # of the physical bounds, for a state that no tag shows
+UNSEEN_DRIFT = 1e-4  # the same of a state that no tag shows: of where it starts, or of its range where that is nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,16 +58,17 @@ class Sensing:
         states = {state.name: row for row, state in enumerate(plant.states)}
         shows = {states[one.expression.name]: one.tag.name for one in plant.sensors if one.expression.op is Op.STATE}
         rows = {name: row for row, name in enumerate(names)}
-        drift = [
-            DRIFT * spans[rows[shows[row]]] if row in shows else UNSEEN_DRIFT * (state.bounds[1] - state.bounds[0])
-            for row, state in enumerate(plant.states)
-        ]
         limits = []
         for state in plant.states:
             low, high = state.stops
             lowest = -math.inf if low is None else float(np.max(evaluate([low], start.value_of)[0]))
             highest = math.inf if high is None else float(np.min(evaluate([high], start.value_of)[0]))
             limits.append((max(lowest, state.bounds[0]), min(highest, state.bounds[1])))
+        starts = np.abs(start.states).mean(axis=1).tolist()
+        drift = [
+            DRIFT * spans[rows[shows[row]]] if row in shows else UNSEEN_DRIFT * (starts[row] or high - low)
+            for row, (low, high) in enumerate(limits)
+        ]
         in_states, in_controllers, in_parameters, in_outputs = blocks(plant, [outputs[name].expression for name in names])
         column = in_outputs.reshape(-1, 1)
         gains = np.hstack(

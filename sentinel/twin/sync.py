@@ -20,10 +20,10 @@ from sentinel.model.observation import Counters, Readings
 from sentinel.model.protocol import Quality
 from sentinel.model.tags import Tag
 from sentinel.model.time import NS_PER_S, Instant, seconds_between
+from sentinel.twin.acquisition import find_state
 from sentinel.twin.correction import correct, padded
 from sentinel.twin.engine import Model
 from sentinel.twin.ensemble import PARAMETER_LIMIT, Ensemble, Spreads, Writes, check_writes, initial
-from sentinel.twin.expression import evaluate
 from sentinel.twin.health import CAP, Monitor
 from sentinel.twin.sensing import Forecast, Sensing
 from sentinel.twin.snapshot import Grade, Health, Snapshot
@@ -48,7 +48,7 @@ PARAMETER_GROWTH = 1.01  # per correction, at most: the bound on inflation
 SENSOR_LAG_S = 2.0  # a transmitter may lag so far behind: what moves fast is read less surely
 OUTSIDE = 0.05  # of the span: a reading further outside its range is a broken instrument
 _ANYTHING, _NOTHING = (-sys.float_info.max, sys.float_info.max), (math.inf, -math.inf)
-UNKNOWN_OUTPUT = 0.1  # standard deviation of a controller's output that nobody reads, as a fraction
+INTEGRAL_DRIFT = 3e-4  # of full output per square root of a second: what a controller does that is not modelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,29 +309,12 @@ class Sync:
 
     def _set(self) -> None:
         """States to what was read, parameters to what was declared, controllers to what holds the plant there."""
-        plant, sensing = self.model.plant, self._sensing
-        main = Ensemble.from_snapshot(self.model, self._start)
-        main.inputs[:] = self._main.inputs
-        for row in range(len(plant.states)):
-            noise = self._chance.standard_normal(main.stride)
-            tag = sensing.shows.get(row)
-            if tag in self._gathered:
-                at = sensing.rows[tag]
-                main.states[row] = sensing.units[at].to_si(self._gathered[tag]) + sensing.accuracy[at] * noise
-            else:
-                main.states[row] = self._main.states[row].mean() * (1.0 + 0.05 * noise)
-        sensing.hold(main.states)
-        for row, controller in enumerate(plant.controllers):
-            here = self._inputs[controller.op]
-            output = np.full(main.stride, main.inputs[here])
-            if controller.op in self._gathered:
-                output[:] = plant.inputs[here].unit.to_si(self._gathered[controller.op])
-            else:
-                output += UNKNOWN_OUTPUT * self._chance.standard_normal(main.stride)
-            main.controllers[2 * row + 1] = np.clip(output, 0.0, 1.0)
-            main.controllers[2 * row] = main.controllers[2 * row + 1] - evaluate([controller.proportional], main.value_of)[0]
-        self._main = main
-        self._scores = self._spreads.scores_of(main.parameters)
+        found = Ensemble.from_snapshot(self.model, self._start)
+        found.inputs[:] = self._main.inputs
+        found.states[:] = self._main.states.mean(axis=1, keepdims=True)
+        find_state(self.model, self._sensing, self._forecast, found, self._gathered, self._chance)
+        self._main = found
+        self._scores = self._spreads.scores_of(found.parameters)
 
     # -- following
 
@@ -378,6 +361,10 @@ class Sync:
         noise *= 2.0 * math.sqrt(3.0 * span_s) * self._sensing.drift[:, None]
         main.states += noise
         self._sensing.hold(main.states)
+        noise = self._chance.random((len(self.model.plant.controllers), main.stride))
+        noise -= 0.5
+        noise *= 2.0 * math.sqrt(3.0 * span_s) * INTEGRAL_DRIFT
+        main.controllers[0::2] += noise
         main.states[:, members:] = main.states[:, :1]
         main.controllers[:, members:] = main.controllers[:, :1]
 
