@@ -24,7 +24,7 @@ from sentinel.measure.truth import Limit, Truth
 
 PLANT = Path(__file__).parents[1] / "demo" / "tep.yaml"
 SETTLE_S, LISTEN_S = 5400.0, 900.0
-SINGLES, SEQUENCES = 8, 2
+SINGLES, SEQUENCES = 5, 5  # a slow plant: few single writes harm it
 _STEP_S = 1.0
 _FIRST_SEED = 1000
 _FLOOR, _CEILING = 1e-9, 1e6  # of holdups: physics that ran away stand still
@@ -187,13 +187,14 @@ def draw(number: int, seed: int, interface: Interface) -> Group:
     tags = [tag for tag in interface.tags.tags if tag.writable]
     singles = [Trial(kind="single", steps=((0.0, *written(chance, chance.choice(tags), standing)),)) for _ in range(SINGLES)]
     kinds = {"drift": drift, "by_hand": _by_hand, "pair": unrelated}
-    sequences = [Trial(kind=kind, steps=kinds[kind](chance, tags, standing)) for kind in chance.sample(list(kinds), SEQUENCES)]
+    sequences = [Trial(kind=kind, steps=kinds[kind](chance, tags, standing)) for kind in chance.choices(list(kinds), k=SEQUENCES)]
     return Group(seed=_FIRST_SEED + 10_000 * seed + number, history=history, trials=(*singles, *sequences))
 
 
 def _by_hand(chance: random.Random, tags: Any, standing: Mapping[str, float]) -> tuple[Write, ...]:
+    """A loop taken to manual, and its output driven anywhere or against a stop."""
     loop = chance.choice(loops())
-    return ((0.0, loop.auto, 0.0), (chance.uniform(1.0, 20.0), loop.op, chance.uniform(0.0, 100.0)))
+    return ((0.0, loop.auto, 0.0), (chance.uniform(1.0, 20.0), loop.op, chance.choice((0.0, 100.0, chance.uniform(0.0, 100.0)))))
 
 
 # -- truth --

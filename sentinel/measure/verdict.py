@@ -72,7 +72,7 @@ VENUES = {
         settle_s=eastman.SETTLE_S,
         listen_s=eastman.LISTEN_S,
         apart_s=21_600.0,
-        horizon_s=600.0,
+        horizon_s=1200.0,
         case_limit_s=5.0,
     ),
 }
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default: %(default)s)")
     parser.add_argument("--plant", choices=VENUES, default="reference", help="which is tried (default: %(default)s)")
     parser.add_argument("--members", type=int, default=256, help="futures per rollout (default: %(default)s)")
-    parser.add_argument("--horizon-s", type=float, help="how far ahead (default: the plant's own, 600)")
+    parser.add_argument("--horizon-s", type=float, help="how far ahead (default: the plant's own, 600 or 1200)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that live the plants (default: %(default)s)")
     parser.add_argument("--wrong", action="store_true", help="list every verdict that was not right on standard error")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")

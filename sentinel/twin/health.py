@@ -42,12 +42,14 @@ class _Track:
 class Monitor:
     """Grades.  ``reset`` begins anew: after a gap, a step of the clock, or when the twin was lost.
 
-    ``ranges``: of the tags whose life is watched.  ``needed``: tags without which the envelope is not seen.
+    ``ranges``: of the tags whose life is watched.  ``needed``: tags without which the envelope is not seen.  ``instruments``: tags
+    whose noise is their own.
     """
 
     tags: tuple[str, ...]
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     needed: Collection[str] = ()
+    instruments: Collection[str] = ()
     _tracks: dict[str, _Track] = field(default_factory=dict)
     _health: Health = field(default_factory=lambda: Health(grade=Grade.LOST, reason="nothing has been read yet"))
     _began: Instant | None = None  # when innovations began to be taken
@@ -80,7 +82,7 @@ class Monitor:
         if rests or tag not in self.ranges:
             track.life = None
         else:
-            track.life = track.life or Vitality(*self.ranges[tag])
+            track.life = track.life or Vitality(*self.ranges[tag], is_instrument=tag in self.instruments)
             track.life.heard(value, at)
         if value != track.value or track.changed is None:
             track.value, track.changed = value, at

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sentinel.twin.compiled import Model
 from sentinel.twin.ensemble import Ensemble, Recorder, Watch
-from sentinel.twin.expression import Op, evaluate
+from sentinel.twin.expression import Op, evaluate, leaves
 from sentinel.twin.filter import blocks
 from sentinel.twin.tagging import DEFAULT_ACCURACY
 from sentinel.twin.units import Unit
@@ -41,6 +41,7 @@ class Sensing:
     drift: F8
     shows: dict[int, str]
     driven: dict[str, int]
+    instruments: frozenset[str]
     limits: tuple[F8, F8]  # of each state, as columns: stops and physical bounds
 
     @staticmethod
@@ -58,6 +59,7 @@ class Sensing:
         states = {state.name: row for row, state in enumerate(plant.states)}
         shows = {states[one.expression.name]: one.tag.name for one in plant.sensors if one.expression.op is Op.STATE}
         rows = {name: row for row, name in enumerate(names)}
+        moved = {state.name for state in plant.states if leaves([state.derivative], Op.OUTPUT)}
         limits = []
         for state in plant.states:
             low, high = state.stops
@@ -85,6 +87,7 @@ class Sensing:
             drift=np.array(drift),
             shows=shows,
             driven=driven,
+            instruments=frozenset(one.tag.name for one in plant.sensors if one.expression.name not in moved),
             limits=(np.array([[low] for low, _ in limits]), np.array([[high] for _, high in limits])),
         )
 

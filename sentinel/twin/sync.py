@@ -96,6 +96,7 @@ class Sync:
             self._sensing.tags,
             {tag: (tags[tag].low, tags[tag].high) for tag in self._sensing.tags},
             {one.tag.name for one in model.plant.invariants} & self._measured,
+            self._sensing.instruments,
         )
         self._at: Instant | None = None
         self._pending: list[_Reading] = []

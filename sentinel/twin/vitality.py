@@ -1,8 +1,8 @@
-"""Signs of life of one transmitter: it moves about as often as it always has, and never the same way twice.
+"""Signs of life of one transmitter: it moves about as often and is about as noisy as it always has been, and never moves the same way twice.
 
 In: its readings as they come.  Out: why they cannot be what a transmitter says now, or None.  No model of the plant is needed: a register
-that stands still and a recording that is played again are found even where physics has nothing against what they say.  A lie that makes
-its own noise passes.
+that stands still, a recording that is played again and noise that is not its own are found even where physics has nothing against what
+they say.  A lie that makes the right noise passes.
 
 How surprising a repetition is counts in bits: each reading that moved, and equals the one at the same place of an earlier stretch, adds
 the logarithm of how rare its value and its step are.  A value that rests adds nothing.
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinel.model.time import Instant, seconds_between
+from sentinel.twin.noise import Noise
 
 REMEMBERED = 1200  # readings: ten minutes at two a second
 REPLAY_BITS = 160.0  # chance needs 2**160 readings for it; a coarse register of a plant that cycles, four cycles equal to the sample
@@ -26,23 +27,41 @@ _AT_AN_END = 0.01  # of the range: a flow that is cut off, a valve that is shut,
 
 
 class Vitality:
-    """``low`` and ``high``: the tag's range; a value at an end of it, or at 0, may rest."""
+    """``low`` and ``high``: the tag's range; a value at an end of it, or at 0, may rest.  ``is_instrument``: its noise is its own.  A
+    controller's output has it from what is controlled, and an actuator from that output."""
 
-    __slots__ = ("_at", "_bits", "_count", "_high", "_interval_s", "_low", "_moved", "_moves", "_repeated", "_slot", "_steps", "_values")
+    __slots__ = (
+        "_at",
+        "_bits",
+        "_count",
+        "_high",
+        "_interval_s",
+        "_low",
+        "_moved",
+        "_moves",
+        "_noise",
+        "_repeated",
+        "_slot",
+        "_steps",
+        "_values",
+    )
 
-    def __init__(self, low: float, high: float) -> None:
+    def __init__(self, low: float, high: float, *, is_instrument: bool = False) -> None:
         self._low, self._high = low, high
         self._values: NDArray[np.float64] = np.full(REMEMBERED, np.nan)
         self._steps: NDArray[np.float64] = np.full(REMEMBERED, np.nan)
         self._bits: NDArray[np.float64] = np.zeros(REMEMBERED)  # of the stretch that ends at each place and was repeated just now
         self._slot = self._count = self._moves = 0
         self._interval_s = 0.0
+        self._noise = Noise(high - low) if is_instrument else None
         self._at: Instant | None = None
         self._moved: Instant | None = None
         self._repeated: Instant | None = None
 
     def heard(self, value: float, at: Instant) -> None:
         before = self._values[self._slot - 1] if self._count else math.nan
+        if self._noise is not None:
+            self._noise.heard(value, rests=self._may_rest(value))
         step = value - before
         if step != 0.0:  # the first one too: NaN
             if self._moved is not None:
@@ -71,13 +90,15 @@ class Vitality:
     def complaint(self, at: Instant) -> str | None:
         if self.repeats(at):
             return "it repeats, reading by reading, what it has said before"
-        if self._at is None or self._moved is None or self._moves < KNOWN_MOVES or self._may_rest():
+        if self._noise is not None and (ratio := self._noise.ratio):
+            return f"it is {ratio:.2g} times as noisy as it has been"
+        if self._at is None or self._moved is None or self._moves < KNOWN_MOVES or self._may_rest(float(self._values[self._slot - 1])):
             return None
         still_s = seconds_between(self._moved, self._at)
         if still_s <= max(LEAST_STILL_S, STILL_INTERVALS * self._interval_s):
             return None
         return f"it has stood still for {still_s:.0f} s and used to move every {self._interval_s:.1f} s"
 
-    def _may_rest(self) -> bool:
-        value, margin = float(self._values[self._slot - 1]), _AT_AN_END * (self._high - self._low)
+    def _may_rest(self, value: float) -> bool:
+        margin = _AT_AN_END * (self._high - self._low)
         return not self._low + margin < value < self._high - margin or abs(value) < margin
