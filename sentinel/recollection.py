@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from sentinel.baseline.claims import identity_of, joined
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.command import Command, Origin
 from sentinel.model.finding import Finding, FindingState
@@ -92,6 +93,7 @@ def _continued(before: Conduit, conduit: Conduit) -> Conduit:
 
 
 def _joined(before: Asset, asset: Asset) -> Asset:
+    claims = joined(before.claims, asset.claims)
     return dataclasses.replace(
         asset,
         mac=asset.mac or before.mac,
@@ -99,7 +101,8 @@ def _joined(before: Asset, asset: Asset) -> Asset:
         protocols=tuple(sorted({*before.protocols, *asset.protocols})),
         first_seen=min(before.first_seen, asset.first_seen),
         last_seen=max(before.last_seen, asset.last_seen),
-        identity=asset.identity or before.identity,
+        identity=identity_of(claims) or asset.identity or before.identity,
+        claims=claims,
         level=asset.level if asset.level is not None else before.level,
         safety=asset.safety or before.safety,
         name=asset.name or before.name,

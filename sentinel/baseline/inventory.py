@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sentinel.baseline.claims import Claims, identity_of
 from sentinel.baseline.stations import suggest
 from sentinel.model import modbus, opcua
-from sentinel.model.asset import Asset, Conduit, Identity, is_group
+from sentinel.model.asset import Asset, Conduit, is_group
 from sentinel.model.columns import distinct
+from sentinel.model.identity import sayings
 from sentinel.model.ids import AssetId
 from sentinel.model.observation import Flows, Messages
 from sentinel.model.protocol import FlowKind, MessageKind, Protocol
@@ -28,7 +30,6 @@ _KINDS = {int(kind): kind.name.lower() for kind in FlowKind}
 _ARP = (FlowKind.ARP_REQUEST, FlowKind.ARP_REPLY)
 _MODBUS, _OPCUA = int(Protocol.MODBUS), int(Protocol.OPCUA)
 _NAMES = {_MODBUS: modbus.operation, _OPCUA: opcua.operation}  # of a request's function
-_IDENTIFIES, _DEVICE = 43, 14
 
 Join = tuple[AssetId, AssetId, str, int]
 
@@ -50,7 +51,13 @@ class Inventory:
     def __init__(self) -> None:
         self._assets: dict[AssetId, Asset] = {}
         self._conduits: dict[Join, Conduit] = {}
-        self.refused = 0
+        self._claims = Claims()
+        self._refused = 0
+
+    @property
+    def refused(self) -> int:
+        """Assets, conduits and claims that found no place."""
+        return self._refused + self._claims.refused
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -62,7 +69,10 @@ class Inventory:
 
     def observe(self, window: Window) -> None:
         self._hear(window.messages)
-        flows = window.flows
+        self._see(window.flows)
+        self._identify(window)
+
+    def _see(self, flows: Flows) -> None:
         if not len(flows):
             return
         first, which = distinct(flows.source, flows.target, flows.kind, flows.port, flows.from_client, flows.protocol)
@@ -93,7 +103,6 @@ class Inventory:
             joins[index] = AssetId(client), AssetId(server), spoken[0], int(messages.port[row])
             self._conduit(joins[index], seen, until, messages=int(count[index]), unread=int(unread[index]))
         self._note_operations(messages, which, joins)
-        self._identify(messages)
 
     def _note_operations(self, messages: Messages, which: NDArray[np.int64], joins: Mapping[int, Join]) -> None:
         asked = np.flatnonzero((messages.kind == MessageKind.REQUEST) & (messages.function >= 0) & (messages.defect == 0))
@@ -107,22 +116,13 @@ class Inventory:
             if operations != known.operations:
                 self._conduits[_join(known)] = replace(known, operations=operations)
 
-    def _identify(self, messages: Messages) -> None:
-        """Modbus servers that say who they are (43/14)."""
-        said = (messages.protocol == _MODBUS) & (messages.function == _IDENTIFIES) & (messages.subfunction == _DEVICE)
-        for row in np.flatnonzero(said & (messages.kind == MessageKind.RESPONSE) & (messages.defect == 0)).tolist():
-            known = self._assets.get(AssetId(messages.name_of(int(messages.server[row])) or ""))
-            objects = modbus.identification(messages.pdu(row))
-            if known is None or not objects:
+    def _identify(self, window: Window) -> None:
+        for said in sayings(window.messages, window.details):
+            known = self._assets.get(said.asset)
+            if known is None:
                 continue
-            before = known.identity or Identity()
-            product = objects.get(modbus.PRODUCT_NAME) or objects.get(modbus.MODEL_NAME) or objects.get(modbus.PRODUCT_CODE)
-            identity = Identity(
-                vendor=objects.get(modbus.VENDOR_NAME, before.vendor),
-                product=product or before.product,
-                firmware=objects.get(modbus.REVISION, before.firmware),
-            )
-            self._assets[known.id] = replace(known, identity=identity)
+            claims = self._claims.taken(known.claims, said)
+            self._assets[known.id] = replace(known, claims=claims, identity=identity_of(claims))
 
     def _row(self, flows: Flows, row: int, last: Instant, packets: int) -> None:
         source = flows.name_of(int(flows.source[row]))
@@ -146,7 +146,7 @@ class Inventory:
         known = self._assets.get(asset)
         if known is None:
             if len(self._assets) >= MAX_ASSETS:
-                self.refused += 1
+                self._refused += 1
                 return
             known = Asset(id=asset, mac=mac, first_seen=seen, last_seen=last)
         self._assets[asset] = replace(
@@ -162,7 +162,7 @@ class Inventory:
         known = self._conduits.get(key)
         if known is None:
             if len(self._conduits) >= MAX_CONDUITS:
-                self.refused += 1
+                self._refused += 1
                 return
             known = Conduit(client=client, server=server, protocol=protocol, port=port, first_seen=seen, last_seen=last)
         self._conduits[key] = replace(

@@ -1,7 +1,7 @@
 """``sentinel inventory``: who is in a capture, what each seems to be and on which ISA-95 level, who talks to whom, what stays unread.
 
 Passive: nothing is asked on any network.  What an asset is, is suggested from what it does, with the reason; vendor, product and
-firmware are what the device says of itself (Modbus 43/14).
+firmware are what the device says of itself (Modbus 43/14, OPC UA sessions and BuildInfo, EtherNet/IP and BACnet answers).
 """
 
 import argparse
@@ -104,5 +104,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _shown(one: Asset | Conduit) -> dict[str, Any]:
-    row: dict[str, Any] = to_jsonable(one)
-    return row | {name: iso(getattr(one, name)) for name in ("first_seen", "last_seen")}
+    row: dict[str, Any] = _with_times(to_jsonable(one))
+    return row | {"claims": [_with_times(claim) for claim in row["claims"]]} if isinstance(one, Asset) else row
+
+
+def _with_times(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: iso(row[name]) for name in ("first_seen", "last_seen")}

@@ -30,6 +30,17 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One thing that a device said of itself, how and from when to when; nobody has checked it."""
+
+    what: str  # vendor, product, firmware, model, serial, name, application, certificate …
+    text: str
+    by: str  # "modbus unit 1", "opcua port 4840", "enip port 44818"
+    first_seen: Instant
+    last_seen: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     id: AssetId
     mac: str | None = None
@@ -40,7 +51,8 @@ class Asset:
     kind: str | None = None  # suggested from what it does: controller, gateway, engineering station, operator station, historian
     level: int | None = None  # ISA-95 level 0 to 4, suggested likewise; None = unknown
     because: str | None = None  # of both
-    identity: Identity | None = None
+    identity: Identity | None = None  # out of the claims, by now
+    claims: tuple[Claim, ...] = ()  # in the order in which they were first heard; what it said before stays
     safety: bool = False  # safety-instrumented: never a target of an action
     name: str | None = None
 

@@ -77,9 +77,13 @@ class Topic(IntEnum):
     SERVER_APPLICATION = 24
     ENDPOINT = 25  # subject: its address; text: policy and mode that it offers
     CERTIFICATE_CHAIN = 26  # subject: who sends it; text: "loop" where issuers lead back into it; number: certificates in it
-    VENDOR = 30  # text, of the server
+    CERTIFICATE_NAME = 27  # subject: who sends it; text: whose it says it is
+    VENDOR = 30  # text, of the server, as the five below
     PRODUCT = 31
     FIRMWARE = 32
+    BUILD = 33
+    SERIAL = 34
+    NAME = 35  # that its people gave it: a station's, a device's
 
 
 class Quality(IntEnum):

@@ -4,7 +4,10 @@ Only as much of the structure is read as says where a certificate ends, whose it
 """
 
 MAX_CERTIFICATES = 64  # of one chain; what comes behind is left
-_SEQUENCE, _INTEGER, _VERSION = 0x30, 0x02, 0xA0
+MAX_ATTRIBUTES = 16  # of one name
+_SEQUENCE, _SET, _INTEGER, _VERSION, _OBJECT = 0x30, 0x31, 0x02, 0xA0, 0x06
+_ATTRIBUTES = {3: "CN", 6: "C", 7: "L", 8: "ST", 10: "O", 11: "OU"}  # 2.5.4.x (RFC 4519)
+_ENCODINGS = {12: "utf-8", 19: "ascii", 20: "latin-1", 22: "ascii", 30: "utf-16-be"}  # UTF8, printable, teletex, IA5, BMP string
 
 
 def element(octets: bytes, at: int, end: int) -> tuple[int, int, int]:
@@ -50,6 +53,30 @@ def names(certificate: bytes) -> tuple[bytes, bytes]:
         parts.append(certificate[start:at_next])
         at = at_next
     return parts[4], parts[2]
+
+
+def subject_of(certificate: bytes) -> str:
+    """Whose it says it is, as RFC 4514 writes a name, in the certificate's order; "" = no certificate, or nothing we can read."""
+    try:
+        subject, _ = names(certificate)
+    except ValueError:
+        return ""
+    said, at = list[str](), 0
+    while at < len(subject) and len(said) < MAX_ATTRIBUTES:
+        try:
+            tag, start, at = element(subject, at, len(subject))
+            if tag != _SET:
+                break
+            _, start, end = element(subject, start, at)
+            tag, start, behind = element(subject, start, end)
+            kind = subject[start:behind] if tag == _OBJECT else b""
+            tag, start, end = element(subject, behind, end)
+        except ValueError:
+            break
+        name = _ATTRIBUTES.get(kind[2]) if len(kind) == 3 and kind[:2] == b"\x55\x04" else None
+        if name and tag in _ENCODINGS:
+            said.append(f"{name}={subject[start:end].decode(_ENCODINGS[tag], 'replace')}")
+    return ", ".join(said)
 
 
 def is_loop(certificates: list[bytes]) -> bool:

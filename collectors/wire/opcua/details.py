@@ -12,7 +12,7 @@ import numpy as np
 
 from collectors.wire.opcua import session
 from collectors.wire.opcua.nodes import COUNTERS, NONE, Memory, make_memory
-from collectors.wire.opcua.services import ROOM, USE, read_bodies
+from collectors.wire.opcua.services import ROOM, TEXTS, USE, read_bodies
 from sentinel.model.observation import Details, Messages
 from sentinel.model.protocol import Protocol
 from sentinel.model.time import NS_PER_S
@@ -68,7 +68,7 @@ class BodyReader:
         self._seed = seed
         self._uses: Array = None
         self._unread = 0
-        self._texts: dict[tuple[int, int], str] = {}
+        self._texts: dict[tuple[int, int, bool], str] = {}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -109,31 +109,39 @@ class BodyReader:
         known = self._memory.nodes
         of, nodes = uses["message"].copy(), uses["node"]
         named = (nodes >= 0) & (known["made"][nodes] == uses["made"])  # else its row was given to another node meanwhile
-        present = np.zeros(len(known), bool)
-        present[nodes[named]] = True
         names = {name: code for code, name in enumerate(m.names)}
-        codes = np.full(len(known), NONE, np.int32)
-        for node in np.flatnonzero(present).tolist():
-            codes[node] = names.setdefault(self._text(node), len(names))
+        is_text = np.isin(uses["topic"], TEXTS)
+        subjects, texts = self._codes(nodes, named & ~is_text, names, False), self._codes(nodes, named & is_text, names, True)
         details = Details(
             names=tuple(names),
             **{name: getattr(m, name)[of] for name in session.OF_MESSAGE},
             topic=uses["topic"].copy(),
-            subject=np.where(named, codes[nodes], np.int32(NONE)),
-            text=np.full(len(uses), NONE, np.int32),
+            subject=subjects,
+            text=texts,
             number=numbers(uses["bits"].copy(), uses["type"]),
             status=uses["status"].copy(),
             stamped=instants(uses["stamped"]),
         )
         return details, of
 
-    def _text(self, node: int) -> str:
+    def _codes(self, nodes: Array, wanted: Array, names: dict[str, int], is_text: bool) -> Array:
+        """The code of what each wanted use names; new ones are added to ``names``."""
+        assert self._memory is not None
+        present = np.zeros(len(self._memory.nodes), bool)
+        present[nodes[wanted]] = True
+        codes = np.full(len(present), NONE, np.int32)
+        for node in np.flatnonzero(present).tolist():
+            codes[node] = names.setdefault(self._text(node, is_text), len(names))
+        return np.where(wanted, codes[nodes], np.int32(NONE))
+
+    def _text(self, node: int, is_text: bool) -> str:
         assert self._memory is not None
         known = self._memory.nodes[node]
-        key = node, int(known["made"])
+        key = node, int(known["made"]), is_text
         text = self._texts.get(key)
         if text is None:
             if len(self._texts) >= _KNOWN_TEXTS:
                 self._texts.clear()
-            text = self._texts[key] = node_text(self._memory.node_octets[node, : int(known["size"])].tobytes())
+            octets = self._memory.node_octets[node, : int(known["size"])].tobytes()
+            text = self._texts[key] = octets[4:].decode(errors="replace") if is_text else node_text(octets)
         return text

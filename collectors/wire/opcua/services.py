@@ -1,5 +1,6 @@
 """The bodies of services that name nodes: rows of `USE`, one for each node that a message reads, writes, calls, publishes, browses, adds or
-deletes.  OPC 10000-4, clause 5, for the parameters; OPC 10000-6, 5.2.6 for how they are encoded.
+deletes, and one for each text in which a server says what it is.  OPC 10000-4, clause 5, for the parameters; OPC 10000-6, 5.2.6 for how
+they are encoded.
 
 A read's values come with its response, which names no nodes: the request's are remembered.  A published value bears the handle that its
 monitored item was created with.  `read_bodies` takes rows of `Messages` and stops before its output could overflow.
@@ -21,6 +22,7 @@ from collectors.wire.opcua.body import (
     DEEP,
     DIAGNOSTIC,
     DOUBLE,
+    EXTENSION,
     FIXED,
     FORBIDDEN,
     MASK_SOURCE,
@@ -28,6 +30,7 @@ from collectors.wire.opcua.body import (
     MASK_VALUE,
     NO_TEXT,
     STATUS,
+    STRING,
     VARIANT,
     after,
     after_extension,
@@ -88,6 +91,8 @@ _RESULT, _CALLED, _CALL_RESULT = int(Topic.WRITE_RESULT), int(Topic.METHOD_CALLE
 _BROWSED, _MONITORED = int(Topic.NODE_BROWSED), int(Topic.NODE_MONITORED)
 _ADDED, _DELETED = int(Topic.NODE_ADDED), int(Topic.NODE_DELETED)
 _HISTORY_READ, _HISTORY_UPDATED = int(Topic.HISTORY_READ), int(Topic.HISTORY_UPDATED)
+_VENDOR, _PRODUCT, _FIRMWARE, _BUILD = int(Topic.VENDOR), int(Topic.PRODUCT), int(Topic.FIRMWARE), int(Topic.BUILD)
+TEXTS = (Topic.VENDOR, Topic.PRODUCT, Topic.FIRMWARE, Topic.BUILD)  # a use of these names a text, not a node
 
 _READ_ASKED, _READ_TOLD = SERVICES["Read"]
 _WRITE_ASKED, _WRITE_TOLD = SERVICES["Write"]
@@ -103,6 +108,7 @@ READABLE = (
 )  # fmt: skip
 _READABLE = np.array(READABLE)
 _VALUE = 13  # attribute id (OPC 10000-6, A.1)
+_SERVER_STATUS, _BUILD_INFO, _BUILD_NUMBER = 2256, 2260, 2265  # between the last two: product uri, vendor, product, version
 _DATA_CHANGE = 811  # DataChangeNotification, binary
 _BODY = 16 + 8  # message header, channel, token, sequence header
 
@@ -183,16 +189,64 @@ def read_told(m: Any, uses: Table, said: int, octets: Table, at: int, end: int, 
     for which in range(max(0, count)):
         node = node_asked(m, ask, which) if ask >= 0 else NONE
         add_use(m, uses, said, message, _READ, node)
-        at = take_data_value(uses[said], octets, at, end, m.stack)
+        start = at
+        at = take_data_value(uses[said], octets, start, end, m.stack)
         if at < 0:
             return said, at
         if uses[said].type and node >= 0:
             said += 1
+        elif node >= 0 and build_node(m, node):
+            said = build_told(m, uses, said, octets, start, at, message, build_node(m, node))
         elif uses[said].type and ask < 0:
             m.state[0].values_unnamed += 1
     if ask >= 0:
         m.asked[ask].count = 0
     return said, after_list(octets, at, end, DIAGNOSTIC, m.stack)
+
+
+@kernel
+def build_node(m: Any, node: int) -> int:
+    """Which of the nodes that say what a server is (OPC 10000-6, annex A); 0 = none."""
+    size, number = m.nodes[node].size, 0
+    if size == 4 and byte(m.node_octets[node], 0) == 1 and byte(m.node_octets[node], 1) == 0:
+        number = little16(m.node_octets[node], 2)
+    elif size == 7 and byte(m.node_octets[node], 0) == 2 and little16(m.node_octets[node], 1) == 0:
+        number = little32(m.node_octets[node], 3)
+    return number if number == _SERVER_STATUS or _BUILD_INFO <= number <= _BUILD_NUMBER else 0
+
+
+@kernel
+def build_told(m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, which: int) -> int:
+    """The texts of a DataValue that says what a server is: one of them, its BuildInfo, or the status that holds it (OPC 10000-5, 12.10)."""
+    if not byte(octets, at) & MASK_VALUE:
+        return said
+    kind, at = byte(octets, at + 1), at + 2
+    if kind == STRING and which > _BUILD_INFO:
+        return add_text(m, uses, said, octets, at, end, message, which - _BUILD_INFO)
+    if kind != EXTENSION or which not in (_SERVER_STATUS, _BUILD_INFO):
+        return said
+    form = after_node(octets, at, end)
+    if form < 0 or form >= end or byte(octets, form) != 1:
+        return said
+    at = after(form + 5, 20 if which == _SERVER_STATUS else 0, end)  # start, current time, state
+    for place in range(1, 6):
+        behind = after_text(octets, at, end)
+        if behind < 0:
+            break
+        said = add_text(m, uses, said, octets, at, behind, message, place)
+        at = behind
+    return said
+
+
+@kernel
+def add_text(m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, place: int) -> int:
+    """A text stands among the node ids, as it is encoded; ``place`` counts the fields of a BuildInfo."""
+    behind = after_text(octets, at, end)
+    if place == 1 or behind <= at + 4:  # where its product lives on the web; nothing
+        return said
+    topic = _VENDOR if place == 2 else _PRODUCT if place == 3 else _FIRMWARE if place == 4 else _BUILD
+    node = remember_node(m, octets, at, behind)
+    return add_use(m, uses, said, message, topic, node) if node >= 0 else said
 
 
 @kernel

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from collectors.wire.opcua.certificates import chain, is_loop
+from collectors.wire.opcua.certificates import chain, is_loop, subject_of
 from sentinel.model.observation import Details, Messages
 from sentinel.model.opcua import HEADER_OCTETS, SERVICES, MessageType
 from sentinel.model.protocol import Defect, MessageKind, Topic
@@ -183,6 +183,8 @@ def certified(certificates: bytes, sender: str) -> Iterator[Fact]:
     """A certificate, behind which its issuers may follow (OPC 10000-6, 6.2.6)."""
     leaf, *issuers = chain(certificates) or [certificates]
     yield Fact(Topic.CERTIFICATE, hashlib.sha256(leaf).hexdigest(), sender)
+    if owner := subject_of(leaf):
+        yield Fact(Topic.CERTIFICATE_NAME, sender, owner[:MAX_TEXT])
     if issuers:
         yield Fact(Topic.CERTIFICATE_CHAIN, sender, "loop" if is_loop([leaf, *issuers]) else "", 1.0 + len(issuers))
 

@@ -81,6 +81,30 @@ def test_a_server_says_who_it_is(pdu: bytes, expected: Identity | None) -> None:
     assert server.identity == expected
 
 
+def says(second: float, *objects: tuple[int, bytes], unit: int = 1) -> Window:
+    pdu = identification(*objects)
+    row = answer(second, function=43, subfunction=14, unit=unit, pdu_start=0, pdu_octets=len(pdu))
+    return Window(source="x", start=Instant(at(0)), end=Instant(at(9)), messages=messages(request(second), row, pool=pdu))
+
+
+def test_what_a_device_said_before_stays_with_its_times() -> None:
+    inventory = Inventory()
+    for second, version in ((1, b"v1"), (2, b"v1"), (3, b"v2")):
+        inventory.observe(says(second, (0, b"Acme"), (2, version)))
+    (server,) = [asset for asset in inventory.assets if asset.id == PLC]
+    assert server.identity == Identity(vendor="Acme", firmware="v2")
+    told = [(claim.what, claim.text, claim.first_seen, claim.last_seen) for claim in server.claims]
+    assert told == [("vendor", "Acme", at(1), at(3)), ("firmware", "v1", at(1), at(2)), ("firmware", "v2", at(3), at(3))]
+
+
+def test_who_invents_names_for_a_device_fills_no_memory() -> None:
+    inventory = Inventory()
+    for number in range(200):
+        inventory.observe(says(number, (2, b"v%d" % number)))
+    (server,) = [asset for asset in inventory.assets if asset.id == PLC]
+    assert [claim.text for claim in server.claims] == [f"v{number}" for number in range(136, 200)]
+
+
 def test_forged_senders_do_not_fill_the_memory() -> None:
     limit, inventory_module.MAX_ASSETS = inventory_module.MAX_ASSETS, 10
     try:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.wire.opcua.certificates import MAX_CERTIFICATES, chain, is_loop
+from collectors.wire.opcua.certificates import MAX_CERTIFICATES, chain, is_loop, subject_of
 from collectors.wire.opcua.details import BodyReader
 from sentinel.model.opcua import SERVICES
 from sentinel.model.protocol import Topic
@@ -59,3 +59,15 @@ def test_the_sensor_tells_whose_chain_it_is() -> None:
         (Topic.CERTIFICATE_CHAIN, "client", "loop"),
         (Topic.CERTIFICATE, hashlib.sha256(ROOT).hexdigest(), "server"),
     ]
+
+
+def test_whose_a_certificate_says_it_is() -> None:
+    assert subject_of(issued("Pump station", by="root")) == "CN=Pump station"
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+def test_no_octets_make_a_name_fail(noise: bytes, at: int) -> None:
+    whole = issued("Pump station", by="root")
+    subject_of(noise)
+    subject_of(whole[:at])
+    subject_of(whole[:at] + noise + whole[at + len(noise) :])

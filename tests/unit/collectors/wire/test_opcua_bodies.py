@@ -56,6 +56,36 @@ def test_what_was_read_bears_the_names_of_its_request() -> None:
     assert list(details.stamped) == [500, -1, -1]
 
 
+BUILD = b"".join(text(said) for said in (b"urn:acme", b"Acme", b"UA server", b"2.1.0", b"77")) + bytes(8)
+SAID = [(Topic.VENDOR, "Acme"), (Topic.PRODUCT, "UA server"), (Topic.FIRMWARE, "2.1.0"), (Topic.BUILD, "77")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "expected"),
+    [
+        (node(2264, 0), b"\x0c" + text(b"2.1.0"), [(Topic.FIRMWARE, "2.1.0")]),
+        (b"\x02\0\0" + struct.pack("<I", 2262), b"\x0c" + text("Größe".encode()), [(Topic.VENDOR, "Größe")]),
+        (node(2260, 0), b"\x16" + extension(340, BUILD), SAID),
+        (node(2256, 0), b"\x16" + extension(864, bytes(20) + BUILD), SAID),
+        (node(2256, 0), b"\x16" + extension(864, bytes(19)), []),
+        (node(2260, 0), b"\x16" + extension(340, BUILD[:20]), [(Topic.VENDOR, "Acme")]),
+        (node(2260, 0), b"\x16" + extension(340), []),
+        (node(2261, 0), b"\x0c" + text(b"urn:acme"), []),
+        (node(2264, 0), b"\x0c" + text(None), []),
+        (node(2264, 0), b"\x0c" + text(b"x" * 500), []),
+        (node(2264, 1), b"\x0c" + text(b"2.1.0"), []),
+        (node("2264", 0), b"\x0c" + text(b"2.1.0"), []),
+    ],
+)  # fmt: skip
+def test_what_a_server_says_it_is(asked: bytes, answered: bytes, expected: list[tuple[int, str]]) -> None:
+    """In single nodes, in its BuildInfo, in the status that holds it; beside values, which stay what they are."""
+    spoken = Conversation().ask("Read", read(LEVEL, asked, SETPOINT))
+    _, details = spoken.answer("Read", values(data_value(number(1.5)), data_value(answered), data_value(number(2.5)))).heard()
+    assert told(details, Topic.VALUE_READ) == [("ns=2;s=LT101", 1.5), ("ns=2;s=LIC101.SP", 2.5)]
+    said = [(int(topic), words) for topic, words in zip(details.topic, details.decoded("text"), strict=True) if words]
+    assert said == expected
+
+
 def test_a_write_and_its_result() -> None:
     spoken = (
         Conversation().ask("Write", write((SETPOINT, number(2.5)), (LEVEL, b"\x0c" + text(b"off")))).answer("Write", results(0, 0x80340000))
