@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from sentinel.baseline.claims import identity_of, joined
+from sentinel.baseline.inventory import Figures
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.command import Command, Origin
 from sentinel.model.finding import Finding, FindingState
@@ -85,9 +86,7 @@ def _continued(before: Conduit, conduit: Conduit) -> Conduit:
     return dataclasses.replace(
         conduit,
         first_seen=min(before.first_seen, conduit.first_seen),
-        messages=before.messages + conduit.messages,
-        unread=before.unread + conduit.unread,
-        packets=before.packets + conduit.packets,
+        **{name: getattr(before, name) + getattr(conduit, name) for name in Figures._fields},
         operations=tuple(sorted({*before.operations, *conduit.operations})),
     )
 

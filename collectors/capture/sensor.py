@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from collectors.capture.announcements import Announcements
 from collectors.capture.decode import decode
 from collectors.capture.flows import drop_closed_rows, name_flow_rows
 from collectors.capture.fragments import Reassembler
@@ -50,6 +51,7 @@ class Sensor:
         self._t = make_tables(seed)
         self._bodies = BodyReader(seed)
         self._fragments = Reassembler(self._t.state[0]["seed"])
+        self._announcements = Announcements(spell)
         self._heads: Any = np.zeros(BATCH_PACKETS, HEAD)
         self._spelt: dict[tuple[int, int, int], str] = {}
         self._dropped = 0
@@ -92,6 +94,7 @@ class Sensor:
                 "dropped": self._dropped,
                 "requests_forgotten": int(tally["forgotten"]),
                 "octets_skipped": int(tally["skipped"]),
+                "announcements_passed_over": self._announcements.passed_over,
             }
             | self._bodies.counts
             | self._fragments.counts
@@ -101,11 +104,17 @@ class Sensor:
         if self._closed:
             raise ValueError("the sensor was closed")
         taken = 0
-        while True:
-            taken += track(self._t, self._heads[taken:count], octets, batch.time, batch.frame, first + taken, count - taken)
-            if taken == count:
-                return
-            self._drain(heard)
+        announcing = self._announcements.places(self._heads, octets, batch.time[first : first + count], count)
+        for stop in sorted({*(place + 1 for place in announcing), count}):
+            while taken < stop:
+                taken += track(self._t, self._heads[taken:stop], octets, batch.time, batch.frame, first + taken, stop - taken)
+                if taken < stop:
+                    self._drain(heard)
+            if stop - 1 in announcing:  # its details come where its packet does, however packets are batched
+                self._drain(heard)
+                at, slot = first + stop - 1, int(self._t.state[0]["slot"])
+                told = self._announcements.read(self._heads[stop - 1], octets, max(int(batch.time[at]), slot), int(batch.frame[at]))
+                heard.details.append(told)
 
     def _advance(self, kind: int, instant: int) -> Heard:
         heard = Parts([], [], [])

@@ -5,6 +5,7 @@ Bounded; what does not fit is counted.  What an asset is, and its level, are sug
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,9 @@ from sentinel.model.columns import distinct
 from sentinel.model.identity import sayings
 from sentinel.model.ids import AssetId
 from sentinel.model.observation import Flows, Messages
-from sentinel.model.protocol import FlowKind, MessageKind, Protocol
+from sentinel.model.protocol import Defect, FlowKind, MessageKind, Protocol
 from sentinel.model.time import Instant
-from sentinel.model.unread import is_unread
+from sentinel.model.unread import is_encrypted, is_unread
 from sentinel.model.window import Window
 
 MAX_ASSETS = 65_536  # a flood with forged sources must not fill the memory
@@ -32,6 +33,17 @@ _MODBUS, _OPCUA = int(Protocol.MODBUS), int(Protocol.OPCUA)
 _NAMES = {_MODBUS: modbus.operation, _OPCUA: opcua.operation}  # of a request's function
 
 Join = tuple[AssetId, AssetId, str, int]
+
+
+class Figures(NamedTuple):
+    """What a conduit counts."""
+
+    messages: int = 0
+    unread: int = 0
+    encrypted: int = 0
+    packets: int = 0
+    octets: int = 0
+    gaps: int = 0
 
 
 def with_stations(assets: Iterable[Asset], conduits: Iterable[Conduit]) -> tuple[Asset, ...]:
@@ -78,9 +90,12 @@ class Inventory:
         first, which = distinct(flows.source, flows.target, flows.kind, flows.port, flows.from_client, flows.protocol)
         last = np.zeros(len(first), np.int64)
         np.maximum.at(last, which, flows.last)
-        packets = np.bincount(which, flows.packets).astype(np.int64)
+        packets, octets, gaps = (
+            np.bincount(which, weights).astype(np.int64) for weights in (flows.packets, flows.octets, flows.defect == Defect.STREAM_GAP)
+        )
         for index, row in enumerate(first.tolist()):
-            self._row(flows, row, Instant(int(last[index])), int(packets[index]))
+            passed = Figures(packets=int(packets[index]), octets=int(octets[index]), gaps=int(gaps[index]))
+            self._row(flows, row, Instant(int(last[index])), passed)
 
     def _hear(self, messages: Messages) -> None:
         """An ear without packets, such as the gate, tells of conversations by their messages alone."""
@@ -88,7 +103,7 @@ class Inventory:
             return
         first, which = distinct(messages.client, messages.server, messages.protocol, messages.port)
         count = np.bincount(which)
-        unread = np.bincount(which, is_unread(messages)).astype(np.int64)
+        unread, encrypted = (np.bincount(which, is_(messages)).astype(np.int64) for is_ in (is_unread, is_encrypted))
         last = np.zeros(len(first), np.int64)
         np.maximum.at(last, which, messages.time)
         joins: dict[int, Join] = {}
@@ -101,7 +116,8 @@ class Inventory:
             self._asset(AssetId(client), None, ("client",), spoken, seen, until)
             self._asset(AssetId(server), None, ("server",), spoken, seen, until)
             joins[index] = AssetId(client), AssetId(server), spoken[0], int(messages.port[row])
-            self._conduit(joins[index], seen, until, messages=int(count[index]), unread=int(unread[index]))
+            heard = Figures(messages=int(count[index]), unread=int(unread[index]), encrypted=int(encrypted[index]))
+            self._conduit(joins[index], seen, until, heard)
         self._note_operations(messages, which, joins)
 
     def _note_operations(self, messages: Messages, which: NDArray[np.int64], joins: Mapping[int, Join]) -> None:
@@ -124,7 +140,7 @@ class Inventory:
             claims = self._claims.taken(known.claims, said)
             self._assets[known.id] = replace(known, claims=claims, identity=identity_of(claims))
 
-    def _row(self, flows: Flows, row: int, last: Instant, packets: int) -> None:
+    def _row(self, flows: Flows, row: int, last: Instant, passed: Figures) -> None:
         source = flows.name_of(int(flows.source[row]))
         if source is None:
             return
@@ -138,7 +154,7 @@ class Inventory:
             return
         client, server = (source, target) if from_client else (target, source)
         kind = spoken[0] if spoken else _KINDS.get(int(flows.kind[row]), "unknown")
-        self._conduit((AssetId(client), AssetId(server), kind, int(flows.port[row])), seen, last, packets=packets)
+        self._conduit((AssetId(client), AssetId(server), kind, int(flows.port[row])), seen, last, passed)
 
     def _asset(
         self, asset: AssetId, mac: str | None, roles: tuple[str, ...], spoken: tuple[str, ...], seen: Instant, last: Instant
@@ -157,7 +173,7 @@ class Inventory:
             last_seen=max(known.last_seen, last),
         )
 
-    def _conduit(self, key: Join, seen: Instant, last: Instant, *, messages: int = 0, unread: int = 0, packets: int = 0) -> None:
+    def _conduit(self, key: Join, seen: Instant, last: Instant, more: Figures) -> None:
         client, server, protocol, port = key
         known = self._conduits.get(key)
         if known is None:
@@ -168,9 +184,7 @@ class Inventory:
         self._conduits[key] = replace(
             known,
             last_seen=max(known.last_seen, last),
-            messages=known.messages + messages,
-            unread=known.unread + unread,
-            packets=known.packets + packets,
+            **{name: getattr(known, name) + count for name, count in more._asdict().items()},
         )
 
 

@@ -62,7 +62,9 @@ class Conduit:
     """A client, a server, and the protocol that they speak.
 
     ``operations`` are the standard's names of what the client asked for.  Where the sensor is blind: of all ``messages`` so many could not
-    be read (``unread``: encrypted, cut or no unit at all), and ``packets`` passed in a protocol that is recognised only, or not even that.
+    be read (``unread``: encrypted, cut or no unit at all; ``encrypted``: for the first reason); ``packets`` with ``octets`` of payload
+    passed in a protocol that is recognised only, or not even that; and in so many seconds (``gaps``, each direction for itself) octets
+    were missed that their receiver had acknowledged, or that nobody sent again: they were lost on the way to us.
     """
 
     client: AssetId
@@ -74,4 +76,7 @@ class Conduit:
     messages: int = 0
     unread: int = 0
     packets: int = 0
+    octets: int = 0
+    encrypted: int = 0
+    gaps: int = 0
     operations: tuple[str, ...] = ()

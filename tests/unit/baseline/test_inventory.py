@@ -48,6 +48,18 @@ def test_a_conduit_says_what_was_asked_and_what_stayed_unread() -> None:
     assert told == {MASTER: ("operator station", 2), PLC: ("controller", 1)}
 
 
+def test_a_conduit_counts_what_was_missed_and_what_is_encrypted() -> None:
+    inventory = Inventory()
+    encrypted = request(0.6, protocol=Protocol.OPCUA, function=-1, subfunction=MessageType.MESSAGE)
+    cut = request(0.7, protocol=Protocol.OPCUA, function=-1, subfunction=MessageType.MESSAGE, defect=Defect.TRUNCATED)
+    gap = flow(0.1, protocol=Protocol.OPCUA, octets=100, defect=Defect.STREAM_GAP)
+    inventory.observe(window(0, [encrypted, encrypted, cut], [gap, flow(0.2, protocol=Protocol.OPCUA, octets=20)]))
+    inventory.observe(window(1, [], [flow(1.1, protocol=Protocol.OPCUA, octets=3, defect=Defect.STREAM_GAP)]))
+    (conduit,) = inventory.conduits
+    assert (conduit.messages, conduit.unread, conduit.encrypted) == (3, 3, 2)
+    assert (conduit.packets, conduit.octets, conduit.gaps) == (6, 123, 2)
+
+
 def test_who_tries_every_function_code_fills_no_memory() -> None:
     inventory = Inventory()
     inventory.observe(window(0, [request(0.1, function=code) for code in range(1, 128)]))

@@ -36,3 +36,16 @@ def test_what_it_does_says_what_it_is(conduits: tuple[Conduit, ...], kind: str, 
 def test_who_speaks_nothing_industrial_is_not_guessed() -> None:
     assert suggest(SELF, ()) is None
     assert suggest(SELF, (conduit(SELF, OTHER, protocol="tcp"), conduit(OTHER, SELF, protocol="udp"))) is None
+
+
+def test_programs_that_talk_on_one_machine_make_no_gateway() -> None:
+    station = suggest(SELF, (conduit(SELF, SELF, "Read", protocol="opcua"),))
+    assert station is not None
+    assert (station.kind, station.because) == ("server", "server and client on one machine (opcua)")
+
+
+def test_what_the_network_lives_on_is_told() -> None:
+    times = {"first_seen": Instant(1), "last_seen": Instant(2)}
+    answers = Conduit(client=OTHER, server=SELF, protocol="udp", port=123, octets=48, **times)
+    assert suggest(SELF, (answers,)) == ("network server", 3, "answers NTP")
+    assert suggest(OTHER, (answers,)) is None
