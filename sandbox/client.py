@@ -160,7 +160,7 @@ class CourtClient:
     async def again(self, first: Verdict, request: Request, snapshot: Snapshot) -> Verdict:
         """Of a wire tier: what was asked of the court, once more, from the same snapshot.  ``first``: what the court said."""
         began_s = self._clock.monotonic_s()
-        asked = self._put(replace(request, urgent=False, patience_s=self._patience_s, refers=first.id), snapshot)
+        asked = self._put(replace(request, urgent=False, patience_s=self._patience_s, refers=first.id, first=first), snapshot)
         if isinstance(asked, str):
             return self._undecided(request.command, asked, began_s, first.id)
         try:

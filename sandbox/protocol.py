@@ -53,6 +53,7 @@ class Request:
     urgent: bool = False  # held inline: served before everything else
     patience_s: float = 5.0  # the client stops waiting then
     refers: VerdictId | None = None  # of the wire tier: the court's verdict that it looks into
+    first: Verdict | None = None  # that verdict: where the tier judges as it did, what completes the judgement is not searched for again
 
 
 def request_of(frame: Frame) -> Request:

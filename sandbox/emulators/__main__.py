@@ -7,6 +7,7 @@ off, and says so.
 """
 
 import argparse
+import gc
 import logging
 import os
 import select
@@ -15,7 +16,7 @@ import socket
 import sys
 import time
 import traceback
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,12 +33,14 @@ from sentinel.errors import ConfigError
 from sentinel.model.codec import CodecError
 from sentinel.model.framing import Frame, FrameKind, FrameReader, FramingError
 from sentinel.model.ids import Digest
-from sentinel.twin.engine import compile_model
+from sentinel.twin.engine import compile_model, initial
 from sentinel.twin.plant import load_plant
 from sentinel.twin.snapshot import Snapshot
 
 MISCONFIGURED = 2
 CASE_S = 1.0
+_MAX_DYING = 2  # cases that are ended and not gone: an answer does not wait until the kernel has taken one apart
+_REHEARSAL_MEMBERS = 16
 _CHUNK = 65536
 
 log = logging.getLogger("wire")
@@ -47,6 +50,7 @@ class Tier:
     def __init__(self, config: CourtConfig, replay: Replay) -> None:
         self._config, self._replay, self._clock = config, replay, SystemClock()
         self._snapshots: OrderedDict[Digest, tuple[Snapshot, Mapping[str, float]]] = OrderedDict()  # and what a client would read then
+        self._dying: deque[int] = deque()
 
     def serve(self, connection: socket.socket) -> None:
         frames = FrameReader(protocol.MAX_REQUEST_OCTETS)
@@ -59,6 +63,8 @@ class Tier:
             connection.sendall(protocol.failure(0, str(error)).encode())
         except ConnectionError as error:
             log.info("a connection ended: %s", error)
+        finally:
+            self._bury(0)
 
     def _take(self, frame: Frame) -> Frame | None:
         try:
@@ -85,12 +91,14 @@ class Tier:
         if request.snapshot not in self._snapshots:
             return protocol.failure(sequence, "the snapshot it refers to is not here")
         snapshot, values = self._snapshots[request.snapshot]
+        self._bury(_MAX_DYING)
         out, into = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(out)
             self._become_case(sequence, request, case.Scene(snapshot=snapshot, values=values, replay=self._replay), into)
         os.close(into)
+        self._dying.append(child)
         octets = _until_closed(out, child)
         try:
             (frame,) = FrameReader(protocol.MAX_ANSWER_OCTETS).feed(octets)
@@ -102,10 +110,16 @@ class Tier:
                 sequence, f"the case gave no verdict: {error}" if octets else f"the case gave nothing within {CASE_S:g} s"
             )
 
+    def _bury(self, most: int) -> None:
+        """Until no more than so many are left."""
+        while len(self._dying) > most:
+            os.waitpid(self._dying.popleft(), 0)
+
     def _become_case(self, sequence: int, request: protocol.Request, scene: case.Scene, into: int) -> NoReturn:
         try:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            gc.disable()  # it lives a second at most: looking through what the zygote holds would copy it
             os.dup2(into, 3)
             os.closerange(4, os.sysconf("SC_OPEN_MAX"))
             began_s = self._clock.monotonic_s()
@@ -120,6 +134,7 @@ class Tier:
         octets = answer.encode()
         while octets:
             octets = octets[os.write(3, octets) :]
+        os.close(3)  # before its memory is taken apart, which takes longer than many a verdict
         os._exit(0)
 
 
@@ -135,23 +150,21 @@ def _until_closed(pipe: int, child: int) -> bytes:
             break
         octets += more
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
     os.close(pipe)
     return octets
 
 
-def _has_namespace() -> str | None:
-    """Tried in a child: None, or why not."""
-    child = os.fork()
-    if child == 0:
+def _shut_off() -> str | None:
+    """None when this process has an empty network of its own, as each case will have; or why there is none."""
+    try:
+        case.own_network()
+    except OSError as refused:
         try:
+            isolation.enter_user_namespace()
             case.own_network()
         except OSError as error:
-            os._exit(error.errno or 1)
-        os._exit(0)
-    _, ended = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(ended)
-    return os.strerror(code) if code else None
+            return f"{refused.strerror}; {error.strerror} with a user namespace"
+    return None
 
 
 def run(config: CourtConfig) -> int:
@@ -160,15 +173,13 @@ def run(config: CourtConfig) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     replay = Replay(model=compile_model(load_plant(config.plant)), members=config.members, horizon_s=config.horizon_s)
     rehearse(replay, config)
-    if problem := _has_namespace():
-        try:
-            isolation.enter_user_namespace()
-            problem = _has_namespace()
-        except OSError as error:
-            problem = f"{problem}; {error.strerror} with a user namespace"
-    if problem:
+    if problem := _shut_off():
         log.warning("there is no network namespace to be had: %s.  Wire replay is off", problem)
         return NO_NAMESPACE
+    start = initial(replay.model, _REHEARSAL_MEMBERS)
+    case.rehearse(case.Scene(snapshot=start, values=case.image(replay, start), replay=replay))
+    gc.collect()
+    gc.freeze()
     config.socket.unlink(missing_ok=True)
     mask = os.umask(0o177)
     with socket.socket(socket.AF_UNIX) as listening:

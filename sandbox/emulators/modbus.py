@@ -185,10 +185,10 @@ class _Server(ModbusTcpServer):
         return _Connection(self, self.trace_packet, self.trace_pdu, self.trace_connect)
 
 
-async def listen(device: Device, unit: int, host: str) -> int:
+async def listen(device: Device, host: str) -> int:
     """A pymodbus server on any free port of ``host``, which it returns."""
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it prints its clients' mistakes as its own errors
-    server = _Server(SimDevice(unit, simdata=[SimData(0, values=0, datatype=DataType.REGISTERS)]), address=(host, 0))
+    server = _Server(SimDevice(device.unit, simdata=[SimData(0, values=0, datatype=DataType.REGISTERS)]), address=(host, 0))
     server.device = device
     await server.serve_forever(background=True)
     return int(server.transport.sockets[0].getsockname()[1])  # type: ignore[attr-defined]

@@ -1,8 +1,9 @@
 """``sentinel bench replay``: how long the wire tier takes to play a captured frame to the emulated device and to judge what it set.
 
-The tier in a process of its own; frames are writes of every kind, sound and malformed, harmless and harmful, one after the other.  Times
-are end to end over its socket: fork, network namespace, server, lock-down, replay, `--members` futures, answer; and, because a crowded
-machine makes them long, the mean time of the processor that a case took.
+The tier in a process of its own; frames are writes of every kind, sound and malformed, harmless and harmful, one after the other, each
+with the court's verdict on what was read from it, as in an appliance.  ``--unread``: as if nothing could be read from any.  Times are end
+to end over its socket: fork, network namespace, server, lock-down, replay, `--members` futures, answer; and, because a crowded machine
+makes them long, the mean time of the processor that a case took.
 """
 
 import argparse
@@ -21,12 +22,17 @@ from typing import Any
 import numpy as np
 
 from sandbox.client import CourtClient
+from sandbox.config import CourtConfig
+from sandbox.judge import judge
+from sandbox.protocol import Request
+from sandbox.replay import Replay
 from sentinel.clock import Clock, SystemClock
 from sentinel.demo.wiring import PLANT_FILE, Interface, read_interface
 from sentinel.errors import TransientError
-from sentinel.measure.courtroom import command, timed
+from sentinel.measure.courtroom import command
 from sentinel.model.command import Command, Origin
 from sentinel.model.ids import digest
+from sentinel.model.modbus import MBAP_OCTETS, writes_of
 from sentinel.model.verdict import Verdict
 from sentinel.twin.engine import compile_model, initial
 from sentinel.twin.plant import load_plant
@@ -60,19 +66,21 @@ def frames(seed: int, count: int, interface: Interface) -> list[bytes]:
     return made
 
 
-def asked(interface: Interface, clock: Clock, adu: bytes) -> Command:
-    return replace(
-        command(interface, Origin.WIRE, clock.now(), "LIC101.SP", 1.2), writes=(), octets=adu.hex(), unit=adu[6], frame=digest(adu)
-    )
+def asked(interface: Interface, clock: Clock, adu: bytes, is_read: bool) -> Command:
+    """``is_read``: with the writes that an ear can name."""
+    writes = writes_of(interface.tags, adu[6], adu[MBAP_OCTETS:]) if is_read else None
+    seen = command(interface, Origin.WIRE, clock.now(), "LIC101.SP", 1.2)
+    return replace(seen, writes=writes or (), octets=adu.hex(), unit=adu[6], frame=digest(adu))
 
 
-async def measure(cases: int, seed: int, members: int, plant: Path) -> dict[str, Any]:
+async def measure(cases: int, seed: int, members: int, plant: Path, is_read: bool = True) -> dict[str, Any]:
     """Raises TransientError where the tier is off."""
     clock, interface, model = SystemClock(), read_interface(plant), compile_model(load_plant(plant))
     with tempfile.TemporaryDirectory(prefix="sentinel-wire-") as directory:
-        told = Path(directory, "wire.json")
-        client = CourtClient(Path(directory, "wire.sock"), clock)
-        told.write_text(json.dumps({"plant": str(plant), "socket": str(Path(directory, "wire.sock")), "members": members}))
+        told, socket = Path(directory, "wire.json"), Path(directory, "wire.sock")
+        client, terms = CourtClient(socket, clock), CourtConfig(plant=plant, socket=socket, members=members)
+        court = Replay(model=model, members=members, horizon_s=terms.horizon_s)
+        told.write_text(json.dumps({"plant": str(plant), "socket": str(socket), "members": members}))
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sandbox.emulators", str(told), stderr=asyncio.subprocess.PIPE)
         assert process.stderr is not None
         try:
@@ -88,8 +96,13 @@ async def measure(cases: int, seed: int, members: int, plant: Path) -> dict[str,
             verdicts: list[Verdict] = []
             for number, adu in enumerate(frames(seed, cases + _WARM, interface)):
                 if number % _SNAPSHOT_EVERY == 0:
-                    client.keep(replace(initial(model, members, at=clock.now()), trusted=True, health=health))
-                verdict, took_ms = await timed(client, clock, asked(interface, clock, adu))
+                    snapshot = replace(initial(model, members, at=clock.now()), trusted=True, health=health)
+                    client.keep(snapshot)
+                request = Request(command=asked(interface, clock, adu, is_read), snapshot=snapshot.fingerprint())
+                first = judge(request.command, snapshot, court, request.context, terms.thresholds, terms.seed, clock.now())
+                began_s = clock.monotonic_s()
+                verdict = await client.again(first, request, snapshot)
+                took_ms = 1000.0 * (clock.monotonic_s() - began_s)
                 if number >= _WARM:
                     times.append(took_ms)
                     verdicts.append(verdict)
@@ -124,10 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=200, help="frames that are played (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the frames (default: %(default)s)")
     parser.add_argument("--members", type=int, default=256, help="futures per rollout (default: %(default)s)")
+    parser.add_argument("--unread", action="store_true", help="nothing is read from the frames: the tier judges them all by itself")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     given = parser.parse_args(arguments)
     try:
-        result = asyncio.run(measure(given.cases, given.seed, given.members, PLANT_FILE))
+        result = asyncio.run(measure(given.cases, given.seed, given.members, PLANT_FILE, not given.unread))
     except TransientError as error:
         parser.exit(os.EX_UNAVAILABLE, f"sentinel bench replay: {error}\n")
     print(json.dumps(result) if given.json else "\n".join(f"{name:16} {value}" for name, value in result.items()))
