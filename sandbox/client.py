@@ -132,16 +132,13 @@ class CourtClient:
         is_held = command.origin is Origin.GATE
         patience_s = self._held_patience_s if is_held else self._patience_s
         turn = self._turns.setdefault(command.source, asyncio.Semaphore(HELD_AT_ONCE)) if is_held else contextlib.nullcontext()
-        asked: _Asked | None = None
+        asked: _Asked | str | None = None
         verdict: Verdict | str
         try:
             async with asyncio.timeout(patience_s), turn:
-                answer = self._ask(command, max(_LEAST_PATIENCE_S, patience_s - (self._clock.monotonic_s() - began_s)))
+                asked = self._ask(command, max(_LEAST_PATIENCE_S, patience_s - (self._clock.monotonic_s() - began_s)))
                 self.remember(command)
-                if isinstance(answer, str):
-                    return self._undecided(command, answer, began_s)
-                asked = answer
-                verdict = await asked.answer
+                verdict = await self._answer(asked)
         except TimeoutError:
             if asked is None:
                 self.remember(command)
@@ -149,30 +146,30 @@ class CourtClient:
             else:
                 verdict = "the court did not answer"
             verdict += f" within {1000 * patience_s:.0f} ms"
-        finally:
-            if asked is not None:
-                self._asked.pop(asked.sequence, None)
-        if asked is None or isinstance(verdict, str):
-            return self._undecided(command, str(verdict), began_s)
-        self._note(verdict, asked)
-        return verdict
+        return self._undecided(command, verdict, began_s) if isinstance(verdict, str) else verdict
 
     async def again(self, first: Verdict, request: Request, snapshot: Snapshot) -> Verdict:
         """Of a wire tier: what was asked of the court, once more, from the same snapshot.  ``first``: what the court said."""
         began_s = self._clock.monotonic_s()
         asked = self._put(replace(request, urgent=False, patience_s=self._patience_s, refers=first.id, first=first), snapshot)
-        if isinstance(asked, str):
-            return self._undecided(request.command, asked, began_s, first.id)
+        verdict: Verdict | str
         try:
             async with asyncio.timeout(self._patience_s):
-                verdict = await asked.answer
+                verdict = await self._answer(asked)
         except TimeoutError:
             verdict = f"the wire tier did not answer within {self._patience_s:g} s"
+        return self._undecided(request.command, verdict, began_s, first.id) if isinstance(verdict, str) else verdict
+
+    async def _answer(self, asked: _Asked | str) -> Verdict | str:
+        """What is answered, or why nothing is; cancelled when whoever waits has no more patience."""
+        if isinstance(asked, str):
+            return asked
+        try:
+            verdict = await asked.answer
         finally:
             self._asked.pop(asked.sequence, None)
-        if isinstance(verdict, str):
-            return self._undecided(request.command, verdict, began_s, first.id)
-        self._note(verdict, asked)
+        if isinstance(verdict, Verdict):
+            self._note(verdict, asked)
         return verdict
 
     def _note(self, verdict: Verdict, asked: _Asked) -> None:

@@ -86,22 +86,22 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
             terms = Terms(members=settings.court.members, horizon_s=settings.court.horizon_s)
             wire = CourtClient(places.wire, clock)
             brain.cases = Cases(court, plant.text, terms, access.authority.seal, records, clock, wire)
-            brain.replays = Replays(court, wire, clock)
+            brain.asking.replays = Replays(court, wire, clock)
         if settings.history.keep:
             brain.past = _past(settings, places, clock)
             lifetimes.push_async_callback(asyncio.to_thread, brain.past.close)
         lifetimes.callback(brain.close)
         intake = Intake(places.intake, brain.take, clock)
-        brain.intake = intake
-        brain.permits = Permits(tags, records, clock)
+        brain.intake = brain.asking.intake = brain.excerpts.intake = intake
+        permits = brain.asking.permits = Permits(tags, records, clock)
         actions = Actions(
             records,
-            {**_enforcers(settings, places, intake, clock), brain.permits.spec.name: brain.permits},
+            {**_enforcers(settings, places, intake, clock), permits.spec.name: permits},
             clock,
             refusal=lambda target: _refusal(brain, target, clock.now()),
             rehearse=lambda action: rehearse(action.target, action.protects, brain.conduits, clock.now()),
         )
-        brain.actions = actions
+        brain.actions = brain.asking.actions = actions
         state = ApiState(
             records=records,
             access=access,

@@ -6,45 +6,44 @@ it is kept: keeping costs a disk's time, and the collector holds it in its outbo
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, assert_never
 
 from sentinel.actions import Actions
+from sentinel.asking import Asking, Court
 from sentinel.baseline import store
 from sentinel.baseline.inventory import with_stations
 from sentinel.clock import Clock
-from sentinel.errors import PermanentError, SentinelError, TransientError
+from sentinel.errors import SentinelError
+from sentinel.excerpting import Excerpts
+from sentinel.held import HeldCommands
 from sentinel.intake import Intake
 from sentinel.model.action import Receipt
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.codec import to_jsonable
 from sentinel.model.command import Command, Origin
-from sentinel.model.exchange import ExcerptOrder, Polled, Presence
+from sentinel.model.exchange import Polled, Presence
 from sentinel.model.finding import Finding
-from sentinel.model.ids import ActionId, AssetId, CommandId, Digest, FindingId, VerdictId
-from sentinel.model.observation import NO_FRAME, Counters, Heard, Outage, Readings
-from sentinel.model.record import SnapshotMark, Tally
+from sentinel.model.ids import AssetId
+from sentinel.model.observation import Counters, Heard, Outage, Readings
+from sentinel.model.record import SnapshotMark
 from sentinel.model.spectrum import measured
-from sentinel.model.tags import OnDeadline, TagMap
-from sentinel.model.time import NS_PER_S, Instant, iso, seconds_between
-from sentinel.model.verdict import Judgement, Verdict
-from sentinel.permits import Permits
+from sentinel.model.tags import TagMap
+from sentinel.model.time import Instant, iso, seconds_between
+from sentinel.model.verdict import Verdict
 from sentinel.pipeline import Analysis
 from sentinel.places import ENFORCER
-from sentinel.ports import Outcome, Ruling
+from sentinel.ports import Outcome
 from sentinel.recollection import SCANS, Recollection
 from sentinel.records import Change, Records
-from sentinel.respond.interlock import Rules, canonical
-from sentinel.respond.lifecycle import RefusedError
+from sentinel.respond.interlock import Rules
 from sentinel.respond.playbook import Policy, advise, propose
-from sentinel.settings import Gate, Settings
+from sentinel.settings import Settings
+from sentinel.tally import Tallies
 from sentinel.twin.estimate import state_readings
 from sentinel.twin.snapshot import Snapshot
 from sentinel.twin.sync import Sync
@@ -52,31 +51,10 @@ from sentinel.twin.sync import Sync
 _TICK_S = 1.0
 _INVENTORY_S = 5.0
 _SWEEP_S = 3600.0
-_BACK_S = 20.0  # after a start the court and a twin in step are waited for so long, where nothing is held meanwhile
-_JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the rest queue behind them
 _SELF = "brain"  # the name that the supervisor gives to this process
-_HELD = 4096
-_ABOUT_NS = 60 * NS_PER_S  # a finding's frames lie this near to it at most
-_VERDICTS = 4096
-_RECENT, _ECHO_S = 8192, 2.0  # held commands that an echo may be of: more in so short a time pass no gate
-_GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class Court(Protocol):
-    connected: asyncio.Event
-
-    def keep(self, snapshot: Snapshot) -> None: ...
-
-    def settle(self, outcome: Outcome) -> None: ...
-
-    async def judge(self, command: Command) -> Verdict: ...
-
-    async def completed(self, verdict: Verdict) -> Verdict: ...
-
-    async def run(self) -> None: ...
 
 
 class Cases(Protocol):
@@ -84,85 +62,11 @@ class Cases(Protocol):
         """All that a verdict rests on, as evidence, where it is worth it."""
 
 
-class Replays(Protocol):
-    def offer(self, command: Command, verdict: Verdict) -> None:
-        """Never waits."""
-
-    async def run(self, told: Callable[[Verdict], Awaitable[None]]) -> None: ...
-
-    def health(self) -> Mapping[str, object]: ...
-
-
 class Past(Protocol):
     def add(self, readings: Readings) -> None:
         """Never waits."""
 
     def counters(self) -> Counters: ...
-
-
-@dataclass(slots=True)
-class Count:
-    """What one source has delivered since the last tally."""
-
-    messages: int = 0
-    packets: int = 0
-    octets: int = 0
-    readings: int = 0
-    commands: int = 0
-    defects: int = 0
-    counters: Counters = Counters()
-
-
-def grown(before: Counters, now: Counters) -> Counters:
-    """What a sensor counted since; everything, where it began anew."""
-    if now.accepted < before.accepted:
-        return now
-    return _counters(lambda name: getattr(now, name) - getattr(before, name))
-
-
-def added(one: Counters, other: Counters) -> Counters:
-    return _counters(lambda name: getattr(one, name) + getattr(other, name))
-
-
-def _counters(value: Callable[[str], int]) -> Counters:
-    return Counters(**{field.name: value(field.name) for field in dataclasses.fields(Counters)})
-
-
-def ruling_for(command: Command, verdict: Verdict, tags: TagMap, *, learning: bool, unknown: OnDeadline = OnDeadline.REFUSE) -> Ruling:
-    """Safe passes, unsafe is refused.  Undecided follows each tag's declared choice, and refuse wins where several tags are written.
-    ``unknown``: the gate's choice for points that no tag names, and for requests whose points have no name.
-    While the baseline is learning, doubt alone refuses nothing: a twin that is not in step yet must not stop a running plant."""
-    if verdict.judgement is Judgement.SAFE:
-        return Ruling(command=command.id, forward=True, reason=verdict.reason)
-    if verdict.judgement is Judgement.UNSAFE:
-        return Ruling(command=command.id, forward=False, reason=verdict.reason)
-    if learning:
-        return Ruling(command=command.id, forward=True, reason=f"undecided while learning: {verdict.reason}")
-    named = [tags.by_name[write.tag] for write in command.writes if write.tag is not None and write.tag in tags.by_name]
-    choices = {tag.on_deadline for tag in named}
-    if len(named) < len(command.writes) or not named:
-        choices.add(unknown)
-    asks = OnDeadline.ASK in choices and OnDeadline.REFUSE not in choices
-    then = "undecided, people are asked" if asks else "undecided, by declared choice"
-    return Ruling(command=command.id, forward=choices == {OnDeadline.FORWARD}, reason=f"{then}: {verdict.reason}")
-
-
-def unknown_choice(gates: Iterable[Gate], target: AssetId) -> OnDeadline:
-    """What the gates before a server declare for addresses that the plant file does not name; refuse where they disagree."""
-    choices = {gate.unknown_tag for gate in gates if canonical(AssetId(gate.upstream.rpartition(":")[0].strip("[]"))) == canonical(target)}
-    return OnDeadline.FORWARD if choices == {OnDeadline.FORWARD.value} else OnDeadline.REFUSE
-
-
-def _is_echo(command: Command, recent: Sequence[Command]) -> bool:
-    """What the gate held is heard again on both of its sides, with the same writes: one command, judged once.  ``recent``: oldest first."""
-    for held in reversed(recent):
-        age_s = seconds_between(held.seen, command.seen)
-        if age_s >= _ECHO_S:
-            return False  # and so are all that were held before
-        ends = {held.source, held.target} & {command.source, command.target}
-        if age_s > -_ECHO_S and ends and (held.operation, held.unit, held.writes) == (command.operation, command.unit, command.writes):
-            return True
-    return False
 
 
 def unfinished(baseline_file: Path) -> Path:
@@ -198,17 +102,12 @@ class Brain:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spine")
         self._started = clock.now()
         self._enforcing = {ENFORCER, *(gate.name for gate in settings.gate)}
-        self._counts: dict[str, Count] = {}
-        self._told: dict[str, Counters] = {}  # by the sensors, since each of them began
+        self._tallies = Tallies()
         self._before = recollection or Recollection()
-        self._evidence: dict[FindingId, Digest] = self._before.evidence
-        self._excerpting: set[FindingId] = set()
-        self._verdicts: OrderedDict[VerdictId, Verdict] = OrderedDict()  # the newest ones: findings are weighed by them again and again
-        self._recent: deque[Command] = deque(self._before.held, maxlen=_RECENT)  # from the gate
-        self._held: OrderedDict[CommandId, Command] = OrderedDict()  # until their outcome comes
+        captures = [name for capture in settings.capture for name in capture.processes()]
+        self.excerpts = Excerpts(records, captures, self._before.evidence)
+        self._held = HeldCommands(self._before.held)
         self._scanners: set[AssetId] = self._before.scanners
-        self._judging: asyncio.Queue[Command] = asyncio.Queue()
-        self._in_step = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._snapshot: Snapshot | None = None
         self._progress = analysis.progress()
@@ -217,11 +116,10 @@ class Brain:
         self.learnt_until: Instant | None = None  # None while learning
         self.presences: dict[str, Presence] = {}  # the newest of each collector; one that was never there is not listed
         self.failure: asyncio.Future[None] | None = None
+        self.asking = Asking(court, tags, settings.gate, records, lambda: analysis.learning, self._judged)
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
-        self.replays: Replays | None = None  # None: no octets are played to an emulated device
-        self.permits: Permits | None = None  # None: nobody is asked
         self.past: Past | None = None  # None: no history is kept
         self._past_s = clock.monotonic_s()
 
@@ -260,26 +158,18 @@ class Brain:
                 for readings in self._analysis.take_readings():
                     self._sync.observe(readings, heard.until)
                     self._keep_past(readings)
-            held = tuple(self._recent)  # the event loop adds to it meanwhile
-            commands = [command for command in self._analysis.take_commands() if not _is_echo(command, held)]
+            commands = self._held.without_echoes(self._analysis.take_commands())
             for command in commands:
                 self._replicate(command, command.seen)
             return findings, commands
 
         findings, commands = await self._think(think)
-        count = self._count(heard.source)
-        count.messages += len(heard.messages)
-        count.packets += int(heard.flows.packets.sum())
-        count.octets += int(heard.flows.octets.sum())
-        count.defects += int((heard.messages.defect > 0).sum() + (heard.flows.defect > 0).sum())
-        count.commands += len(commands)
-        before, self._told[heard.source] = self._told.get(heard.source, Counters()), heard.counters
-        count.counters = added(count.counters, grown(before, heard.counters))
+        self._tallies.add(heard, len(commands))
         if commands:
             await self._records.kept(*commands)
         await self._found(findings)
         for command in commands:
-            self._judging.put_nowait(command)
+            self.asking.later(command)
 
     async def _polled(self, polled: Polled) -> None:
         def think() -> list[Finding]:
@@ -291,49 +181,25 @@ class Brain:
             return self._analysis.readings(polled.source, polled.readings, polled.until, residuals)
 
         findings = await self._think(think)
-        self._count(polled.source).readings += len(polled.readings)
+        self._tallies.of(polled.source).readings += len(polled.readings)
         await self._found(findings)
 
     async def _commanded(self, command: Command) -> None:
         known = asyncio.Event()  # the spine has the command: only then can it place the verdict
         if command.origin is Origin.GATE:
-            self._held[command.id] = command
-            self._recent.append(command)
-            while len(self._held) > _HELD:
-                self._held.popitem(last=False)
-            self._spawn(self._judge(command, known), f"judge {command.id}")
+            self._held.add(command)
+            self._spawn(self.asking.held(command, known), f"judge {command.id}")
         else:
-            self._judging.put_nowait(command)
-        self._count(command.origin).commands += 1
+            self.asking.later(command)
+        self._tallies.of(command.origin).commands += 1
         try:
             await self._records.kept(command)
             await self._found(await self._think(self._analysis.command, command))
         finally:
             known.set()
 
-    async def _judge(self, command: Command, known: asyncio.Event | None = None) -> None:
-        if self._court is None:
-            return  # without a plant file nothing is judged: the gate takes each tag's declared choice
-        verdict = await self._court.judge(command)
-        permit = None
-        if command.origin is Origin.GATE and self.intake is not None:
-            permit = self.permits.take(command, verdict) if self.permits is not None else None
-            unknown = unknown_choice(self._settings.gate, command.target)
-            ruling = ruling_for(command, verdict, self._tags, learning=self._analysis.learning, unknown=unknown)
-            if permit is not None:
-                ruling = Ruling(command=command.id, forward=True, reason=f"undecided, and permitted once by action {permit}")
-            await self.intake.rule(ruling)
-        verdict = await self._court.completed(verdict)
-        if known is not None:
-            await known.wait()
-        await self._judged(verdict)
-        await self._ask(command, verdict, permit)
-        if self.replays is not None:
-            self.replays.offer(command, verdict)
-
     async def _judged(self, verdict: Verdict) -> None:
         """By the court, or once more by the wire tier."""
-        self._remember(verdict)
         await self._records.kept(verdict)
         if self.cases is not None:
             await self.cases.keep(verdict)
@@ -342,22 +208,10 @@ class Brain:
         await self._audit("court", step, str(verdict.command), outcome=verdict.judgement.value, reason=verdict.reason, **again)
         await self._found(await self._think(self._analysis.verdict, verdict))
 
-    async def _ask(self, command: Command, verdict: Verdict, used: ActionId | None) -> None:
-        """People, about a held write that is not decided; what they have answered once ends with its use."""
-        if self.permits is None or self.actions is None or command.origin is not Origin.GATE:
-            return
-        if used is not None:
-            try:
-                await self.actions.release(used, "sentinel")
-            except RefusedError as error:  # its time has just ended
-                log.info("permit %s: %s", used, error)
-        elif not self._analysis.learning and (proposal := self.permits.proposal(command, verdict)):
-            await self.actions.propose([proposal])
-
     async def _settled(self, outcome: Outcome) -> None:
         if self._court is not None:
             self._court.settle(outcome)
-        command = self._held.pop(outcome.command, None)
+        command = self._held.pop(outcome.command)
         if command is None:  # held before a restart: the spine has forgotten it too
             command = await asyncio.to_thread(self._records.find, Command, outcome.command)
             if command is not None:
@@ -393,14 +247,12 @@ class Brain:
         for finding in findings:
             if SCANS & set(finding.techniques) and finding.assets:
                 self._scanners.add(finding.assets[0])
-            evidence = self._evidence.get(finding.id, finding.evidence)
-            verdict = await self._gravest(finding)
+            verdict = await self.asking.gravest(finding)
             advice = None if self._analysis.learning else advise(finding, verdict, self.conduits, self.rules())
-            kept = dataclasses.replace(finding, evidence=evidence, advice=advice)
+            kept = dataclasses.replace(finding, evidence=self.excerpts.of(finding), advice=advice)
             await self._records.kept(kept)
-            if kept.evidence is None and kept.first_frame != NO_FRAME and kept.id not in self._excerpting:
-                self._excerpting.add(kept.id)
-                self._spawn(self._excerpt(kept), f"excerpt {kept.id}")
+            if self.excerpts.wants(kept):
+                self._spawn(self.excerpts.fetch(kept), f"excerpt {kept.id}")
             await self._propose(kept, verdict)
 
     async def _propose(self, finding: Finding, verdict: Verdict | None) -> None:
@@ -412,41 +264,6 @@ class Brain:
             enforcer=self._settings.enforce.enforcer, lasts_s=self._settings.enforce.lasts_s, rules=self.rules(), in_force=in_force
         )
         await self.actions.propose(propose(finding, verdict, self.assets.values(), self.conduits, self._clock.now(), policy))
-
-    async def _gravest(self, finding: Finding) -> Verdict | None:
-        for key in finding.verdicts:
-            if key not in self._verdicts:  # of before a restart
-                kept = await asyncio.to_thread(self._records.find, Verdict, key)
-                if kept is not None:
-                    self._remember(kept)
-        verdicts = [self._verdicts[key] for key in finding.verdicts if key in self._verdicts]
-        return max(verdicts, key=lambda verdict: _GRAVITY[verdict.judgement], default=None)
-
-    def _remember(self, verdict: Verdict) -> None:
-        self._verdicts[verdict.id] = verdict
-        while len(self._verdicts) > _VERDICTS:
-            self._verdicts.popitem(last=False)
-
-    async def _excerpt(self, finding: Finding) -> None:
-        """The frames that a finding rests on, from the sensor that heard them; where that is not known, the first that has such ones."""
-        if self.intake is None:
-            return
-        since, until = Instant(finding.first_seen - _ABOUT_NS), Instant(finding.last_seen + _ABOUT_NS)
-        order = ExcerptOrder(finding=finding.id, frames=finding.frames, since=since, until=until)
-        captures = [name for capture in self._settings.capture for name in capture.processes()]
-        for name in [finding.source] if finding.source in captures else captures if finding.source is None else []:
-            try:
-                octets = await self.intake.excerpt(name, order)
-            except (TransientError, PermanentError, TimeoutError) as error:
-                log.info("no excerpt of %s from %s: %s", finding.id, name, error)
-                continue
-            excerpt = await asyncio.to_thread(self._records.keep_excerpt, octets)
-            self._evidence[finding.id] = excerpt.digest
-            newest = await asyncio.to_thread(self._records.find, Finding, finding.id)
-            if newest is not None:
-                await self._records.kept(dataclasses.replace(newest, evidence=excerpt.digest))
-            break
-        self._excerpting.discard(finding.id)
 
     # the clocks
 
@@ -465,10 +282,7 @@ class Brain:
                 group.create_task(self._inventory())
                 group.create_task(self._fail())
                 group.create_task(self._take_up())
-                if self.replays is not None:
-                    group.create_task(self.replays.run(self._judged))
-                for _ in range(_JUDGING_AT_ONCE):
-                    group.create_task(self._judge_seen())
+                group.create_task(self.asking.run())
         finally:
             unsubscribe()
 
@@ -499,13 +313,7 @@ class Brain:
         if self._court is not None:
             for command in self._before.unjudged:
                 await self._found(await self._think(self._analysis.command, command))
-                self._judging.put_nowait(command)
-
-    async def _judge_seen(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._in_step.wait(), _BACK_S)
-        while True:
-            await self._judge(await self._judging.get())
+                self.asking.later(command)
 
     async def _ticks(self) -> None:
         while True:
@@ -516,13 +324,14 @@ class Brain:
                 self._keep_states(snapshot)
                 self._court.keep(snapshot)
                 if snapshot.health.is_in_step and self._court.connected.is_set():
-                    self._in_step.set()
+                    self.asking.ready.set()
             if activated:
                 self.learnt_until = now
                 known = self._progress
                 await self._audit("sentinel", "baseline.activate", windows=known.windows, withheld=known.withheld, assets=known.assets)
             await self._found(findings)
-            self._flush_counts(now)
+            if tallies := self._tallies.drain(now):
+                self._records.submit(*tallies)
             await asyncio.sleep(_TICK_S)
 
     def _tick(self, now: Instant) -> tuple[list[Finding], Snapshot | None, bool]:
@@ -592,12 +401,12 @@ class Brain:
         intake = to_jsonable(self.intake.counters) if self.intake is not None else {}
         waiting = {
             "records": self._records.waiting(),
-            "judging": self._judging.qsize(),
+            "judging": self.asking.waiting(),
             "untaken_dropped": self._analysis.untaken_dropped,
         }
         past = to_jsonable(self.past.counters()) if self.past is not None else None
         told = {"started": iso(self._started), "learning": learning, "processes": processes, "intake": intake, "waiting": waiting}
-        return {**told, "history": past, "wire": self.replays.health() if self.replays is not None else None}
+        return {**told, "history": past, "wire": self.asking.replays.health() if self.asking.replays is not None else None}
 
     # small things
 
@@ -617,19 +426,6 @@ class Brain:
             log.warning("%s: %s", task.get_name(), error)
         elif self.failure is not None and not self.failure.done():
             self.failure.set_exception(error)  # our bug is loud: the brain ends, the supervisor starts it again
-
-    def _count(self, source: str) -> Count:
-        return self._counts.setdefault(source, Count())
-
-    def _flush_counts(self, now: Instant) -> None:
-        done, self._counts = self._counts, {}
-        start = Instant(now - now % NS_PER_S)
-        names = [one.name for one in dataclasses.fields(Count)]
-        tallies = [
-            Tally(source=source, start=start, **{name: getattr(count, name) for name in names}) for source, count in sorted(done.items())
-        ]
-        if tallies:
-            self._records.submit(*tallies)
 
     async def _audit(self, actor: str, action: str, target: str = "", outcome: str = "ok", **details: Any) -> None:
         await asyncio.wrap_future(self._records.audit.append(actor, action, target, outcome, **details))
