@@ -11,13 +11,14 @@ then `lock_down`, after which no file is opened and no executable memory is mapp
 import os
 import resource
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sandbox import kernel, probes, syscall_filter
 from sentinel.errors import IsolationError
 
 NOBODY = 65534
+_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 _HEADROOM_OCTETS = 1 << 30  # what rollouts may need beyond what is mapped when the court locks itself in
 
 
@@ -141,6 +142,27 @@ def own_layers(anchor: str) -> dict[str, Layer]:
     }
 
 
+def foreign_layers(directory: str) -> dict[str, Layer]:
+    """For machine code of others, which has yet to be loaded from ``directory`` with what it is linked to.  None of them may be missing."""
+    readable = (directory, *(path for path in _LIBRARIES if os.path.isdir(path)))
+    return {
+        "limits": Layer("no process, no file, bounded memory and descriptors", _set_limits, probes.exceeded_limits, everywhere=True),
+        "rights": Layer("no capability, no new privilege, no other identity", _drop_rights, probes.kept_rights, everywhere=True),
+        "landlock": Layer(
+            "reads its own files and the system's libraries, writes nothing, reaches no port",
+            lambda: _restrict_by_landlock(readable),
+            lambda: probes.opened_root() or probes.reached_file(),
+            everywhere=True,
+        ),
+        "calls": Layer(
+            "only the system calls that loading and computing need",
+            lambda: kernel.install_filter(syscall_filter.program(loading=True)),
+            lambda: probes.called(but=probes.LOADING),
+            everywhere=True,
+        ),
+    }
+
+
 def _empty_root(anchor: str) -> None:
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
@@ -180,8 +202,8 @@ def _drop_rights() -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of identity has cleared it
 
 
-def _restrict_by_landlock() -> None:
-    kernel.landlock_deny_all()
+def _restrict_by_landlock(but_read: Sequence[str] = ()) -> None:
+    kernel.landlock_deny_all(but_read)
 
 
 def _filter_calls() -> None:

@@ -8,6 +8,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Sequence
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -19,8 +20,10 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 LAST_CAPABILITY = 63  # more than any kernel has: dropping one that does not exist is EINVAL, which ends the list
 
-LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446  # the same on every architecture
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _LANDLOCK_VERSION_FLAG = 1
+_LANDLOCK_PATH_BENEATH = 1
+_LANDLOCK_READING = 1 << 2 | 1 << 3  # files, directories
 # All access rights that an ABI version knows (linux/landlock.h); what is handled and not allowed by a rule is denied.
 _LANDLOCK_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _LANDLOCK_TCP_RIGHTS = 3  # bind, connect; from version 4
@@ -89,8 +92,11 @@ def landlock_version() -> int:
     return syscall(LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION_FLAG)
 
 
-def landlock_deny_all() -> int:
-    """Handle every right this kernel knows and allow none.  Returns the ABI version.  Needs no_new_privs."""
+def landlock_deny_all(but_read: Sequence[str] = ()) -> int:
+    """Handle every right this kernel knows and allow none, but for reading what lies beneath some existing directories.
+
+    Returns the ABI version.  Needs no_new_privs.
+    """
     version = landlock_version()
     files = _LANDLOCK_FILE_RIGHTS[max(known for known in _LANDLOCK_FILE_RIGHTS if known <= version)]
     attributes = struct.pack("=Q", files)
@@ -100,6 +106,13 @@ def landlock_deny_all() -> int:
         attributes += struct.pack("=Q", _LANDLOCK_SCOPES)
     ruleset = syscall(LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
     try:
+        for path in but_read:
+            beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            try:
+                rule = struct.pack("=Qi", _LANDLOCK_READING, beneath)
+                syscall(LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_PATH_BENEATH, rule, 0)
+            finally:
+                os.close(beneath)
         syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)

@@ -43,13 +43,27 @@ MACHINES = {
 }  # fmt: skip
 
 
-def program(machine: str | None = None) -> bytes:
-    """Raises NotImplementedError on a machine without a table."""
+# what the dynamic linker and a library that reads its own resources need besides
+_LOADING = {
+    "x86_64": {
+        "open": 2, "stat": 4, "lstat": 6, "pread64": 17, "access": 21, "dup": 32, "uname": 63, "getcwd": 79, "readlink": 89,
+        "getrlimit": 97, "sysinfo": 99, "times": 100, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108,
+        "sched_getaffinity": 204, "getdents64": 217, "clock_getres": 229, "openat": 257, "newfstatat": 262,
+        "readlinkat": 267, "faccessat": 269, "statx": 332, "faccessat2": 439,
+    },
+}  # fmt: skip
+
+
+def program(machine: str | None = None, loading: bool = False) -> bytes:
+    """``loading``: libraries of others are still to be loaded, which map executable memory and open files (another layer says which).
+
+    Raises NotImplementedError on a machine without a table.
+    """
     name = machine or platform.machine()
     if name not in MACHINES:
         raise NotImplementedError(f"no system call table for {name}")
     known = MACHINES[name]
-    calls = known.calls
+    calls = known.calls | (_LOADING.get(name, {}) if loading else {})
     code = [
         _op(_LOAD_WORD, _ARCHITECTURE_AT),
         _op(_JUMP_EQUAL, known.audit_architecture, yes=1),
@@ -58,7 +72,8 @@ def program(machine: str | None = None) -> bytes:
         _op(_JUMP_AT_LEAST, _X32_BIT, no=1),
         _op(_RETURN, _ERRNO | _EPERM),
     ]
-    for call in ("mmap", "mprotect"):  # memory may be had, but none of it executable: no code comes into being after the lock-down
+    mapping = () if loading else ("mmap", "mprotect")
+    for call in mapping:  # memory may be had, but none of it executable: no code comes into being after the lock-down
         code += [
             _op(_JUMP_EQUAL, calls[call], no=4),
             _op(_LOAD_WORD, _argument(2)),
@@ -74,7 +89,7 @@ def program(machine: str | None = None) -> bytes:
         _op(_RETURN, _ALLOW),
     ]
     for call, number in calls.items():
-        if call not in ("mmap", "mprotect", "ioctl"):
+        if call not in (*mapping, "ioctl"):
             code += [_op(_JUMP_EQUAL, number, no=1), _op(_RETURN, _ALLOW)]
     code.append(_op(_RETURN, _ERRNO | _EPERM))
     return b"".join(code)

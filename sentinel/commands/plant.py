@@ -2,8 +2,9 @@
 `sentinel plant draw FILE`: the process as a picture (SVG), to standard output or into a file.
 `sentinel plant identify FILE --history DIRECTORY`: what a recording says about its uncertain parameters; `--out` writes them.
 
-The check prints components, states, tags and invariants, the integration error of the declared step, and how long building and a rollout
-take.  Exit status 2 with "file:line" and what was expected when the file is wrong; 1 when the nominal plant breaks its own envelope.
+An FMU, or a plant file that names one, is tried.  The check of components prints states, tags and invariants, the integration
+error of the declared step, and how long building and a rollout take.  Exit status 2 with "file:line" and what was expected when the file is
+wrong; 1 when the nominal plant breaks its own envelope.
 
 Identifying changes nothing by itself: a person reads the table, and whoever adopts the written file has a new model with a new digest.
 Exit status 1, and nothing written, when the identified parameters do not follow better than the declared ones.
@@ -17,14 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
+from sandbox.fmu.client import live
 from sentinel import history
 from sentinel.clock import Clock, SystemClock
 from sentinel.commands.history import instant
 from sentinel.errors import InputError
 from sentinel.model.observation import Readings
 from sentinel.twin.amend import amend
+from sentinel.twin.compiled import Modelled
 from sentinel.twin.engine import Model, Rollout, compile_model, initial, rollout
 from sentinel.twin.flowsheet import draw
+from sentinel.twin.foreign import Binding, Foreign, is_foreign, load_foreign
 from sentinel.twin.identify import Identification, Identified, identify
 from sentinel.twin.plant import Plant, load_plant
 from sentinel.twin.question import duration_s
@@ -33,13 +37,14 @@ from sentinel.twin.recorded import readings_of_csv
 SUMMARY = "check a plant file: units, wiring, envelope, accuracy and speed of its twin; draw it; identify its parameters"
 _ROLLOUTS = 5  # the median is shown
 _MAX_CSV_OCTETS = 1 << 28
+_MAX_LISTED = 40
 _WRITTEN_FLOOR = 0.25  # of the declared spread: the twin's equations leave things out that no recording of its own kind shows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser("check", help="read a plant file and compile its twin")
-    check.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML)")
+    check.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML), or an FMU")
     check.add_argument("--members", type=int, default=256, metavar="N", help="members of the rollout (256)")
     check.add_argument("--horizon", type=float, default=600.0, metavar="S", help="plant time of the rollout (600)")
     drawn = actions.add_parser("draw", help="draw the process")
@@ -60,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.action == "identify":
         return _identify(args)
-    return _draw(args.file, args.out) if args.action == "draw" else _check(args)
+    if args.action == "draw":
+        return _draw(args.file, args.out)
+    return _check_foreign(args.file, args.members, args.horizon) if is_foreign(args.file) else _check(args)
 
 
 def _draw(file: Path, out: Path | None) -> int:
@@ -195,7 +202,7 @@ def _describe(plant: Plant, model: Model) -> Iterable[str]:
             yield f"  {output.tag:<12} {model.error[output.tag]:10.3g} {output.unit:<6} {100 * share:8.4f} % of span"
 
 
-def _envelope(model: Model, outcome: Rollout) -> Iterable[str]:
+def _envelope(model: Modelled, outcome: Rollout) -> Iterable[str]:
     yield ""
     yield f"invariants ({len(model.invariants)}), with the plant left alone"
     for row, one in enumerate(model.invariants):
@@ -210,3 +217,51 @@ def _envelope(model: Model, outcome: Rollout) -> Iterable[str]:
     if not outcome.valid.all():
         yield f"  {int((~outcome.valid).sum())} of {len(outcome.valid)} members left the physical bounds"
     yield ""
+
+
+# -- models of others
+
+
+def _check_foreign(file: Path, members: int, horizon_s: float) -> int:
+    """Run as a question would run it, in a process of its own."""
+    model, clock = load_foreign(file), SystemClock()
+    for line in _describe_foreign(model):
+        print(line)
+    begun = clock.monotonic_s()
+    try:
+        (alone,) = live(model, model.initial(members), [[]], horizon_s)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    took_s = clock.monotonic_s() - begun
+    for line in _envelope(model, alone):
+        print(line)
+    print(f"{members} members x {horizon_s:g} s in {1000 * took_s:.0f} ms, its process included; model {model.digest[:16]}")
+    return 0 if alone.valid.all() and (alone.robustness[:, 0] >= 0.0).all() else 1
+
+
+def _describe_foreign(model: Foreign) -> Iterable[str]:
+    fmu = model.fmu
+    made = fmu.generator or "an unnamed tool"
+    yield f"{model.plant.title} ({model.plant.name}), by an FMU: {fmu.name}, FMI {fmu.version}.0 co-simulation, made with {made}"
+    if fmu.can_fork:
+        yield "its state can be kept and put back: futures are compared from one state, and that it comes back is tried each time"
+    else:
+        yield "its state cannot be kept and put back: every future begins anew; for questions at the desk, not for verdicts"
+    yield f"step {model.step_s:g} s; it is machine code: it runs in a process of its own, without files, network or rights"
+    yield ""
+    for what, bindings in (("inputs", model.given), ("outputs", model.shown), ("uncertain parameters", model.parameters)):
+        yield f"{what} ({len(bindings)})"
+        yield from (_line(one) for one in bindings[:_MAX_LISTED])
+        if len(bindings) > _MAX_LISTED:
+            yield f"  and {len(bindings) - _MAX_LISTED} more"
+    starts = ", ".join(one.name for one in model.starts)
+    yield f"starts that can be told: {starts or 'none'}"
+    for remark in model.remarks[:_MAX_LISTED]:
+        yield f"mind: {remark}"
+    yield ""
+
+
+def _line(one: Binding) -> str:
+    variable = one.variable
+    start = "" if variable.start is None else f"start {variable.start:g}"
+    return f"  {one.name:<20} {variable.name:<20} {variable.unit or '1':<10} {start:<14} {variable.says}".rstrip()

@@ -11,15 +11,17 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sandbox.fmu.client import futures_of
 from sentinel.errors import InputError
 from sentinel.model.codec import CodecError, to_jsonable
 from sentinel.model.time import iso
 from sentinel.twin.bands import draw
 from sentinel.twin.engine import Model, Snapshot, compile_model, initial
+from sentinel.twin.foreign import Foreign, is_foreign, load_foreign
 from sentinel.twin.plant import load_plant
 from sentinel.twin.question import AT_THE_DESK, Question, duration_s, read_setting
 from sentinel.twin.snapshot import MAX_MEMBERS
-from sentinel.twin.whatif import Answer, Future, Outcome, Watching, ask, said_of
+from sentinel.twin.whatif import Answer, Future, Live, Outcome, Watching, ask, said_of
 
 SUMMARY = "what would happen if these tags were set: bands, broken invariants, time to violation"
 DEFAULT_MEMBERS = 1000
@@ -28,7 +30,7 @@ _NEVER = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plant", type=Path, required=True, metavar="FILE", help="the plant file (YAML)")
+    parser.add_argument("--plant", type=Path, required=True, metavar="FILE", help="the plant file (YAML), or an FMU")
     parser.add_argument("--snapshot", type=Path, metavar="FILE", help="where the plant is, from GET /twin/snapshot; else the file's start")
     parser.add_argument(
         "--set",
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--members", type=int, metavar="N", help=f"futures per combination (default: {DEFAULT_MEMBERS}, or all of the snapshot)"
     )
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="whose band is shown; default: what the invariants watch")
+    parser.add_argument("--patience", default="60s", metavar="TIME", help="an FMU that takes longer is ended (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="the answer as one JSON object, with the bands over time")
     parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw the bands")
 
@@ -50,14 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.picture is not None and args.picture.suffix.lower() != ".svg":
         raise InputError(f"{args.picture}: pictures are SVG here, which every browser shows; name the file .svg")
-    model = compile_model(load_plant(args.plant))
+    model, live = _model(args)
     question = Question(
         settings=tuple(read_setting(text, model) for text in args.settings),
         horizon_s=duration_s(args.horizon),
         members=args.members,
         tags=tuple(args.tag),
     )
-    answer = ask(model, _start(args, model), question, AT_THE_DESK)
+    answer = ask(model, _start(args, model), question, AT_THE_DESK, live)
     if args.picture is not None:
         _write(args.picture, draw(answer))
     if args.json:
@@ -68,12 +71,20 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(future.keeps_everything for future in answer.futures) else 1
 
 
-def _start(args: argparse.Namespace, model: Model) -> Snapshot:
+def _model(args: argparse.Namespace) -> tuple[Model | Foreign, Live | None]:
+    """And who lives it ahead, where our engine does not."""
+    if not is_foreign(args.plant):
+        return compile_model(load_plant(args.plant)), None
+    model = load_foreign(args.plant)
+    return model, futures_of(model, duration_s(args.patience))
+
+
+def _start(args: argparse.Namespace, model: Model | Foreign) -> Snapshot:
     if args.snapshot is None:
         members = DEFAULT_MEMBERS if args.members is None else args.members
         if not 1 <= members <= MAX_MEMBERS:
             raise InputError(f"members: {members}, expected 1 to {MAX_MEMBERS}")
-        return initial(model, members)
+        return model.initial(members) if isinstance(model, Foreign) else initial(model, members)
     try:
         with args.snapshot.open("rb") as file:
             octets = file.read(_MAX_SNAPSHOT_OCTETS + 1)
@@ -100,6 +111,8 @@ def _write(path: Path, picture: str) -> None:
 def tell(answer: Answer) -> Iterable[str]:
     start = "from the plant file's own start" if answer.at == 0 else f"from {iso(answer.at)}, {answer.grade.value.replace('_', ' ')}"
     yield f"{answer.plant}: {_time(answer.horizon_s)} ahead, {answer.members} members, {start}"
+    for caveat in answer.caveats:
+        yield f"mind: {caveat}"
     yield ""
     yield from _one(answer, answer.futures[0]) if len(answer.futures) == 1 else _grid(answer)
 

@@ -5,6 +5,7 @@ In: a `Plant`.  Out: `Model`, immutable, whose digest names plant file and engin
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sentinel.model.ids import Digest
 from sentinel.model.tags import TagRole
@@ -67,12 +68,40 @@ class Model:
     error: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def caveats(self) -> tuple[str, ...]:
+        """None: what it leaves out stands in the plant file's spreads."""
+        return ()
+
+    @property
     def output_rows(self) -> Mapping[str, int]:
         return {output.tag: row for row, output in enumerate(self.outputs)}
 
     @property
     def input_rows(self) -> Mapping[str, int]:
         return {given.tag: row for row, given in enumerate(self.inputs)}
+
+
+class Modelled(Protocol):
+    """What questions and writes need to know of a model, whoever computes it: the face of `Model`."""
+
+    @property
+    def plant(self) -> Plant: ...
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def inputs(self) -> tuple[Input, ...]: ...
+    @property
+    def outputs(self) -> tuple[Output, ...]: ...
+    @property
+    def invariants(self) -> tuple[Watched, ...]: ...
+    @property
+    def step_s(self) -> float: ...
+    @property
+    def input_rows(self) -> Mapping[str, int]: ...
+    @property
+    def output_rows(self) -> Mapping[str, int]: ...
+    @property
+    def caveats(self) -> tuple[str, ...]: ...
 
 
 def outputs_of(plant: Plant) -> tuple[Output, ...]:
@@ -93,4 +122,21 @@ def outputs_of(plant: Plant) -> tuple[Output, ...]:
             expression=expression,
         )
         for name, measure, expression in (*measured, *alarms, *driven)
+    )
+
+
+def watched_of(plant: Plant) -> tuple[Watched, ...]:
+    return tuple(
+        Watched(
+            name=one.name,
+            tag=one.tag.name,
+            limit=one.limit,
+            is_upper=one.is_upper,
+            unit=one.tag.unit,
+            severity=one.severity.name.lower(),
+            impact=one.impact,
+            says=one.says,
+            counts=one.counts,
+        )
+        for one in plant.invariants
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sentinel.model.ids import digest
 from sentinel.model.tags import TagRole
 from sentinel.model.time import after
-from sentinel.twin.compiled import Input, Model, Output, Watched, outputs_of
+from sentinel.twin.compiled import Input, Model, Output, Watched, outputs_of, watched_of
 from sentinel.twin.ensemble import MAX_STEPS, Ensemble, Recorder, Watch, Writes, check_writes, initial
 from sentinel.twin.kernel import build
 from sentinel.twin.plant import Plant
@@ -78,20 +78,7 @@ def compile_model(plant: Plant, portable: bool = False) -> Model:
         states=tuple(state.name for state in plant.states),
         inputs=tuple(Input(tag=one.tag.name, unit=one.tag.unit, role=one.tag.role) for one in plant.inputs),
         outputs=outputs,
-        invariants=tuple(
-            Watched(
-                name=one.name,
-                tag=one.tag.name,
-                limit=one.limit,
-                is_upper=one.is_upper,
-                unit=one.tag.unit,
-                severity=one.severity.name.lower(),
-                impact=one.impact,
-                says=one.says,
-                counts=one.counts,
-            )
-            for one in plant.invariants
-        ),
+        invariants=watched_of(plant),
         step_s=plant.step_s,
     )
     check_step(model)

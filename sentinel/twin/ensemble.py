@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sentinel.model.tags import TagRole
 from sentinel.model.time import Instant
-from sentinel.twin.compiled import Model
+from sentinel.twin.compiled import Model, Modelled
 from sentinel.twin.document import nearest
 from sentinel.twin.expression import Expression, Op, evaluate
 from sentinel.twin.machine import LANES
@@ -115,7 +115,7 @@ class Spreads:
         return scores
 
 
-def check_writes(model: Model, writes: Writes) -> None:
+def check_writes(model: Modelled, writes: Writes) -> None:
     rows = model.input_rows
     for tag, value in writes.items():
         if tag not in rows:

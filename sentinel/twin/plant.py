@@ -12,7 +12,7 @@ from sentinel.errors import ConfigError
 from sentinel.model.detection import Severity
 from sentinel.model.tags import Tag, TagMap
 from sentinel.twin.control import Controller, Interlock
-from sentinel.twin.document import parse_document
+from sentinel.twin.document import Entry, parse_document
 from sentinel.twin.expression import Expression
 from sentinel.twin.units import Unit
 from sentinel.twin.wiring import Part, Wiring
@@ -110,5 +110,12 @@ def load_plant(source: Path | str) -> Plant:
             text = source.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(str(source), f"cannot be read: {error}") from error
-        return Reader(parse_document(text, str(source)), text).plant()
+        return Reader(_of_components(parse_document(text, str(source))), text).plant()
     return Reader(parse_document(source, "plant"), source).plant()
+
+
+def _of_components(document: Entry) -> Entry:
+    """A plant that an FMU computes is read by `foreign.load_foreign`; it has no equations that could be compiled or estimated."""
+    if isinstance(document.value, dict) and "model" in document.value:
+        document.value["model"].fail("a model of others is for `sentinel whatif` and `sentinel plant check`; here components are needed")
+    return document

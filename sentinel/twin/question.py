@@ -13,8 +13,8 @@ import numpy as np
 
 from sentinel.errors import InputError
 from sentinel.model.tags import Tag, TagRole
+from sentinel.twin.compiled import Modelled
 from sentinel.twin.document import nearest
-from sentinel.twin.engine import Model
 from sentinel.twin.snapshot import MAX_MEMBERS, Snapshot
 from sentinel.twin.units import UnitError, quantity
 
@@ -74,7 +74,7 @@ def duration_s(text: str) -> float:
     return float(match[1]) * _TIME_UNITS[match[2]]
 
 
-def read_setting(text: str, model: Model) -> Setting:
+def read_setting(text: str, model: Modelled) -> Setting:
     """ "LIC101.SP=1.4 m@90s", "TIC201.SP=330 K", "LIC101.SP=1.2,1.3,1.4", "LIC101.SP=1.0:1.6:7" (seven values from 1.0 to 1.6)."""
     name, equals, rest = text.partition("=")
     name = name.strip()
@@ -115,7 +115,7 @@ def value_of(text: str, tag: Tag) -> float:
     return float(f"{own.from_si(given.value):.12g}")  # the way over SI must not show in the last bits
 
 
-def writable(name: str, model: Model) -> Tag:
+def writable(name: str, model: Modelled) -> Tag:
     tag, rows = model.plant.tags.by_name.get(name), model.input_rows
     if tag is None:
         raise InputError(f"the plant file has no tag {name!r}{nearest(name, rows)}")
@@ -124,7 +124,7 @@ def writable(name: str, model: Model) -> Tag:
     return tag
 
 
-def checked(setting: Setting, model: Model) -> Setting:
+def checked(setting: Setting, model: Modelled) -> Setting:
     """The setting, or an InputError where a value lies outside the tag's engineered range."""
     tag = writable(setting.tag, model)
     unit = "" if tag.unit == "1" else f" {tag.unit}"
@@ -139,7 +139,7 @@ def checked(setting: Setting, model: Model) -> Setting:
 
 
 def cases(
-    model: Model, snapshot: Snapshot, question: Question, limits: Limits
+    model: Modelled, snapshot: Snapshot, question: Question, limits: Limits
 ) -> tuple[Snapshot, list[tuple[Write, ...]], tuple[str, ...]]:
     """(the members to run, every combination of values, the tags to show).  Raises InputError where it costs more than ``limits``."""
     horizon_s = question.horizon_s
@@ -175,7 +175,7 @@ def cases(
     return snapshot.take(members), list(itertools.product(*axes)), _shown(model, question, limits)
 
 
-def _shown(model: Model, question: Question, limits: Limits) -> tuple[str, ...]:
+def _shown(model: Modelled, question: Question, limits: Limits) -> tuple[str, ...]:
     rows = model.output_rows
     if len(question.tags) > limits.tags:
         raise InputError(f"tags: {len(question.tags)}, expected at most {limits.tags}")

@@ -5,7 +5,7 @@ future in which nothing is done.  Out: `Answer`, JSON-able: per invariant how li
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.special import betaincinv
 
 from sentinel.errors import InputError
 from sentinel.model.time import Instant
+from sentinel.twin.compiled import Modelled
 from sentinel.twin.engine import Model, Rollout, Schedule, rollout
 from sentinel.twin.question import Limits, Question, Write, cases
 from sentinel.twin.snapshot import Grade, Snapshot
@@ -103,25 +104,54 @@ class Answer:
     times_s: tuple[float, ...]
     nothing: Future
     futures: tuple[Future, ...]
+    caveats: tuple[str, ...] = ()  # of the model: what must be known before this is believed
 
 
-def ask(model: Model, snapshot: Snapshot, question: Question, limits: Limits) -> Answer:
-    """Raises InputError where the question cannot be put to this model, or costs more than ``limits``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What is lived ahead: every schedule from the same start, to the same horizon, with the same tags recorded."""
+
+    start: Snapshot
+    schedules: Sequence[Schedule]
+    horizon_s: float
+    record: tuple[str, ...]
+    record_every_s: float
+
+
+Live = Callable[[Ahead], Iterable[Rollout]]  # a rollout per schedule, in their order; raises ValueError where that cannot be
+
+
+def by_engine(model: Model) -> Live:
+    def live(ahead: Ahead) -> Iterator[Rollout]:
+        for schedule in ahead.schedules:
+            yield rollout(model, ahead.start, schedule, ahead.horizon_s, record=ahead.record, record_every_s=ahead.record_every_s)
+
+    return live
+
+
+def ask(model: Modelled, snapshot: Snapshot, question: Question, limits: Limits, live: Live | None = None) -> Answer:
+    """``live``: who lives ahead, for a model that is none of the engine's.
+
+    Raises InputError where the question cannot be put to this model, or costs more than ``limits``.
+    """
     start, combinations, tags = cases(model, snapshot, question, limits)
-    every_s = max(model.step_s, question.horizon_s / SAMPLES)
-
-    def ahead(schedule: Schedule) -> Rollout:
-        try:
-            return rollout(model, start, schedule, question.horizon_s, record=tags, record_every_s=every_s)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-
-    alone = ahead([])
-    broken_alone = _broken(alone.robustness)
-    futures = []
-    for case in combinations:
-        schedule = _schedule(case)
-        futures.append(_future(ahead(schedule), case, model, tags, broken_alone))
+    ahead = Ahead(
+        start=start,
+        schedules=[[], *(_schedule(case) for case in combinations)],
+        horizon_s=question.horizon_s,
+        record=tags,
+        record_every_s=max(model.step_s, question.horizon_s / SAMPLES),
+    )
+    if live is None:
+        assert isinstance(model, Model)
+        live = by_engine(model)
+    try:
+        lived = iter(live(ahead))
+        alone = next(lived)
+        broken_alone = _broken(alone.robustness)
+        futures = [_future(one, case, model, tags, broken_alone) for one, case in zip(lived, combinations, strict=True)]
+    except ValueError as error:
+        raise InputError(str(error)) from error
     return Answer(
         plant=model.plant.title,
         model=model.digest,
@@ -148,6 +178,7 @@ def ask(model: Model, snapshot: Snapshot, question: Question, limits: Limits) ->
         times_s=_short(alone.times_s),
         nothing=_future(alone, (), model, tags, broken_alone),
         futures=tuple(futures),
+        caveats=model.caveats,
     )
 
 
@@ -159,7 +190,7 @@ def _schedule(case: Iterable[Write]) -> Schedule:
     return sorted(by_time.items())
 
 
-def _future(run: Rollout, case: tuple[Write, ...], model: Model, tags: Sequence[str], broken_alone: NDArray[np.bool_]) -> Future:
+def _future(run: Rollout, case: tuple[Write, ...], model: Modelled, tags: Sequence[str], broken_alone: NDArray[np.bool_]) -> Future:
     valid = run.valid
     robustness, times = run.robustness[:, valid], run.time_to_violation_s[:, valid]
     broken = _broken(robustness)
@@ -209,7 +240,7 @@ def _band(tag: str, values: F8) -> Band:
     return Band(tag=tag, median=_short(median), low=_short(low), high=_short(high))
 
 
-def _axis(model: Model, tag: str) -> Axis:
+def _axis(model: Modelled, tag: str) -> Axis:
     output = model.outputs[model.output_rows[tag]]
     return Axis(tag=tag, unit=output.unit, low=output.low, high=output.high, says=model.plant.tags.by_name[tag].doc)
 

@@ -13,6 +13,7 @@ from sentinel.history import Bounds, History
 from sentinel.model.time import NS_PER_S, Instant, after, iso
 from sentinel.twin.plant import load_plant
 from sentinel.twin.recorded import readings_of_csv
+from tests.unit.sandbox.fmu.packages import PLANT, package
 
 PLANT_FILE = Path(sentinel.demo.__file__).with_name("plant.yaml")
 
@@ -46,6 +47,21 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         run(str(tmp_path / "none.yaml"))
     with pytest.raises(InputError, match="members"):
         run(str(PLANT_FILE), "--members", "0")
+
+
+def test_an_fmu_is_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "heater.fmu").write_bytes(package(2))
+    (tmp_path / "plant.yaml").write_text(PLANT, encoding="utf-8")
+    assert run(str(tmp_path / "plant.yaml"), "--members", "8", "--horizon", "60") == 0
+    said = capsys.readouterr().out
+    for part in ("Heater, FMI 2.0", "kept and put back", "HV1", "1 of it is taken to be 100 % of HV1", "nominal 70, worst 70 degC"):
+        assert part in said
+    assert run(str(tmp_path / "heater.fmu"), "--members", "1", "--horizon", "60") == 0
+    assert "mind: note is a String" in capsys.readouterr().out
+    (tmp_path / "plant.yaml").write_text(PLANT.replace("<= 90 degC", "<= 10 degC"), encoding="utf-8")
+    assert run(str(tmp_path / "plant.yaml"), "--members", "1") == 1
+    with pytest.raises(InputError, match="horizon"):
+        run(str(tmp_path / "heater.fmu"), "--horizon", "0")
 
 
 def test_it_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

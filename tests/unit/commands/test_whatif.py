@@ -10,6 +10,7 @@ from sentinel.commands import whatif
 from sentinel.errors import InputError
 from sentinel.twin.engine import compile_model, initial
 from sentinel.twin.plant import load_plant
+from tests.unit.sandbox.fmu.packages import PLANT, package
 
 PLANT_FILE = Path(sentinel.demo.__file__).with_name("plant.yaml")
 
@@ -74,6 +75,21 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=says):
             run(*words)
+
+
+def test_an_fmu_is_asked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "heater.fmu").write_bytes(package(3, can_fork=False))
+    (tmp_path / "plant.yaml").write_text(PLANT, encoding="utf-8")
+    for plant, tag, value in (("plant.yaml", "HV1", "90 %"), ("heater.fmu", "u", "0.9")):
+        parser = argparse.ArgumentParser()
+        whatif.add_arguments(parser)
+        words = ["--plant", str(tmp_path / plant), "--set", f"{tag}={value}", "--members", "32", "--picture", str(tmp_path / "x.svg")]
+        assert whatif.run(parser.parse_args(words)) == (1 if tag == "HV1" else 0)
+        said = capsys.readouterr().out
+        assert "mind: by Heater, an FMU of a C compiler whose equations nobody here has read" in said
+        assert "for questions at the desk, not for verdicts" in said
+        assert ("THEN vessel-hot broken in 100 % of members, none would without it" in said) == (tag == "HV1")
+        assert "<svg" in (tmp_path / "x.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
