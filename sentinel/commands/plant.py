@@ -1,5 +1,6 @@
 """`sentinel plant check FILE`: reads a plant file as the appliance would, compiles its twin, and says what came out.
 `sentinel plant draw FILE`: the process as a picture (SVG), to standard output or into a file.
+`sentinel plant import FILE.aasx --out FILE.yaml`: a plant file from an Asset Administration Shell: its tags, and the FMU that it brings.
 `sentinel plant identify FILE --history DIRECTORY`: what a recording says about its uncertain parameters; `--out` writes them.
 
 An FMU, or a plant file that names one, is tried.  The check of components prints states, tags and invariants, the integration
@@ -25,7 +26,9 @@ from sentinel.commands.history import instant
 from sentinel.errors import InputError
 from sentinel.model.observation import Readings
 from sentinel.twin.amend import amend
+from sentinel.twin.archive import read_package
 from sentinel.twin.compiled import Modelled
+from sentinel.twin.draft import draft
 from sentinel.twin.engine import Model, Rollout, compile_model, initial, rollout
 from sentinel.twin.flowsheet import draw
 from sentinel.twin.foreign import Binding, Foreign, is_foreign, load_foreign
@@ -50,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drawn = actions.add_parser("draw", help="draw the process")
     drawn.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML)")
     drawn.add_argument("--out", type=Path, metavar="FILE.svg", help="where the picture goes (default: standard output)")
+    imported = actions.add_parser("import", help="draft a plant file from an Asset Administration Shell")
+    imported.add_argument("file", type=Path, metavar="FILE", help="AASX package, or a shell as JSON or XML (version 3)")
+    imported.add_argument("--out", type=Path, required=True, metavar="FILE.yaml", help="the plant file; an FMU goes beside it")
     identified = actions.add_parser("identify", help="fit the uncertain parameters to a recording")
     identified.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML)")
     recording = identified.add_mutually_exclusive_group(required=True)
@@ -65,6 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.action == "identify":
         return _identify(args)
+    if args.action == "import":
+        return _import(args.file, args.out)
     if args.action == "draw":
         return _draw(args.file, args.out)
     return _check_foreign(args.file, args.members, args.horizon) if is_foreign(args.file) else _check(args)
@@ -79,11 +87,28 @@ def _draw(file: Path, out: Path | None) -> int:
     return 0
 
 
-def _write(out: Path, text: str) -> None:
+def _write(out: Path, content: str | bytes) -> None:
     try:
-        out.write_text(text, encoding="utf-8")
+        out.write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def _import(file: Path, out: Path) -> int:
+    model = out.with_suffix(".fmu")
+    found = draft(read_package(file), file.name, model.name)
+    for target in (out, *([model] if found.fmu else ())):
+        if target.exists():
+            raise InputError(f"{target}: is there already; nothing is overwritten")
+    if found.fmu:
+        _write(model, found.fmu)
+    _write(out, found.text)
+    if found.fmu:
+        load_foreign(out)  # refused here, with its line, rather than at the first question
+    print(f"{out}: {found.points} tags" + (f", computed by {model.name}" if found.fmu else ", no model: components are to be added"))
+    for line in found.left:
+        print(f"to look at: {line}")
+    return 0
 
 
 def _identify(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sentinel.errors import ConfigError
 from sentinel.model.ids import digest
 from sentinel.model.tags import TagRole
 from sentinel.model.time import after
@@ -68,8 +69,10 @@ class Rollout:
 def compile_model(plant: Plant, portable: bool = False) -> Model:
     """Machine code and its step-halving error; well below a second.  ``portable`` uses no special instructions: same bits, slower.
 
-    Raises ConfigError when the plant is too fast for the step that it declares.
+    Raises ConfigError when the plant is too fast for the step that it declares, or has nothing that moves.
     """
+    if not plant.states:
+        raise ConfigError(plant.name, "no component has a state: there are tags, but nothing that could be lived ahead")
     outputs = outputs_of(plant)
     model = Model(
         plant=plant,

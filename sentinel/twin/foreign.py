@@ -128,7 +128,7 @@ def is_foreign(file: Path) -> bool:
 
 def load_foreign(file: Path) -> Foreign:
     if file.suffix.lower() == ".fmu":
-        return _bare(read_fmu(read_package(file), file.name))
+        return bare(read_fmu(read_package(file), file.name))
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -250,7 +250,7 @@ class _ForeignReader(Reader):
         return found
 
 
-def _bare(fmu: Fmu) -> Foreign:
+def bare(fmu: Fmu) -> Foreign:
     """Every real output and every input of an FMU as a tag of its own name."""
     bindings: dict[str, Binding] = {}
     tags: list[Tag] = []

@@ -14,6 +14,7 @@ from sentinel.model.time import NS_PER_S, Instant, after, iso
 from sentinel.twin.plant import load_plant
 from sentinel.twin.recorded import readings_of_csv
 from tests.unit.sandbox.fmu.packages import PLANT, package
+from tests.unit.twin.shells import as_package, simulated
 
 PLANT_FILE = Path(sentinel.demo.__file__).with_name("plant.yaml")
 
@@ -62,6 +63,19 @@ def test_an_fmu_is_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert run(str(tmp_path / "plant.yaml"), "--members", "1") == 1
     with pytest.raises(InputError, match="horizon"):
         run(str(tmp_path / "heater.fmu"), "--horizon", "0")
+
+
+def test_a_shell_is_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = tmp_path / "vessel.aasx", tmp_path / "vessel.yaml"
+    file.write_bytes(as_package(tmp_path, simulated("/aasx/files/a.fmu"), files={"/aasx/files/a.fmu": package(3)}))
+    parser = argparse.ArgumentParser()
+    plant.add_arguments(parser)
+    words = parser.parse_args(["import", str(file), "--out", str(out)])
+    assert plant.run(words) == 0
+    assert f"{out}: 4 tags, computed by vessel.fmu" in capsys.readouterr().out
+    assert run(str(out), "--members", "1") == 0
+    with pytest.raises(InputError, match="nothing is overwritten"):
+        plant.run(words)
 
 
 def test_it_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
