@@ -1,5 +1,5 @@
 """`sentinel plant check FILE`: reads a plant file as the appliance would, compiles its twin, and says what came out.
-`sentinel plant draw FILE`: the process as a picture (SVG), to standard output or into a file.
+`sentinel plant draw FILE`: the process as a picture (SVG or PNG), to standard output or into a file.
 `sentinel plant import FILE.aasx --out FILE.yaml`: a plant file from an Asset Administration Shell: its tags, and the FMU that it brings.
 `sentinel plant identify FILE --history DIRECTORY`: what a recording says about its uncertain parameters; `--out` writes them.
 
@@ -35,6 +35,7 @@ from sentinel.twin.foreign import Binding, Foreign, is_foreign, load_foreign
 from sentinel.twin.identify import Identification, Identified, identify
 from sentinel.twin.plant import Plant, load_plant
 from sentinel.twin.question import duration_s
+from sentinel.twin.raster import picture
 from sentinel.twin.recorded import readings_of_csv
 
 SUMMARY = "check a plant file: units, wiring, envelope, accuracy and speed of its twin; draw it; identify its parameters"
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--horizon", type=float, default=600.0, metavar="S", help="plant time of the rollout (600)")
     drawn = actions.add_parser("draw", help="draw the process")
     drawn.add_argument("file", type=Path, metavar="FILE", help="the plant file (YAML)")
-    drawn.add_argument("--out", type=Path, metavar="FILE.svg", help="where the picture goes (default: standard output)")
+    drawn.add_argument("--out", type=Path, metavar="FILE.svg|png", help="where the picture goes (default: standard output, as SVG)")
     imported = actions.add_parser("import", help="draft a plant file from an Asset Administration Shell")
     imported.add_argument("file", type=Path, metavar="FILE", help="AASX package, or a shell as JSON or XML (version 3)")
     imported.add_argument("--out", type=Path, required=True, metavar="FILE.yaml", help="the plant file; an FMU goes beside it")
@@ -79,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _draw(file: Path, out: Path | None) -> int:
-    picture = draw(load_plant(file))
+    document = draw(load_plant(file))
     if out is None:
-        print(picture, end="")
+        print(document, end="")
     else:
-        _write(out, picture)
+        _write(out, picture(document, out))
     return 0
 
 

@@ -20,6 +20,7 @@ from sentinel.twin.engine import Model, Snapshot, compile_model, initial
 from sentinel.twin.foreign import Foreign, is_foreign, load_foreign
 from sentinel.twin.plant import load_plant
 from sentinel.twin.question import AT_THE_DESK, Question, duration_s, read_setting
+from sentinel.twin.raster import FORMATS, picture
 from sentinel.twin.snapshot import MAX_MEMBERS
 from sentinel.twin.whatif import Answer, Future, Live, Outcome, Watching, ask, said_of
 
@@ -47,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="whose band is shown; default: what the invariants watch")
     parser.add_argument("--patience", default="60s", metavar="TIME", help="an FMU that takes longer is ended (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="the answer as one JSON object, with the bands over time")
-    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw the bands")
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg|png", help="draw the bands")
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.picture is not None and args.picture.suffix.lower() != ".svg":
-        raise InputError(f"{args.picture}: pictures are SVG here, which every browser shows; name the file .svg")
+    if args.picture is not None and args.picture.suffix.lower() not in FORMATS:
+        raise InputError(f"{args.picture}: pictures are SVG or PNG: name the file .svg or .png")
     model, live = _model(args)
     question = Question(
         settings=tuple(read_setting(text, model) for text in args.settings),
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     )
     answer = ask(model, _start(args, model), question, AT_THE_DESK, live)
     if args.picture is not None:
-        _write(args.picture, draw(answer))
+        _write(args.picture, picture(draw(answer), args.picture))
     if args.json:
         print(json.dumps(to_jsonable(answer), sort_keys=True, ensure_ascii=False, allow_nan=False))
     else:
@@ -98,9 +99,9 @@ def _start(args: argparse.Namespace, model: Model | Foreign) -> Snapshot:
         raise InputError(f"{args.snapshot}: {error}") from error
 
 
-def _write(path: Path, picture: str) -> None:
+def _write(path: Path, octets: bytes) -> None:
     try:
-        path.write_text(picture, encoding="utf-8")
+        path.write_bytes(octets)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 

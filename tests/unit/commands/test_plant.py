@@ -87,6 +87,10 @@ def test_it_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == file.read_text(encoding="utf-8")
     with pytest.raises(InputError, match="cannot be written"):
         plant.run(parser.parse_args(["draw", str(PLANT_FILE), "--out", str(tmp_path / "no" / "x.svg")]))
+    with pytest.raises(InputError, match="pictures are SVG or PNG"):
+        plant.run(parser.parse_args(["draw", str(PLANT_FILE), "--out", str(tmp_path / "x.pdf")]))
+    assert plant.run(parser.parse_args(["draw", str(PLANT_FILE), "--out", str(tmp_path / "x.png")])) == 0
+    assert (tmp_path / "x.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 def identify(*words: str) -> int:

@@ -68,7 +68,7 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
         (("--set", "LIC101.SP=1", "--horizon", "10"), "is not a duration"),
         (("--set", "LIC101.SP=1", "--members", "0"), "members: 0"),
         (("--set", "LIC101.SP=1", "--members", "100000"), "members: 100000, expected 1 to 4096"),
-        (("--set", "LIC101.SP=1", "--picture", "x.png"), "pictures are SVG"),
+        (("--set", "LIC101.SP=1", "--picture", "x.gif"), "pictures are SVG or PNG"),
         (("--set", "LIC101.SP=1", "--picture", str(tmp_path / "no" / "x.svg")), "cannot be written"),
         (("--set", "LIC101.SP=1", "--snapshot", str(torn)), "torn: snapshot"),
         (("--set", "LIC101.SP=1", "--snapshot", str(tmp_path / "none")), "cannot be read"),
