@@ -2,10 +2,13 @@
 
 import sys
 
+from sentinel.clock import Clock
+from sentinel.errors import InputError
 from sentinel.model.observation import Heard
 from sentinel.model.time import Instant, seconds_between
 
 _EVERY_S = 60.0  # of packet time
+_SHOWN_EVERY_S = 1.0
 
 
 def first_instant(heard: Heard) -> Instant | None:
@@ -34,4 +37,30 @@ class Meter:
 
     def done(self) -> None:
         if self._shown:
+            print(file=sys.stderr)
+
+
+class Patience:
+    """For a search that may take long: says how it goes on, and ends it after so many seconds."""
+
+    def __init__(self, limit_s: float, clock: Clock) -> None:
+        self._limit_s, self._clock = limit_s, clock
+        self._begun_s = self._shown_s = clock.monotonic_s()
+        self._is_shown = False
+
+    def pause(self, rollouts: int) -> None:
+        """Raises InputError when the time is over."""
+        now_s = self._clock.monotonic_s()
+        took_s = now_s - self._begun_s
+        if took_s > self._limit_s:
+            raise InputError(
+                f"no result within {self._limit_s:g} s, after {rollouts} rollouts: allow more time (--limit), or ask for shorter "
+                "stretches, a longer --every or less of the recording"
+            )
+        if sys.stderr.isatty() and now_s - self._shown_s >= _SHOWN_EVERY_S:
+            self._shown_s, self._is_shown = now_s, True
+            print(f"\rsearching: {rollouts} rollouts, {took_s:.0f} s of at most {self._limit_s:g} s", end="", file=sys.stderr, flush=True)
+
+    def done(self) -> None:
+        if self._is_shown:
             print(file=sys.stderr)

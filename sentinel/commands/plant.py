@@ -25,6 +25,7 @@ from sentinel.clock import Clock, SystemClock
 from sentinel.commands.history import instant
 from sentinel.errors import InputError
 from sentinel.model.observation import Readings
+from sentinel.progress import Patience
 from sentinel.twin.amend import amend
 from sentinel.twin.archive import read_package
 from sentinel.twin.compiled import Modelled
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     identified.add_argument("--to", dest="until", default="0s", metavar="TIME", help="likewise (now)")
     identified.add_argument("--stretch", default="15m", metavar="TIME", help="the twin runs freely for at most so long (15m)")
     identified.add_argument("--every", default="2s", metavar="TIME", help="readings of such a span are averaged (2s)")
+    identified.add_argument("--limit", default="15m", metavar="TIME", help="give up after that (15m)")
     identified.add_argument("--out", type=Path, metavar="FILE.yaml", help="the plant file with these parameters and nothing else changed")
 
 
@@ -116,7 +118,11 @@ def _identify(args: argparse.Namespace) -> int:
     plant = load_plant(args.file)
     if args.out is not None and args.out.exists():
         raise InputError(f"{args.out}: is there already; nothing is overwritten")
-    found = identify(compile_model(plant), _recording(args, plant), duration_s(args.every), duration_s(args.stretch))
+    patience = Patience(duration_s(args.limit), SystemClock())
+    try:
+        found = identify(compile_model(plant), _recording(args, plant), duration_s(args.every), duration_s(args.stretch), patience.pause)
+    finally:
+        patience.done()
     for line in (*_parameters(found), "", *_fits(found)):
         print(line)
     if not found.is_better:

@@ -10,7 +10,7 @@ broken transmitter must not bend its section.  The spread that is left is the on
 twin's equations, not for what they leave out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -98,15 +98,23 @@ class Identification:
         return bool(self.converged and identified <= declared)
 
 
-def identify(model: Model, readings: Readings, every_s: float = 2.0, longest_s: float = 900.0) -> Identification:
-    """Raises InputError where there is nothing to fit or to fit to."""
+Pause = Callable[[int], None]
+
+
+def identify(
+    model: Model, readings: Readings, every_s: float = 2.0, longest_s: float = 900.0, pause: Pause = lambda _: None
+) -> Identification:
+    """``pause`` is called before each rollout of a stretch, with how many there were: it may raise, and so end what takes too long.
+
+    Raises InputError where there is nothing to fit or to fit to.
+    """
     if not model.plant.parameters:
         raise InputError("the plant file declares no parameter with a spread: there is nothing to identify")
     every_s = max(1, round(every_s / model.step_s)) * model.step_s
     least_s = 2 * MIN_SAMPLES * every_s  # what is cut into equal pieces leaves more than half of it
     if not least_s <= longest_s:
         raise InputError(f"stretches of {longest_s:g} s, expected at least {least_s:g} s: twice {MIN_SAMPLES} samples")
-    problem = _Problem(model, every_s)
+    problem = _Problem(model, every_s, pause)
     if (octets := problem.octets(longest_s)) > MAX_RECORD_OCTETS:
         raise InputError(
             f"stretches of {longest_s:g} s take {octets >> 20} MiB each, at most {MAX_RECORD_OCTETS >> 20}: ask for shorter ones"
@@ -185,8 +193,8 @@ class _Search:
 class _Problem:
     """Unknowns are standard scores of the priors: parameters, common to all, and locals (initial states, outputs) of each stretch."""
 
-    def __init__(self, model: Model, every_s: float) -> None:
-        self._model, self._every_s = model, every_s
+    def __init__(self, model: Model, every_s: float, pause: Pause) -> None:
+        self._model, self._every_s, self._pause, self._rollouts = model, every_s, pause, 0
         self._start = initial(model, 1)
         self._sensing = Sensing.of(model, Ensemble.from_snapshot(model, self._start))
         self._spreads = Spreads.of(model.plant)
@@ -235,6 +243,8 @@ class _Problem:
 
     def _residuals(self, stretch: Stretch, scores: F8, own: F8) -> F8:
         """(readings, members): reading minus twin in standard deviations; NaN throughout for a member that is not physical."""
+        self._pause(self._rollouts)
+        self._rollouts += 1
         snapshot = replace(self._ensemble(stretch, scores, own), inputs=stretch.inputs)
         run = rollout(self._model, snapshot, stretch.schedule, stretch.horizon_s, record=self.tags, record_every_s=self._every_s)
         shown = np.isfinite(stretch.shown)

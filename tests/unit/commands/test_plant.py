@@ -137,6 +137,13 @@ def test_a_recording_of_another_plant_changes_nothing(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    recording, out = recorded(tmp_path / "recorded.csv", Parameters()), tmp_path / "new.yaml"
+    with pytest.raises(InputError, match=r"no result within 0\.01 s, after [0-9]+ rollouts: allow more time"):
+        identify("--csv", str(recording), "--out", str(out), "--limit", "0.01s")
+    assert not out.exists()
+
+
 def test_a_history_is_identified_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = tmp_path / "history"
     kept = History(directory, SystemClock(), Bounds(octets=1 << 30, age_s=1e10))
