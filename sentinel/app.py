@@ -20,8 +20,8 @@ from sentinel import settings as configuration
 from sentinel.access import Access
 from sentinel.access.authority import DAY_S
 from sentinel.actions import Actions
+from sentinel.anchors import Anchors
 from sentinel.api import ApiState, Tls, build_app, build_enrolment_app, serve
-from sentinel.baseline import store
 from sentinel.brain import Brain
 from sentinel.cases import Cases
 from sentinel.catalogue import capabilities
@@ -76,11 +76,13 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
             servers=map(AssetId, settings.tagged_servers()),
         )
         recollection = Recollection.of(records, clock.now())
-        learnt_until = restore(analysis, places, recollection)
+        access.authority.server_certificate(settings.appliance.name, (settings.api.host,), clock.now())  # seals are made with its key
+        anchors = Anchors(places.directory, access.authority, places.given)
+        learnt_until = restore(analysis, anchors, recollection, clock.now())
         wire: CourtClient | None = None
         sync = Sync(model, seed=plant.seed) if model is not None else None
         court = _court(settings, places, clock, lambda command: _familiarity(brain, command)) if model is not None else None
-        brain = Brain(settings, records, analysis, tags, court, sync, clock, places.baseline, _rules(settings), recollection)
+        brain = Brain(settings, records, analysis, tags, court, sync, clock, anchors, _rules(settings), recollection)
         brain.learnt_until = learnt_until
         if court is not None:
             terms = Terms(members=settings.court.members, horizon_s=settings.court.horizon_s)
@@ -131,14 +133,13 @@ async def _work(brain: Brain, actions: Actions, courts: Sequence[CourtClient], s
             task.cancel()
 
 
-def restore(analysis: Analysis, places: Places, recollection: Recollection) -> Instant | None:
-    """The baseline that the settings name, else the one that was learnt here, with the findings that were open; when it ended."""
-    file = places.given or places.baseline
-    if not file.exists():
+def restore(analysis: Analysis, anchors: Anchors, recollection: Recollection, now: Instant) -> Instant | None:
+    """The anchor that judges from now on, with the findings that were open; when its learning ended.  None: it is to be learnt."""
+    kept = anchors.at_start(now)
+    if kept is None:
         return None
-    baseline = store.load(file)
-    analysis.restore(baseline, recollection.findings)
-    return Instant(baseline.learnt_until)
+    analysis.restore(kept[0], recollection.findings)
+    return Instant(kept[0].learnt_until)
 
 
 def _court(settings: Settings, places: Places, clock: Clock, familiarity: Callable[[Command], Familiarity]) -> CourtClient:

@@ -10,12 +10,11 @@ import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol, TypeVar, assert_never
 
 from sentinel.actions import Actions
+from sentinel.anchors import Anchors
 from sentinel.asking import Asking, Court
-from sentinel.baseline import store
 from sentinel.baseline.inventory import with_stations
 from sentinel.clock import Clock
 from sentinel.errors import SentinelError
@@ -26,6 +25,7 @@ from sentinel.model.action import Receipt
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.codec import to_jsonable
 from sentinel.model.command import Command, Origin
+from sentinel.model.detection import Detection, Severity
 from sentinel.model.exchange import Polled, Presence
 from sentinel.model.finding import Finding
 from sentinel.model.ids import AssetId
@@ -69,11 +69,6 @@ class Past(Protocol):
     def counters(self) -> Counters: ...
 
 
-def unfinished(baseline_file: Path) -> Path:
-    """Lies beside the baseline while it is being learnt, as old as the learning."""
-    return baseline_file.with_suffix(".unfinished")
-
-
 class Brain:
     """`take` is the intake's sink; `run` keeps the clocks: ticks, learning, inventory, retention."""
 
@@ -86,7 +81,7 @@ class Brain:
         court: Court | None,
         sync: Sync | None,
         clock: Clock,
-        baseline_file: Path,
+        anchors: Anchors,
         rules: Rules,
         recollection: Recollection | None = None,
     ) -> None:
@@ -97,7 +92,7 @@ class Brain:
         self._court = court
         self._sync = sync
         self._clock = clock
-        self._baseline_file = baseline_file
+        self._anchors = anchors
         self._rules = rules
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spine")
         self._started = clock.now()
@@ -274,7 +269,10 @@ class Brain:
         if self._analysis.learning:
             await self._begin_learning()
         else:
-            unfinished(self._baseline_file).unlink(missing_ok=True)
+            self._anchors.unfinished.unlink(missing_ok=True)
+        for refused in self._anchors.refused:
+            await self._audit("sentinel", "baseline.refuse", outcome="failed", reason=refused)
+            await self._found(await self._think(self._analysis.told, [self._refused(refused)]))
         unsubscribe = self._records.subscribe(self._labelled)
         try:
             async with asyncio.TaskGroup() as group:
@@ -297,12 +295,29 @@ class Brain:
 
     async def _begin_learning(self) -> None:
         """What a brain had learnt that was killed before the end is lost: that is said, and learning begins anew."""
-        mark, now = unfinished(self._baseline_file), self._clock.now()
+        mark, now = self._anchors.unfinished, self._clock.now()
         if mark.exists():
             since = Instant(mark.stat().st_mtime_ns)
             await self.take(Outage(process="baseline", since=since, until=now, reason="learning was interrupted and begins anew"))
         mark.touch()
         await self._audit("sentinel", "baseline.learn", lasts_s=self._settings.learning.lasts_s)
+
+    def _refused(self, reason: str) -> Detection:
+        """Whoever changes what the appliance takes for normal hides what is not."""
+        return Detection(
+            detector="baseline",
+            title="A baseline that this appliance did not make, or that was changed since, was refused",
+            seen=self._clock.now(),
+            cause="baseline:anchor",
+            feature="seal",
+            observed="a file whose seal does not hold",
+            expected="the seal of this appliance",
+            score=1.0,
+            threshold=0.0,
+            why=reason,
+            severity=Severity.HIGH,
+            confidence=0.9,
+        )
 
     def _warm(self) -> None:
         """What takes seconds the first time happens before the plant waits for it."""
@@ -343,8 +358,8 @@ class Brain:
         due = self._analysis.learning and seconds_between(self._started, now) >= self._settings.learning.lasts_s
         if due:
             self._analysis.activate()
-            store.save(self._analysis.baseline(), self._baseline_file)
-            unfinished(self._baseline_file).unlink(missing_ok=True)
+            self._anchors.keep(self._analysis.baseline(), "sentinel", now)
+            self._anchors.unfinished.unlink(missing_ok=True)
         self._progress = self._analysis.progress()
         return findings, snapshot, due
 

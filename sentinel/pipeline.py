@@ -118,6 +118,10 @@ class Analysis:
     def outage(self, outage: Outage) -> list[Finding]:
         return self._triage.outage(outage)
 
+    def told(self, detections: Sequence[Detection]) -> list[Finding]:
+        """What the appliance noticed of itself."""
+        return self._triage.fold(detections)
+
     def tick(self, now: Instant) -> list[Finding]:
         """Let go of findings that no news can reach any more, by packet time where there is any.
 

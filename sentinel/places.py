@@ -62,10 +62,6 @@ class Places:
         return self.directory / "authority"
 
     @property
-    def baseline(self) -> Path:
-        return self.directory / "baseline.npz"
-
-    @property
     def intake(self) -> Path:
         return self.run / "intake.sock"
 

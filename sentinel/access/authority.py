@@ -58,6 +58,10 @@ class Authority:
         """Issuing authority and root, PEM."""
         return c.pem(self._issuing.certificate) + c.pem(self._root)
 
+    def root(self) -> bytes:
+        """PEM."""
+        return c.pem(self._root)
+
     def fingerprint(self) -> Digest:
         """Of the root: what a person compares before trusting this appliance for the first time."""
         return c.fingerprint(c.der(self._root))

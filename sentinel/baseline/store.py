@@ -2,7 +2,7 @@
 
 The learnt state of every detector is a mapping of names to arrays or JSON values.  Equal baselines give equal octets.  Anything else
 than such a file, and any change of what it holds, is an `InputError`.  The digest finds damage; it is no signature: whoever may write the
-file may write another.
+file may write another.  A seal (`anchor`) may lie in the same file, so that both are replaced at once; the digest does not cover it.
 """
 
 import io
@@ -24,7 +24,7 @@ from sentinel.model.ids import Digest, digest
 FORMAT = "sentinel-baseline"
 VERSION = 1
 MAX_OCTETS = 1 << 30  # unpacked; a baseline of a large plant is some tens of megabytes
-_MANIFEST = "manifest"
+_MANIFEST, _SEAL = "manifest", "seal"
 _READABLE = 0o644  # carried from site to site by hand
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's own zero, so that equal content gives equal files
 
@@ -39,6 +39,7 @@ class Baseline:
     learnt_until: int = 0
     windows: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict)
+    seal: Mapping[str, str] | None = None  # who vouches for it; checked by `anchor.opened`
 
     @property
     def learnt_s(self) -> float:
@@ -71,13 +72,24 @@ def _digest_of(manifest: Mapping[str, Any], arrays: Mapping[str, Array]) -> Dige
     return digest(*parts)
 
 
+def fingerprint(baseline: Baseline) -> Digest:
+    """Of all that was learnt and where from; equal for equal baselines, sealed or not."""
+    return _digest_of(*_packed(baseline))
+
+
+def _text(value: Mapping[str, Any]) -> Array:
+    return np.frombuffer(json.dumps(value, sort_keys=True, separators=(",", ":")).encode(), np.uint8)
+
+
 def to_octets(baseline: Baseline) -> bytes:
     manifest, arrays = _packed(baseline)
     manifest["digest"] = _digest_of(manifest, arrays)
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+    members = [(_MANIFEST, _text(manifest)), *sorted(arrays.items())]
+    if baseline.seal is not None:
+        members.append((_SEAL, _text(baseline.seal)))
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in [(_MANIFEST, np.frombuffer(text, np.uint8)), *sorted(arrays.items())]:
+        for name, array in members:
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), member.getvalue(), zipfile.ZIP_DEFLATED)
@@ -95,6 +107,7 @@ def from_octets(octets: bytes, where: str = "baseline") -> Baseline:
                 for member in archive.infolist()
             }
         manifest = json.loads(arrays.pop(_MANIFEST).tobytes())
+        seal = json.loads(arrays.pop(_SEAL).tobytes()) if _SEAL in arrays else None
         if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
             raise InputError(f"{where}: is {manifest.get('format')} version {manifest.get('version')}, expected {FORMAT} version {VERSION}")
         claimed = manifest.pop("digest")
@@ -111,6 +124,7 @@ def from_octets(octets: bytes, where: str = "baseline") -> Baseline:
             learnt_until=int(manifest["learnt_until"]),
             windows=int(manifest["windows"]),
             notes=manifest["notes"],
+            seal=None if seal is None else {str(key): str(value) for key, value in seal.items()},
         )
     except (
         zipfile.BadZipFile,
