@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from sentinel.baseline.drift import Levels
 from sentinel.baseline.gather import Gather
 from sentinel.baseline.inventory import Inventory
 from sentinel.baseline.lifecycle import BaselineEvent, BaselineState, after_event
 from sentinel.baseline.nodes import node_commands, node_readings, of_servers
 from sentinel.baseline.store import Baseline
 from sentinel.baseline.values import wire_commands, wire_readings
+from sentinel.candidate import Candidate, Fresh
 from sentinel.detect.catalogue import detectors as all_detectors
+from sentinel.detect.memory import freeze, thaw
 from sentinel.errors import InputError
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.command import Command, Origin
@@ -29,7 +32,7 @@ from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
 from sentinel.model.window import Window
-from sentinel.ports import Detector, Outcome
+from sentinel.ports import Detector, Lasting, Outcome
 from sentinel.triage.fold import Triage
 
 _DRIFT_HABITS = 50  # so many new small habits since activation ask for a person's review
@@ -53,7 +56,7 @@ class Analysis:
     """``baseline`` given: active at once.  ``learn_until``: learn what lies before this instant, then activate by itself and report only
     what begins later.  Neither: learning until `activate`; what needs no baseline (rules, protocol checks) is reported meanwhile.
     ``judging_only``: never learn; only what needs no baseline is judged.  ``servers``: whose values and writes carry the plant's tags;
-    none named = everybody's."""
+    none named = everybody's.  ``fresh`` makes detectors like the given ones: with it a `Candidate` goes on learning beside the anchor."""
 
     def __init__(
         self,
@@ -64,8 +67,12 @@ class Analysis:
         judging_only: bool = False,
         detectors: Sequence[Detector] | None = None,
         servers: Iterable[AssetId] = (),
+        fresh: Fresh | None = None,
     ) -> None:
         self._tag_map = tag_map
+        self._fresh = fresh
+        self._levels = Levels()
+        self._candidate: Candidate | None = None
         self._servers = frozenset(servers)
         self._detectors = list(detectors) if detectors is not None else all_detectors(tag_map)
         self._triage = Triage()
@@ -190,6 +197,7 @@ class Analysis:
         for detector in self._detectors:
             detector.activate()
         self._state = after_event(self._state, BaselineEvent.ACTIVATE)
+        self._begin_candidate(self.baseline())
 
     def review(self) -> None:
         """A person looked at a drifting baseline and keeps it."""
@@ -198,7 +206,7 @@ class Analysis:
 
     def baseline(self) -> Baseline:
         return Baseline(
-            detectors={detector.spec.name: dict(detector.state()) for detector in self._detectors},
+            detectors={**{each.spec.name: dict(each.state()) for each in self._detectors}, "levels": self._levels.state()},
             sources=tuple(sorted(self._gathers)),
             learnt_from=self._learnt_from,
             learnt_until=self._learnt_until,
@@ -210,17 +218,73 @@ class Analysis:
 
         Raises InputError when a detector cannot read its part.
         """
-        for detector in self._detectors:
-            state: Mapping[str, Any] | None = baseline.detectors.get(detector.spec.name)
-            if state is None:
-                raise InputError(f"the baseline knows nothing of the detector {detector.spec.name}: learn it again")
-            try:
-                detector.restore(state)
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f"the baseline's part for {detector.spec.name} cannot be read: {error!r}") from error
+        _restored(self._detectors, baseline)
         self._triage.restore(findings)
+        self._judge_by(baseline)
+
+    def promote(self, baseline: Baseline) -> None:
+        """Judge by another baseline from now on; findings stay, a candidate begins beside it.  Raises InputError as `restore`."""
+        if self._fresh is None:
+            raise InputError("this analysis has no other detectors to judge by")
+        detectors = list(self._fresh())
+        _restored(detectors, baseline)
+        self._detectors, self._habits = detectors, 0
+        self._judge_by(baseline)
+
+    def _judge_by(self, baseline: Baseline) -> None:
         self._windows, self._learnt_from, self._learnt_until = baseline.windows, baseline.learnt_from, baseline.learnt_until
+        self._levels = Levels.restored(baseline.detectors.get("levels", Levels().state()))
         self._state = BaselineState.ACTIVE
+        self._begin_candidate(baseline)
+
+    def _begin_candidate(self, anchor: Baseline) -> None:
+        self._candidate = Candidate(anchor, self._fresh) if self._fresh is not None else None
+
+    @property
+    def candidate(self) -> Candidate | None:
+        return self._candidate
+
+    @property
+    def levels(self) -> Levels:
+        """Those of the anchor; while learning, so far."""
+        return self._levels
+
+    def checkpoint(self) -> Baseline:
+        """Learning as far as it has come: of the first anchor, or of the candidate beside it with what the judging detectors follow."""
+        if self.learning:
+            parts: dict[str, Mapping[str, Any]] = {f"learning {each.spec.name}": freeze(each) for each in self._detectors}
+            parts["levels"] = self._levels.state()
+        else:
+            parts = self._candidate.checkpoint() if self._candidate is not None else {}
+            parts |= {f"lasting {each.spec.name}": each.lasting() for each in self._detectors if isinstance(each, Lasting)}
+        return Baseline(
+            detectors=parts,
+            learnt_from=self._learnt_from,
+            learnt_until=self._learnt_until,
+            windows=self._windows,
+            notes={"state": "learning" if self.learning else "active", "withheld": self._withheld},
+        )
+
+    def resume(self, checkpoint: Baseline) -> None:
+        """After `restore`, or before anything was heard.  Raises InputError where it does not fit; what was restored stays."""
+        parts = checkpoint.detectors
+        try:
+            if (checkpoint.notes["state"] == "learning") is not self.learning:
+                raise InputError(f"the checkpoint is of a baseline that is {checkpoint.notes['state']}, this one is {self._state}")
+            if self.learning:
+                levels = Levels.restored(parts["levels"])
+                for detector in self._detectors:
+                    thaw(detector, parts[f"learning {detector.spec.name}"])
+                self._levels, self._withheld = levels, int(checkpoint.notes["withheld"])
+                self._windows, self._learnt_from, self._learnt_until = checkpoint.windows, checkpoint.learnt_from, checkpoint.learnt_until
+                return
+            for detector in self._detectors:
+                if isinstance(detector, Lasting) and (kept := parts.get(f"lasting {detector.spec.name}")) is not None:
+                    detector.go_on(kept)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"the checkpoint cannot be read: {error!r}") from error
+        if self._candidate is not None:
+            self._candidate.resume(parts)
 
     # -- the road --
 
@@ -298,20 +362,39 @@ class Analysis:
             else:
                 self._learn(window)
         findings = self._triage.fold(detections, window.source)
+        if self._candidate is not None and (news := self._candidate.take(window, detections)):
+            self._drifts()
+            findings = _latest([*findings, *self._triage.fold(news)])
         self._watch_drift(detections)
         return findings
 
     def _learn(self, window: Window) -> None:
         for detector in self._detectors:
             detector.learn(window)
+        self._levels.learn(window.readings)
         self._windows += 1
         self._learnt_from = min(self._learnt_from or window.start, window.start)
         self._learnt_until = max(self._learnt_until, window.end)
 
     def _watch_drift(self, detections: Sequence[Detection]) -> None:
         self._habits += sum(detection.cause.startswith("habit:") for detection in detections)
-        if self._state is BaselineState.ACTIVE and self._habits > _DRIFT_HABITS:
+        if self._habits > _DRIFT_HABITS:
+            self._drifts()
+
+    def _drifts(self) -> None:
+        if self._state is BaselineState.ACTIVE:
             self._state = after_event(self._state, BaselineEvent.DRIFT)
+
+
+def _restored(detectors: Iterable[Detector], baseline: Baseline) -> None:
+    for detector in detectors:
+        state: Mapping[str, Any] | None = baseline.detectors.get(detector.spec.name)
+        if state is None:
+            raise InputError(f"the baseline knows nothing of the detector {detector.spec.name}: learn it again")
+        try:
+            detector.restore(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the baseline's part for {detector.spec.name} cannot be read: {error!r}") from error
 
 
 def _latest(findings: Iterable[Finding]) -> list[Finding]:

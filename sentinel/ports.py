@@ -6,7 +6,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from sentinel.model.action import Action, Receipt
 from sentinel.model.command import Command
@@ -56,6 +56,16 @@ class Detector(Protocol):
     def state(self) -> Mapping[str, Any]: ...
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A detector that follows slow change beside what it learnt: where it stands outlives a restart, in the bounds that the anchor sets."""
+
+    def lasting(self) -> Mapping[str, Any]: ...
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        """After `restore`.  Raises KeyError, TypeError or ValueError for what is none of its own."""
 
 
 class Verifier(Protocol):

@@ -217,6 +217,30 @@ class Residual:
             raise ValueError("the process model and its list of tags differ in length")
         self._model, self._memory = model, Memory()
 
+    def lasting(self) -> Mapping[str, Any]:
+        """The offsets that follow drift, and of which tags it was told."""
+        course = self._memory.course if self._memory is not None else None
+        if self._model is None or course is None:
+            return {"tags": []}
+        names = [self._tags[place] for place in self._model.tags.tolist()]
+        return {"tags": names, "offset": course.offset, "trend": course.trend, "told": sorted(self._told_drift)}
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        if not kept["tags"] or self._model is None:
+            return
+        from sentinel.detect.process_model import Memory
+        from sentinel.detect.upkeep import CLIP, Course
+
+        offset, trend = np.asarray(kept["offset"], np.float64), np.asarray(kept["trend"], np.float64)
+        names, farthest = [self._tags[place] for place in self._model.tags.tolist()], self._model.bounds.farthest
+        if list(kept["tags"]) != names or offset.shape != farthest.shape or trend.shape != farthest.shape:
+            raise ValueError("the offsets are those of other tags")
+        if not (np.isfinite(offset).all() and np.isfinite(trend).all()):
+            raise ValueError("an offset is no number")
+        course = Course.of(len(names))
+        course.offset, course.trend = np.clip(offset, -farthest, farthest), np.clip(trend, -CLIP, CLIP)
+        self._memory, self._told_drift = Memory(course=course), {str(tag) for tag in kept["told"]}
+
 
 def _newest(readings: Readings) -> list[tuple[str, int, float]]:
     """(tag, time of receipt, value) of the last good reading of each tag."""
