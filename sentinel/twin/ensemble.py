@@ -223,6 +223,12 @@ class Ensemble:
     def stride(self) -> int:
         return int(self.states.shape[1])
 
+    def first(self, members: int) -> "Ensemble":
+        """A copy of so many members, which stand for the others where they were drawn alike."""
+        rows = (self.states, self.controllers, self.parameters)
+        states, controllers, parameters = (_lanes(one[:, :members].T) for one in rows)
+        return Ensemble(self.model, members, states, controllers, parameters, self.inputs.copy())
+
     def copy(self) -> "Ensemble":
         return replace(
             self,

@@ -42,6 +42,7 @@ REACQUIRE_S = 15.0  # a lost twin tries again, not more often
 RECONSIDER_S = 60.0  # a tag that deviated so long may be right after all: the twin is set to the readings again
 WIDEST = 0.5  # of a tag's range, standard deviation of its forecast: what is as wide as the instrument agrees with every reading
 SHADOW_S = 30.0  # life of a shadow; two of them, half a life apart
+SHADOW_MEMBERS = 64  # mean and width of a forecast need no more: the width is then known to a tenth
 OUTLIER = 6.0  # standard deviations: the filter skips such a reading, the test counts it
 PARAMETER_FLOOR = 0.25  # of the declared spread: what is left of doubt however long the twin has listened
 PARAMETER_GROWTH = 1.01  # per correction, at most: the bound on inflation
@@ -382,11 +383,11 @@ class Sync:
         for shadow in self._shadows:
             shadow.predicted = self._forecast.run(shadow.ensemble, span_s)
             shadow.age_s += span_s
-        judge = self._shadows[0].predicted if self._shadows else None
-        if judge is None:
+        judge = self._shadows[0] if self._shadows else None
+        if judge is None or judge.predicted is None:
             observed, means, variances = {}, [], []
         else:
-            members = judge[:, : self._main.members]
+            members = judge.predicted[:, : judge.ensemble.members]
             means, variances = members.mean(axis=1).tolist(), members.var(axis=1).tolist()
         for tag, reading in observed.items():
             row = sensing.rows[tag]
@@ -399,4 +400,4 @@ class Sync:
         if self._shadows and self._shadows[0].age_s >= SHADOW_S:
             self._shadows.pop(0)
         if not self._shadows or (len(self._shadows) == 1 and self._shadows[0].age_s >= SHADOW_S / 2.0):
-            self._shadows.append(_Shadow(self._main.copy()))
+            self._shadows.append(_Shadow(self._main.first(min(SHADOW_MEMBERS, self._main.members))))
