@@ -43,7 +43,7 @@ def _spread(sensing: Sensing, ensemble: Ensemble, readings: Mapping[str, float],
     for row, state in enumerate(ensemble.states):
         noise = chance.standard_normal(ensemble.stride)
         tag = sensing.shows.get(row)
-        if tag in readings:
+        if tag is not None and tag in readings:
             at = sensing.rows[tag]
             state[:] = sensing.units[at].to_si(readings[tag]) + sensing.accuracy[at] * noise
         else:
