@@ -36,6 +36,7 @@ from sentinel.ports import Detector, Lasting, Outcome
 from sentinel.triage.fold import Triage
 
 _DRIFT_HABITS = 50  # so many new small habits since activation ask for a person's review
+MIN_REPEATED, MIN_REPEATED_SHARE = 1000, 0.1  # packets heard twice, of all: fewer are chance, or no harm
 MAX_UNTAKEN = 100_000  # commands and reading batches that nobody fetched; the oldest go, counted
 
 
@@ -85,6 +86,7 @@ class Analysis:
         self._learnt_from = self._learnt_until = 0
         self._reached = Instant(0)  # the end of the newest window
         self._lost: dict[str, int] = {}  # by source: dropped packets that were told of
+        self._repeated: dict[str, int] = {}  # as many, of packets that were heard twice
         self._commands: list[Command] = []
         self._readings: list[Readings] = []
         self.untaken_dropped = 0
@@ -95,14 +97,13 @@ class Analysis:
 
     def heard(self, heard: Heard) -> list[Finding]:
         findings = self._windows_in(self._gather(heard.source).hear(heard))
-        lost, told = heard.counters.dropped, self._lost.get(heard.source, 0)
-        if lost < told:  # the sensor began anew
-            told = 0
-        self._lost[heard.source] = told
-        if lost == 0 or lost < 2 * told:
-            return findings
-        self._lost[heard.source] = lost
-        return _latest([*findings, *self._triage.loss(heard.source, lost, max(heard.until, self._reached))])
+        counters, seen = heard.counters, max(heard.until, self._reached)
+        if _has_doubled(self._lost, heard.source, counters.dropped):
+            findings = [*findings, *self._triage.loss(heard.source, counters.dropped, seen)]
+        is_doubled = counters.repeated >= max(MIN_REPEATED, MIN_REPEATED_SHARE * counters.accepted)
+        if is_doubled and _has_doubled(self._repeated, heard.source, counters.repeated):
+            findings = [*findings, *self._triage.repetition(heard.source, counters.repeated, counters.accepted, seen)]
+        return _latest(findings)
 
     def readings(self, source: str, readings: Readings, until: Instant, residuals: Readings | None = None) -> list[Finding]:
         """``residuals``: the same tags, reading minus the twin's forecast in standard deviations, where the twin is in step."""
@@ -395,6 +396,14 @@ def _restored(detectors: Iterable[Detector], baseline: Baseline) -> None:
             detector.restore(state)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"the baseline's part for {detector.spec.name} cannot be read: {error!r}") from error
+
+
+def _has_doubled(told: dict[str, int], source: str, count: int) -> bool:
+    """Is a source's count news: the first that is not zero, or twice what was told?  It starts again with a sensor that began anew."""
+    before = told.get(source, 0) if count >= told.get(source, 0) else 0
+    is_news = count > 0 and count >= 2 * before
+    told[source] = count if is_news else before
+    return is_news
 
 
 def _latest(findings: Iterable[Finding]) -> list[Finding]:

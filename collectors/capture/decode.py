@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from collectors.capture.copies import likeness_of
 from collectors.capture.flows import hash_key
 from collectors.capture.packets import ETHERNET, IPV4, IPV6, LINUX_SLL, LINUX_SLL2, LOOP, NULL, RAW
 from collectors.capture.tables import FAMILY_IP4, FAMILY_IP6, FAMILY_MAC, MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS, NO_MAC, UNREADABLE
 from collectors.compiled import kernel
-from collectors.wire.loads import byte, word16, word32
+from collectors.wire.loads import byte, word16, word32, word64
 from collectors.wire.modbus.layout import SEGMENT_OCTETS
 from sentinel.model.protocol import Defect, FlowKind
 
@@ -31,11 +32,6 @@ _IP4, _IP6, _ARP = 0x0800, 0x86DD, 0x0806
 _VLAN, _QINQ, _QINQ_OLD, _HSR = 0x8100, 0x88A8, 0x9100, 0x892F
 _FIRST_ETHERTYPE = 0x0600  # below it the field is a length (IEEE 802.3, 3.2.6)
 _UNKNOWN_TYPE = -1
-
-
-@kernel(inline=True)
-def word64(octets: Table, at: int) -> Any:
-    return (np.uint64(word32(octets, at)) << np.uint64(32)) | np.uint64(word32(octets, at + 4))
 
 
 @kernel(inline=True)
@@ -280,6 +276,7 @@ def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, lin
         head.target_port = 0
         head.proto = -1
         head.flags = 0
+        head.likeness = np.uint64(0)
         head.kind = UNREADABLE
         head.family = 0
         head.defect = 0
@@ -309,4 +306,5 @@ def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, lin
         elif head.defect == _FRAGMENT:
             fragments += 1
         place(head, seed)
+        head.likeness = likeness_of(head, octets, network, transport, end, seed)
     return fragments

@@ -109,7 +109,7 @@ class Reassembler:
         heads["payload"][:count] -= low
         rows = [row for row, _ in joined]
         decoded["defect"] = np.where(heads["defect"][rows] == Defect.CONTRADICTING_COPY, Defect.CONTRADICTING_COPY, decoded["defect"])
-        for name in ("source_mac", "target_mac"):
+        for name in ("source_mac", "target_mac", "likeness"):  # a copy of the part that completed it is one of it
             decoded[name] = heads[name][rows]
         heads[rows] = decoded
         return np.concatenate([batch.octets[low:high], whole.octets])

@@ -60,6 +60,7 @@ def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets
                 back = -ahead
                 if head.payload_wire == 1 and back == 1:  # a keep-alive probe repeats one octet, of any value (RFC 9293, 3.8.4)
                     continue
+                s.retransmissions += 1
                 if size > 0 and contradicts(t.state, t.history, side, y, octets, at, size, back):
                     s.contradictions += 1
                     defect = _CONTRADICTING_COPY

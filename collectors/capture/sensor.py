@@ -133,6 +133,7 @@ class Sensor:
             accepted=counts["packets"],
             refused=counts["unreadable"],
             dropped=self._dropped + counts["rows_refused"] + counts["held_refused"] + counts["opcua_refused"],
+            repeated=counts["duplicates"] + counts["duplicates_relayed"],
         )
         return Heard(
             source=self.source,

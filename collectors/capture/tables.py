@@ -14,6 +14,7 @@ from collectors.wire.modbus.layout import State as ModbusState
 from collectors.wire.opcua.layout import KEPT_OCTETS as OPCUA_OCTETS
 from collectors.wire.opcua.layout import State as OpcuaState
 from sentinel.model.observation import SLOT_NS
+from sentinel.model.time import NS_PER_MS
 
 Records = NDArray[Any]
 
@@ -26,6 +27,10 @@ HELD_BLOCKS = 4096  # segments that wait for an earlier one, over all streams
 HELD_OCTETS = 2048  # of one of them; a longer segment takes several
 HELD_PER_STREAM = 32
 HOLD_NS = SLOT_NS  # after this packet time a hole is given up
+MIRROR_NS = (
+    5 * NS_PER_MS
+)  # copies of a packet follow it within; no sender sends again that soon (RFC 6298, 2.4: after a second; Linux 0.2 s)
+RECENT_PACKETS = 4096  # remembered for their copies, 0.8 million packets/s for MIRROR_NS; each until two others take its place
 WINDOW_OCTETS = 1 << 20  # a sequence number further away than this is a new start, not a hole
 MAX_SLOT_ROWS = 2 * MAX_FLOWS  # flow rows of one slot
 FLOW_ROWS = 2 * MAX_SLOT_ROWS  # of several slots, until they are handed over
@@ -64,6 +69,7 @@ HEAD = np.dtype(
         ("source_mac", "u8"),
         ("target_mac", "u8"),
         ("hash", "u8"),  # of the conversation
+        ("likeness", "u8"),  # equal for copies of one packet (`copies`); 0 = it has none
         ("seq", "i8"),
         ("ack", "i8"),
         ("payload", "i8"),  # offset in the octets
@@ -146,6 +152,17 @@ HELD = np.dtype(
     align=True,
 )
 
+# A packet that was heard a moment ago.
+RECENT = np.dtype(
+    [
+        ("likeness", "u8"),
+        ("path", "u8"),  # both its hardware addresses
+        ("time", "i8"),
+        ("line_end", "u1", 8),
+    ],
+    align=True,
+)
+
 # A flow row, before its addresses are named.  What every packet changes lies in the first cache line.
 FLOW_ROW = np.dtype(
     [
@@ -182,6 +199,9 @@ NAME = np.dtype([("hi", "u8"), ("lo", "u8"), ("family", "i4")], align=True)
 COUNTERS = (
     "packets",  # understood
     "unreadable",  # not understood: link type, or too short for its own headers
+    "duplicates",  # copies of a packet under the same hardware addresses: a mirror port that sees it twice; they are in no row
+    "duplicates_relayed",  # copies under others: it was mirrored before and behind a router, or somebody relays it
+    "retransmissions",  # TCP segments that their sender sent again
     "fragments",  # parts of IP packets, but for those that completed theirs
     "clock_steps_back",
     "flows_evicted",
@@ -230,6 +250,7 @@ class Tables(NamedTuple):
     history: Records
     held: Records
     held_octets: Records
+    recent: Records
     flow_rows: Records
     names: Records
     name_buckets: Records
@@ -271,6 +292,7 @@ def make_tables(seed: int) -> Tables:
         history=np.zeros((2 * MAX_FLOWS, HISTORY_OCTETS), np.uint8),
         held=held,
         held_octets=np.zeros(HELD_BLOCKS * HELD_OCTETS, np.uint8),
+        recent=zeros(RECENT_PACKETS, RECENT),
         flow_rows=zeros(FLOW_ROWS, FLOW_ROW),
         names=np.zeros(NAMES, NAME),
         name_buckets=np.zeros(NAME_BUCKETS, np.int32),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from collectors.capture.copies import FIRST, SAME_PATH, weigh_copy
 from collectors.capture.delivery import end_flow
 from collectors.capture.flows import (
     begin_flow,
@@ -202,7 +203,15 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
         s.packets += 1
         if head.defect == _FRAGMENT:
             s.fragments += 1
+        copy = weigh_copy(t.recent, head, time)
+        if copy == SAME_PATH:
+            s.duplicates += 1
+            continue
+        if copy != FIRST:
+            s.duplicates_relayed += 1
         if head.kind in (_ARP_REQUEST, _ARP_REPLY):
+            if copy != FIRST:
+                continue
             row = begin_flow_row(t.state, t.flow_rows, t.flows[0], head, 0, time, frame)
             if row >= 0:
                 t.flow_rows[row].packets = 1
@@ -251,6 +260,8 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
             r.tcp_flags |= head.flags
             if r.defect == 0 or (r.defect == _FRAGMENT and head.defect != 0):  # a fragment is no misbehaviour and must not hide one
                 r.defect = head.defect
+        if copy != FIRST:
+            continue
         if head.kind == _TCP:
             take_segment(t, f, source_side, head, row, octets, time, frame)
         elif flow.protocol == _UNKNOWN and flow.probes < PROBES:

@@ -39,3 +39,9 @@ def little16(octets: Octets, at: int) -> int:
 @kernel(inline=True)
 def little32(octets: Octets, at: int) -> int:
     return little16(octets, at) | (little16(octets, at + 2) << 16)
+
+
+@kernel(inline=True)
+def word64(octets: Octets, at: int) -> Any:
+    """Unsigned: what is hashed or compared, not calculated with."""
+    return (np.uint64(word32(octets, at)) << np.uint64(32)) | np.uint64(word32(octets, at + 4))

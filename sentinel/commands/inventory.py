@@ -63,7 +63,7 @@ def coverage(conduits: Iterable[Conduit], counters: Counters) -> dict[str, int]:
         shares["packets"] += conduit.packets
         shares["messages"] += conduit.messages
         shares["unread"] += conduit.unread
-    return shares | {"refused": counters.refused, "dropped": counters.dropped}
+    return shares | {"refused": counters.refused, "dropped": counters.dropped, "repeated": counters.repeated}
 
 
 def as_text(assets: Sequence[Asset], conduits: Sequence[Conduit], covered: dict[str, int]) -> list[str]:
@@ -80,6 +80,7 @@ def as_text(assets: Sequence[Asset], conduits: Sequence[Conduit], covered: dict[
         f"of {covered['packets']} packets {decoded} are in decoded protocols, {recognised} in recognised ones, {unknown} in others",
         f"of {covered['messages']} messages {covered['unread']} could not be read;"
         f" {covered['refused']} packets were not understood, {covered['dropped']} dropped",
+        f"{covered['repeated']} packets were heard a second time",
     ]
     return lines
 

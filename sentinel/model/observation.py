@@ -117,12 +117,13 @@ class Readings(Columns):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """The four counters of every hop."""
+    """The four counters of every hop; ``repeated``, of a sensor alone: accepted packets that are copies of one that it has heard."""
 
     accepted: int = 0
     refused: int = 0
     dropped: int = 0
     failed: int = 0
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -278,6 +278,23 @@ class Triage:
         )
         return [case.finding()]
 
+    def repetition(self, source: str, copies: int, packets: int, seen: Instant) -> list[Finding]:
+        """Of so many packets that a sensor has heard since it began, so many were copies: told as `loss` is."""
+        cause = f"repetition:{source}"
+        case = self._open_case(cause, seen)
+        if case is None:
+            title = f"Mirror port: {source} hears packets twice"
+            case = self._open(Case.opened(cause, title, Severity.LOW, seen, 0))
+            case.features["repetition", source] = 1.0
+        case.detection_count += 1
+        case.last_seen = max(case.last_seen, seen)
+        case.explain(
+            f"{copies} of {packets} packets that {source} has heard by {iso(seen)} are copies of one that it heard just before: its mirror "
+            "port copies both ends of a conversation, or several VLANs, or somebody relays.  No copy is taken for a message, but copies use up "
+            "what the port can carry."
+        )
+        return [case.finding()]
+
     def tick(self, now: Instant) -> None:
         """Let go of what no news can reach any more."""
         for key in [key for key, case in self._cases.items() if seconds_between(case.last_seen, now) > 2 * _quiet_s(case)]:

@@ -1,4 +1,5 @@
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from sentinel.model.codec import to_json
 from sentinel.model.command import Origin
 from sentinel.model.detection import Severity
 from sentinel.model.finding import Finding
-from sentinel.model.observation import Heard, Messages, rows_before
+from sentinel.model.observation import Counters, Heard, Messages, rows_before
 from sentinel.model.protocol import Protocol
 from sentinel.model.tags import ModbusPoint, Table, Tag, TagMap, TagRole
 from sentinel.model.time import Instant
@@ -178,3 +179,14 @@ def test_columns_cost_little_per_row() -> None:
     analysis.flush()
     assert analysis.progress().windows == 1
     assert analysis.findings == ()
+
+
+def test_a_mirror_port_that_delivers_twice_is_told_once_and_with_every_doubling() -> None:
+    analysis, told = Analysis(judging_only=True, detectors=()), []
+    for second, (accepted, repeated) in enumerate(
+        [(900, 450), (9000, 800), (11_000, 1099), (11_000, 1100), (12_000, 1300), (20_000, 2400), (2000, 1000)]
+    ):
+        counters = Counters(accepted=accepted, repeated=repeated)
+        told.append([(finding.title, finding.detection_count) for finding in analysis.heard(replace(heard(second + 1), counters=counters))])
+    title = "Mirror port: sensor hears packets twice"
+    assert told == [[], [], [], [(title, 1)], [], [(title, 2)], [(title, 3)]]

@@ -34,7 +34,15 @@ def test_one_object_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert by_protocol["modbus"]["operations"] == ["read_holding_registers", "write_single_register"]
     covered = shown["coverage"]
     assert covered["packets"] == 8 == covered["decoded"] + covered["recognised"] + covered["unknown"]
-    assert (covered["messages"], covered["unread"], covered["refused"]) == (5, 1, 0)
+    assert (covered["messages"], covered["unread"], covered["refused"], covered["repeated"]) == (5, 1, 0, 0)
+
+
+def test_a_mirror_port_that_delivers_twice_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    once = capture(tmp_path / "a.pcap").read_bytes()
+    (tmp_path / "b.pcap").write_bytes(once + once[24:])  # the copies, with their own times: within the clock's last second
+    assert main(["inventory", str(tmp_path / "b.pcap"), "--json"]) == 0
+    covered = json.loads(capsys.readouterr().out)["coverage"]
+    assert (covered["messages"], covered["repeated"]) == (5, 8)
 
 
 def test_a_table_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ def measured(seed: int, levels: list[float], floor: float = 0.01, share: float =
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("floor, share", [(0.01, 0.0), (0.0, 0.003), (0.01, 0.003)])
+@pytest.mark.parametrize(("floor", "share"), [(0.01, 0.0), (0.0, 0.003), (0.01, 0.003)])
 def test_steps_ramps_and_swings_of_the_plant_are_not_noise(seed: int, floor: float, share: float) -> None:
     chance = random.Random(1000 + seed)
     levels, level = [], 5.0

@@ -8,7 +8,7 @@ import pytest
 from collectors.capture.packets import ETHERNET, LINUX_SLL, LINUX_SLL2, LOOP, NULL, RAW, PacketBatch
 from collectors.capture.tables import MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS
 from sentinel.model.protocol import Defect, FlowKind, Protocol
-from tests.unit.collectors.capture.frames import ACK, PSH, START, arp, batch_of, ethernet, hear, ip4, ip6, mac, read, rows_of, tcp, udp
+from tests.unit.collectors.capture.frames import ACK, MS, PSH, START, arp, batch_of, ethernet, hear, ip4, ip6, mac, read, rows_of, tcp, udp
 
 A4, B4, A6, B6 = "10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"
 SEGMENT = tcp(read(1), 40000, 502, 1, 1, PSH | ACK)
@@ -91,7 +91,7 @@ def test_what_is_not_understood_keeps_its_place(packet: bytes, kind: FlowKind, p
 
 def test_arp_packets_are_rows_of_their_own() -> None:
     claim = arp(2, "02:00:00:00:00:66", A4, B4)
-    messages, flows, _ = hear(batch_of([arp(1, "02:00:00:00:00:01", A4, B4), claim, claim]))
+    messages, flows, _ = hear(batch_of([arp(1, "02:00:00:00:00:01", A4, B4), claim, claim], step=10 * MS))
     assert not len(messages)
     rows = rows_of(flows)
     assert [(row["kind"], row["source"], row["target"], row["from_client"]) for row in rows] == [

@@ -1,0 +1,106 @@
+"""One packet heard twice: a mirror port that copies both ends of a conversation, or several VLANs, delivers it within milliseconds again.
+
+A copy has another VLAN tag, or, behind a router or a relay, other hardware addresses, hop limit and header checksum.  What it keeps is its
+*likeness*: conversation, direction, identification (RFC 791, 3.2), and every octet from the transport layer on.  A retransmission has an
+identification of its own, and comes later than any copy (MIRROR_NS).  A copy is counted and changes nothing else; one with another octet is
+no copy, and is compared with the first by `streams`.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# Tables are record arrays, which have no static types; the compiler infers and checks the real ones.
+
+from typing import Any
+
+import numpy as np
+
+from collectors.capture.flows import mix
+from collectors.capture.tables import FAMILY_IP4, FAMILY_IP6, MIRROR_NS, RECENT_PACKETS
+from collectors.compiled import kernel
+from collectors.wire.loads import byte, word16, word64
+from sentinel.model.protocol import FlowKind
+
+Table = Any
+Word = Any  # numpy uint64
+
+FIRST, SAME_PATH, RELAYED = 0, 1, 2
+
+_TCP, _UDP = int(FlowKind.TCP), int(FlowKind.UDP)
+_ARP_REQUEST, _ARP_REPLY = int(FlowKind.ARP_REQUEST), int(FlowKind.ARP_REPLY)
+_ARP_OCTETS, _IP4_OCTETS, _IP6_OCTETS = 28, 20, 40
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+_FOLD = np.uint64(29)
+
+
+@kernel(inline=True)
+def stir(value: Word, word: Word) -> Word:
+    value = (value ^ word) * _ODD
+    return value ^ (value >> _FOLD)
+
+
+@kernel
+def digest(seed: Word, octets: Table, at: int, end: int) -> Word:
+    """Of ``octets[at:end]``.  Four lanes, since each waits for its multiplication; the last word overlaps the one before."""
+    size = end - at
+    a = seed ^ np.uint64(size)
+    b, c, d = a + _ODD, a ^ _ODD, ~a
+    while at + 32 <= end:
+        a, b = stir(a, word64(octets, at)), stir(b, word64(octets, at + 8))
+        c, d = stir(c, word64(octets, at + 16)), stir(d, word64(octets, at + 24))
+        at += 32
+    while at + 8 <= end:
+        a = stir(a, word64(octets, at))
+        at += 8
+    if at < end and size >= 8:
+        a = stir(a, word64(octets, end - 8))
+    else:
+        while at < end:
+            a = stir(a, np.uint64(byte(octets, at)))
+            at += 1
+    return mix(mix(a ^ mix(b)) ^ mix(c ^ mix(d)))
+
+
+@kernel
+def without_padding(octets: Table, at: int, end: int) -> int:
+    """The end without zeros: how much a frame is padded depends on its tags."""
+    while end > at and byte(octets, end - 1) == 0:
+        end -= 1
+    return end
+
+
+@kernel(inline=True)
+def likeness_of(head: Table, octets: Table, network: int, transport: int, end: int, seed: Word) -> Word:
+    """Never 0.  ``network`` and ``transport``: where those layers begin, the latter -1 where it was not read."""
+    value = head.hash ^ (np.uint64(head.side) << np.uint64(63))
+    if head.kind in (_ARP_REQUEST, _ARP_REPLY):
+        return digest(seed ^ head.target_mac, octets, network, network + _ARP_OCTETS) | np.uint64(1)
+    if head.family == FAMILY_IP4:  # identification and place among fragments
+        value ^= np.uint64(word16(octets, network + 4)) << np.uint64(40) ^ np.uint64(word16(octets, network + 6)) << np.uint64(16)
+    if head.kind in (_TCP, _UDP):
+        return digest(seed ^ mix(value), octets, transport, min(end, head.payload + head.payload_cap)) | np.uint64(1)
+    at = network
+    if transport >= 0:
+        at = transport
+    elif head.family == FAMILY_IP4:
+        at = network + _IP4_OCTETS
+    elif head.family == FAMILY_IP6:
+        at = network + _IP6_OCTETS
+    return digest(seed ^ mix(value), octets, at, without_padding(octets, at, end)) | np.uint64(1)
+
+
+@kernel(inline=True)
+def weigh_copy(recent: Table, head: Table, time: int) -> int:
+    """FIRST, which is remembered; or a copy: SAME_PATH under the hardware addresses of the first, RELAYED under others."""
+    path = head.source_mac * _ODD ^ head.target_mac
+    at = np.int64(head.likeness) & (RECENT_PACKETS - 2)  # two of a kind lie in one cache line
+    one, older = recent[at], recent[at + 1]
+    if one.likeness == head.likeness and abs(time - one.time) <= MIRROR_NS:
+        return SAME_PATH if one.path == path else RELAYED
+    if older.likeness == head.likeness and abs(time - older.time) <= MIRROR_NS:
+        return SAME_PATH if older.path == path else RELAYED
+    older.likeness = one.likeness
+    older.path = one.path
+    older.time = one.time
+    one.likeness = head.likeness
+    one.path = path
+    one.time = time
+    return FIRST
