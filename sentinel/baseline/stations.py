@@ -15,7 +15,7 @@ from sentinel.model.protocol import Protocol
 INDUSTRIAL = frozenset(protocol.name.lower() for protocol in Protocol if protocol is not Protocol.UNKNOWN)
 _WRITES = frozenset(modbus.OPERATIONS[code] for code in modbus.WRITES) | frozenset(opcua.operation(service) for service in opcua.WRITES)
 _PROGRAMMING = frozenset({"write_file_record", "diagnostics", "AddNodes", "AddReferences", "DeleteNodes", "DeleteReferences"})
-_SERVICES = {53: "DNS", 67: "DHCP", 88: "Kerberos", 123: "NTP", 389: "LDAP", 514: "syslog"}  # IANA; what a site's own servers answer
+SERVICES = {53: "DNS", 67: "DHCP", 88: "Kerberos", 123: "NTP", 389: "LDAP", 514: "syslog"}  # IANA; what a site's own servers answer
 
 
 class Station(NamedTuple):
@@ -56,7 +56,7 @@ def _elsewhere(asset: AssetId, conduits: Sequence[Conduit]) -> Station | None:
     """Of who speaks nothing industrial with others: what the network itself lives on, and programs that talk on one machine."""
     if alone := sorted({conduit.protocol for conduit in conduits if conduit.protocol in INDUSTRIAL}):
         return Station("server", 2, f"server and client on one machine ({', '.join(alone)})")
-    services = {_SERVICES[conduit.port] for conduit in conduits if conduit.server == asset and conduit.port in _SERVICES and conduit.octets}
+    services = {SERVICES[conduit.port] for conduit in conduits if conduit.server == asset and conduit.port in SERVICES and conduit.octets}
     return Station("network server", 3, f"answers {', '.join(sorted(services))}") if services else None
 
 

@@ -14,6 +14,8 @@ from typing import Any
 from collectors.capture.replay import replay
 from collectors.wire import CATALOGUE
 from sentinel.baseline.inventory import with_stations
+from sentinel.baseline.lines import Line, lines
+from sentinel.baseline.picture import draw_network
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.codec import to_jsonable
 from sentinel.model.observation import Counters
@@ -30,6 +32,7 @@ _OPERATIONS_SHOWN = 4
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="pcap or pcapng file")
     parser.add_argument("--json", action="store_true", help="one object: assets, conduits, coverage")
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="also draw it there: levels, assets, conduits, blind spots")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     conduits = sorted(analysis.conduits, key=lambda one: (one.client, one.server, one.protocol, one.port))
     assets = sorted(with_stations(analysis.assets, conduits), key=lambda one: (one.level is None, one.level, one.id))
     covered = coverage(conduits, counters)
+    if args.picture is not None:
+        args.picture.write_text(draw_network(assets, conduits, f"Network of {args.file.name}"), encoding="utf-8")
     if args.json:
         shown = {"assets": [_shown(one) for one in assets], "conduits": [_shown(one) for one in conduits], "coverage": covered}
         sys.stdout.write(json.dumps(shown, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
@@ -67,36 +72,40 @@ def coverage(conduits: Iterable[Conduit], counters: Counters) -> dict[str, int]:
 
 
 def as_text(assets: Sequence[Asset], conduits: Sequence[Conduit], covered: dict[str, int]) -> list[str]:
-    lines = [f"{len(assets)} assets"]
-    lines += _table(("level", "kind", "address", "hardware", "protocols", "says it is", "because"), [_asset_row(one) for one in assets])
-    lines += ["", f"{len(conduits)} conduits"]
-    lines += _table(
-        ("client", "server", "protocol", "port", "packets", "messages", "unread", "operations"), [_conduit_row(one) for one in conduits]
+    told = [f"{len(assets)} assets"]
+    told += _table(
+        ("level", "kind", "address", "hardware", "protocols", "says it is", "first seen", "last seen", "because"),
+        [_asset_row(one) for one in assets],
+    )
+    listed = lines(conduits)
+    told += ["", f"{len(listed)} conduits"]
+    told += _table(
+        ("client", "server", "protocol", "port", "packets", "messages", "blind spots", "operations"), [_conduit_row(one) for one in listed]
     )
     whole = max(1, covered["packets"])
     decoded, recognised, unknown = (f"{100 * covered[share] / whole:.1f} %" for share in ("decoded", "recognised", "unknown"))
-    lines += [
+    told += [
         "",
         f"of {covered['packets']} packets {decoded} are in decoded protocols, {recognised} in recognised ones, {unknown} in others",
         f"of {covered['messages']} messages {covered['unread']} could not be read;"
         f" {covered['refused']} packets were not understood, {covered['dropped']} dropped",
         f"{covered['repeated']} packets were heard a second time",
     ]
-    return lines
+    return told
 
 
 def _asset_row(asset: Asset) -> tuple[str, ...]:
     said = asset.identity
     identity = " ".join(part for part in (said.vendor, said.product, said.firmware) if part) if said else ""
     level = "" if asset.level is None else str(asset.level)
-    return level, asset.kind or "", asset.id, asset.mac or "", " ".join(asset.protocols), identity, asset.because or ""
+    times = (f"{iso(instant)[:19]}Z" for instant in (asset.first_seen, asset.last_seen))
+    return level, asset.kind or "", asset.id, asset.mac or "", " ".join(asset.protocols), identity, *times, asset.because or ""
 
 
-def _conduit_row(conduit: Conduit) -> tuple[str, ...]:
-    more = len(conduit.operations) - _OPERATIONS_SHOWN
-    operations = " ".join(conduit.operations[:_OPERATIONS_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    numbers = (str(number) for number in (conduit.port, conduit.packets, conduit.messages, conduit.unread))
-    return conduit.client, conduit.server, conduit.protocol, *numbers, operations
+def _conduit_row(one: Line) -> tuple[str, ...]:
+    more = len(one.operations) - _OPERATIONS_SHOWN
+    operations = " ".join(one.operations[:_OPERATIONS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return one.client, one.server, one.protocol, one.port, str(one.packets), str(one.messages), ", ".join(one.blind), operations
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -7,6 +7,7 @@ from sentinel.detect.brute_force import BruteForce
 from sentinel.detect.calibrate import Budget
 from sentinel.detect.credentials import Credentials
 from sentinel.detect.exhaustion import Exhaustion
+from sentinel.detect.gaps import Gaps
 from sentinel.detect.identity import IdentityChange
 from sentinel.detect.limits import Limits
 from sentinel.detect.liveness import Liveness
@@ -31,6 +32,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Writers.spec.name: lambda _tags, _budget: Writers(),
     ProtocolChecks.spec.name: lambda _tags, _budget: ProtocolChecks(),
     Blindness.spec.name: lambda _tags, _budget: Blindness(),
+    Gaps.spec.name: lambda _tags, _budget: Gaps(),
     IdentityChange.spec.name: lambda _tags, _budget: IdentityChange(),
     Credentials.spec.name: lambda _tags, _budget: Credentials(),
     Scans.spec.name: lambda _tags, _budget: Scans(),

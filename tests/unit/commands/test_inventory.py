@@ -58,3 +58,11 @@ def test_what_is_no_capture_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     path.write_bytes(b"no capture")
     assert main(["inventory", str(path)]) == 2
     assert "expected a pcap" in capsys.readouterr().err
+
+
+def test_a_picture_beside_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inventory", str(capture(tmp_path / "a.pcap")), "--picture", str(tmp_path / "a.svg")]) == 0
+    assert "20 % unreadable" in capsys.readouterr().out
+    picture = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert 'data-of="conduit 10.0.0.1 10.0.0.2 modbus"' in picture
+    assert "20 % unreadable" in picture
