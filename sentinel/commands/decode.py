@@ -1,4 +1,5 @@
 """``sentinel decode``: every protocol data unit of a capture, one line or one Parquet row each, in the order in which they were completed.
+In Parquet what two assets say to each other lies together within each row group, in that order; sorting by ``frame`` gives it for all.
 
 Field names are stable; what a unit does not have, or what is not known, is null:
 
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     tables = (table_of(heard.messages, wires, types) for heard in replay(args.file, defects=defects))
     if args.format == PARQUET:
         with args.out.open("wb") as out:
-            write_parquet(tables, types, out)
+            write_parquet(tables, types, out, ends=("src", "dst"))
     elif args.out is not None:
         with args.out.open("w", encoding="utf-8") as text:
             write_lines(tables, text)

@@ -63,6 +63,26 @@ def test_parquet_holds_the_same_rows(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [octets.hex() for octets in table["pdu"].to_pylist()] == [row["pdu"] for row in lines(capsys, str(file), "--octets")]
 
 
+def test_parquet_keeps_what_two_assets_say_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever sorts by frame has the order of the lines again; many row groups as one."""
+    talks = [Talk(client=f"10.0.1.{number}", cport=40000 + number) for number in range(5)]
+    packets = list[bytes]()
+    for transaction in range(30):
+        for talk in talks:
+            talk.ask(read(transaction)) if transaction % 2 == 0 else talk.answer(registers(transaction - 1, (transaction, 7)))
+            packets += talk.packets
+            talk.packets.clear()
+    file, out = tmp_path / "a.pcap", tmp_path / "a.parquet"
+    file.write_bytes(to_pcap([(START + at * MS, len(octets), octets) for at, octets in enumerate(packets)], ETHERNET))
+    assert main(["decode", str(file), "--format", "parquet", "--out", str(out)]) == 0
+    rows = pq.read_table(out).to_pylist()
+    pairs = [frozenset((row["src"], row["dst"])) for row in rows]
+    assert [pair for at, pair in enumerate(pairs) if at == 0 or pairs[at - 1] != pair] == list(dict.fromkeys(pairs))
+    assert len(set(pairs)) == len(talks)
+    in_order = [(row["frame"], row["src"], row["transaction"], row["values"]) for row in sorted(rows, key=lambda row: row["frame"])]
+    assert in_order == [(row["frame"], row["src"], row["transaction"], row["values"]) for row in lines(capsys, str(file))]
+
+
 def test_a_capture_without_units_is_an_empty_table(tmp_path: Path) -> None:
     file, out = tmp_path / "a.pcap", tmp_path / "a.parquet"
     file.write_bytes(to_pcap([(START, 60, b"\x02" * 60)], ETHERNET))
