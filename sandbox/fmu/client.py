@@ -21,6 +21,7 @@ from sandbox.fmu.job import DONE, MAX_ANSWER_OCTETS, MAX_PATH_OCTETS, MAX_REASON
 from sentinel.errors import InputError
 from sentinel.model.time import after
 from sentinel.twin.archive import MAX_MEMBER_OCTETS, MAX_UNPACKED_OCTETS
+from sentinel.twin.arx import Arx
 from sentinel.twin.engine import Rollout, Schedule
 from sentinel.twin.ensemble import MAX_STEPS, check_writes
 from sentinel.twin.fmu import Fmu
@@ -51,8 +52,10 @@ def live(
     return tuple(_rollout(model, snapshot, job, one, record) for one in lived)
 
 
-def futures_of(model: Foreign, deadline_s: float) -> Live:
-    """For `whatif.ask`."""
+def futures_of(model: Foreign | Arx, deadline_s: float) -> Live:
+    """Who lives ahead a model that is not the engine's, for `whatif.ask`."""
+    if isinstance(model, Arx):
+        return model.live
 
     def ahead(asked: Ahead) -> tuple[Rollout, ...]:
         return live(model, asked.start, asked.schedules, asked.horizon_s, asked.record, asked.record_every_s, deadline_s)

@@ -1,7 +1,8 @@
 """`sentinel plant check FILE`: reads a plant file as the appliance would, compiles its twin, and says what came out.
 `sentinel plant draw FILE`: the process as a picture (SVG or PNG), to standard output or into a file.
 `sentinel plant import FILE.aasx --out FILE.yaml`: a plant file from an Asset Administration Shell: its tags, and the FMU that it brings.
-`sentinel plant identify FILE --history DIRECTORY`: what a recording says about its uncertain parameters; `--out` writes them.
+`sentinel plant identify FILE --history DIRECTORY`: what a recording says about its uncertain parameters; `--out` writes them.  With
+`--no-model` a twin of low trust from tags and a recording alone.
 
 An FMU, or a plant file that names one, is tried.  The check of components prints states, tags and invariants, the integration
 error of the declared step, and how long building and a rollout take.  Exit status 2 with "file:line" and what was expected when the file is
@@ -14,12 +15,12 @@ Exit status 1, and nothing written, when the identified parameters do not follow
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from sandbox.fmu.client import live
+from sandbox.fmu.client import DEADLINE_S, futures_of
 from sentinel import history
 from sentinel.clock import Clock, SystemClock
 from sentinel.commands.history import instant
@@ -28,21 +29,24 @@ from sentinel.model.observation import Readings
 from sentinel.progress import Patience
 from sentinel.twin.amend import amend
 from sentinel.twin.archive import read_package
+from sentinel.twin.arx_fit import fit
 from sentinel.twin.compiled import Modelled
+from sentinel.twin.described import describe, told
+from sentinel.twin.document import read_document
 from sentinel.twin.draft import draft
 from sentinel.twin.engine import Model, Rollout, compile_model, initial, rollout
 from sentinel.twin.flowsheet import draw
-from sentinel.twin.foreign import Binding, Foreign, is_foreign, load_foreign
+from sentinel.twin.foreign import is_foreign, load_foreign
 from sentinel.twin.identify import Identification, Identified, identify
 from sentinel.twin.plant import Plant, load_plant
 from sentinel.twin.question import duration_s
 from sentinel.twin.raster import picture
 from sentinel.twin.recorded import readings_of_csv
+from sentinel.twin.whatif import Ahead
 
 SUMMARY = "check a plant file: units, wiring, envelope, accuracy and speed of its twin; draw it; identify its parameters"
 _ROLLOUTS = 5  # the median is shown
 _MAX_CSV_OCTETS = 1 << 28
-_MAX_LISTED = 40
 _WRITTEN_FLOOR = 0.25  # of the declared spread: the twin's equations leave things out that no recording of its own kind shows
 
 
@@ -67,6 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     identified.add_argument("--to", dest="until", default="0s", metavar="TIME", help="likewise (now)")
     identified.add_argument("--stretch", default="15m", metavar="TIME", help="the twin runs freely for at most so long (15m)")
     identified.add_argument("--every", default="2s", metavar="TIME", help="readings of such a span are averaged (2s)")
+    identified.add_argument(
+        "--no-model", action="store_true", help="fit the tags alone: a twin of low trust, whatever components there are"
+    )
+    identified.add_argument("--tags", metavar="TAG,TAG", help="with --no-model: of which process values (all that were read)")
     identified.add_argument("--limit", default="15m", metavar="TIME", help="give up after that (15m)")
     identified.add_argument("--out", type=Path, metavar="FILE.yaml", help="the plant file with these parameters and nothing else changed")
 
@@ -115,12 +123,16 @@ def _import(file: Path, out: Path) -> int:
 
 
 def _identify(args: argparse.Namespace) -> int:
-    plant = load_plant(args.file)
     if args.out is not None and args.out.exists():
         raise InputError(f"{args.out}: is there already; nothing is overwritten")
+    if args.no_model:
+        return _identify_alone(args)
+    plant = load_plant(args.file)
     patience = Patience(duration_s(args.limit), SystemClock())
     try:
-        found = identify(compile_model(plant), _recording(args, plant), duration_s(args.every), duration_s(args.stretch), patience.pause)
+        found = identify(
+            compile_model(plant), _recording(args, plant.tags.by_name), duration_s(args.every), duration_s(args.stretch), patience.pause
+        )
     finally:
         patience.done()
     for line in (*_parameters(found), "", *_fits(found)):
@@ -137,7 +149,7 @@ def _identify(args: argparse.Namespace) -> int:
     return 0
 
 
-def _recording(args: argparse.Namespace, plant: Plant) -> Readings:
+def _recording(args: argparse.Namespace, tags: Collection[str]) -> Readings:
     if args.csv is not None:
         try:
             if args.csv.stat().st_size > _MAX_CSV_OCTETS:
@@ -147,7 +159,7 @@ def _recording(args: argparse.Namespace, plant: Plant) -> Readings:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{args.csv}: cannot be read: {error}") from error
     now = SystemClock().now()
-    found = history.read(args.history, plant.tags.by_name, instant(args.since, now), instant(args.until, now))
+    found = history.read(args.history, tags, instant(args.since, now), instant(args.until, now))
     for defect in found.defects:
         print(f"sentinel plant identify: passed over {defect}", file=sys.stderr)
     return found.readings
@@ -255,13 +267,14 @@ def _envelope(model: Modelled, outcome: Rollout) -> Iterable[str]:
 
 
 def _check_foreign(file: Path, members: int, horizon_s: float) -> int:
-    """Run as a question would run it, in a process of its own."""
+    """Run as a question would run it."""
     model, clock = load_foreign(file), SystemClock()
-    for line in _describe_foreign(model):
+    for line in describe(model):
         print(line)
     begun = clock.monotonic_s()
     try:
-        (alone,) = live(model, model.initial(members), [[]], horizon_s)
+        asked = Ahead(start=model.initial(members), schedules=[[]], horizon_s=horizon_s, record=(), record_every_s=model.step_s)
+        (alone,) = futures_of(model, DEADLINE_S)(asked)
     except ValueError as error:
         raise InputError(str(error)) from error
     took_s = clock.monotonic_s() - begun
@@ -271,29 +284,18 @@ def _check_foreign(file: Path, members: int, horizon_s: float) -> int:
     return 0 if alone.valid.all() and (alone.robustness[:, 0] >= 0.0).all() else 1
 
 
-def _describe_foreign(model: Foreign) -> Iterable[str]:
-    fmu = model.fmu
-    made = fmu.generator or "an unnamed tool"
-    yield f"{model.plant.title} ({model.plant.name}), by an FMU: {fmu.name}, FMI {fmu.version}.0 co-simulation, made with {made}"
-    if fmu.can_fork:
-        yield "its state can be kept and put back: futures are compared from one state, and that it comes back is tried each time"
-    else:
-        yield "its state cannot be kept and put back: every future begins anew; for questions at the desk, not for verdicts"
-    yield f"step {model.step_s:g} s; it is machine code: it runs in a process of its own, without files, network or rights"
-    yield ""
-    for what, bindings in (("inputs", model.given), ("outputs", model.shown), ("uncertain parameters", model.parameters)):
-        yield f"{what} ({len(bindings)})"
-        yield from (_line(one) for one in bindings[:_MAX_LISTED])
-        if len(bindings) > _MAX_LISTED:
-            yield f"  and {len(bindings) - _MAX_LISTED} more"
-    starts = ", ".join(one.name for one in model.starts)
-    yield f"starts that can be told: {starts or 'none'}"
-    for remark in model.remarks[:_MAX_LISTED]:
-        yield f"mind: {remark}"
-    yield ""
-
-
-def _line(one: Binding) -> str:
-    variable = one.variable
-    start = "" if variable.start is None else f"start {variable.start:g}"
-    return f"  {one.name:<20} {variable.name:<20} {variable.unit or '1':<10} {start:<14} {variable.says}".rstrip()
+def _identify_alone(args: argparse.Namespace) -> int:
+    """Without a model: the file names the tags."""
+    document = read_document(args.file)
+    names = [name for name, _ in document.map(None, ("tags",))["tags"].entries()]
+    found = fit(document, _recording(args, names), args.tags.split(",") if args.tags else ())
+    for line in told(found):
+        print(line)
+    if not found.is_better:
+        print("nothing is to be adopted: the guess that nothing changes is as good")
+        return 1
+    if args.out is not None:
+        _write(args.out, found.text)
+        load_foreign(args.out)
+        print(f"{args.out}: {len(found.tags)} tags, marked as of low trust")
+    return 0

@@ -2,7 +2,7 @@
 
 Starts from a snapshot of a running appliance (`GET /twin/snapshot`), else from the plant file's own start.  One combination of values is
 told in full; a grid of them is told a row each.  Exit status 0 when every invariant is kept in every member of every future asked for,
-1 when not, 2 when the question cannot be put.
+1 when not, 2 when the question cannot be put, 3 when nothing breaks but the model is of low trust: then that is no proof.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from sandbox.fmu.client import futures_of
 from sentinel.errors import InputError
 from sentinel.model.codec import CodecError, to_jsonable
 from sentinel.model.time import iso
+from sentinel.twin.arx import Arx
 from sentinel.twin.bands import draw
 from sentinel.twin.engine import Model, Snapshot, compile_model, initial
 from sentinel.twin.foreign import Foreign, is_foreign, load_foreign
@@ -26,6 +27,7 @@ from sentinel.twin.whatif import Answer, Future, Live, Outcome, Watching, ask, s
 
 SUMMARY = "what would happen if these tags were set: bands, broken invariants, time to violation"
 DEFAULT_MEMBERS = 1000
+UNDECIDED = 3
 _MAX_SNAPSHOT_OCTETS = 1 << 28
 _NEVER = "-"
 
@@ -69,10 +71,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         for line in tell(answer):
             print(line)
-    return 0 if all(future.keeps_everything for future in answer.futures) else 1
+    if not all(future.keeps_everything for future in answer.futures):
+        return 1
+    return UNDECIDED if answer.is_low_trust else 0
 
 
-def _model(args: argparse.Namespace) -> tuple[Model | Foreign, Live | None]:
+def _model(args: argparse.Namespace) -> tuple[Model | Foreign | Arx, Live | None]:
     """And who lives it ahead, where our engine does not."""
     if not is_foreign(args.plant):
         return compile_model(load_plant(args.plant)), None
@@ -80,12 +84,12 @@ def _model(args: argparse.Namespace) -> tuple[Model | Foreign, Live | None]:
     return model, futures_of(model, duration_s(args.patience))
 
 
-def _start(args: argparse.Namespace, model: Model | Foreign) -> Snapshot:
+def _start(args: argparse.Namespace, model: Model | Foreign | Arx) -> Snapshot:
     if args.snapshot is None:
         members = DEFAULT_MEMBERS if args.members is None else args.members
         if not 1 <= members <= MAX_MEMBERS:
             raise InputError(f"members: {members}, expected 1 to {MAX_MEMBERS}")
-        return model.initial(members) if isinstance(model, Foreign) else initial(model, members)
+        return model.initial(members) if isinstance(model, Foreign | Arx) else initial(model, members)
     try:
         with args.snapshot.open("rb") as file:
             octets = file.read(_MAX_SNAPSHOT_OCTETS + 1)
@@ -159,6 +163,8 @@ def _verdict(answer: Answer, future: Future) -> str:
     lost = f"; {answer.members - future.valid} members leave what is physically possible" if future.valid < answer.members else ""
     if not future.broken:
         worst = max(one.broken_at_most for one in future.outcomes) if future.outcomes else 0.0
+        if answer.is_low_trust:
+            return f"undecided: no invariant breaks in {future.valid} members, which proves nothing with this model{lost}"
         return f"every invariant is kept in all {future.valid} members (each breaks in at most {100 * worst:.2g} %, 95 % confidence){lost}"
     broken = [one.name for one, outcome in zip(answer.invariants, future.outcomes, strict=True) if outcome.broken]
     anyway = f", {_percent(future.broken_anyway)} of all would without it" if future.broken_anyway else ", none would without it"

@@ -30,6 +30,7 @@ def draw(answer: Answer) -> str:
     fits = int((columns * _WIDTH - 40) / text_width("x", 12))
     legend = [(colour if not i else "", line) for colour, text in _legend(answer, shown) for i, line in enumerate(wrap(text, fits))]
     footer = wrap(f"not drawn, nothing moves them: {', '.join(still)}", fits) if still else []
+    legend += [("", line) for caveat in answer.caveats for line in wrap(f"mind: {caveat}", fits)]
     top = _TOP + _LINE * len(legend)
     picture = Drawing(columns * _WIDTH + 20, top + rows * _HEIGHT + _LINE * len(footer) + 14, f"{answer.plant}: what if")
     picture.text(14, 24, answer.plant, 15, bold=True)

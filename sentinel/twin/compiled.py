@@ -73,6 +73,11 @@ class Model:
         return ()
 
     @property
+    def is_low_trust(self) -> bool:
+        """Whether what it finds to be kept proves nothing."""
+        return False
+
+    @property
     def output_rows(self) -> Mapping[str, int]:
         return {output.tag: row for row, output in enumerate(self.outputs)}
 
@@ -102,6 +107,8 @@ class Modelled(Protocol):
     def output_rows(self) -> Mapping[str, int]: ...
     @property
     def caveats(self) -> tuple[str, ...]: ...
+    @property
+    def is_low_trust(self) -> bool: ...
 
 
 def outputs_of(plant: Plant) -> tuple[Output, ...]:

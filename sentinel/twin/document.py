@@ -7,6 +7,7 @@ In: YAML text (maps, lists, scalars; no anchors, no tags, no duplicate keys, bou
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import yaml
@@ -91,6 +92,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f", did you mean {close[0]!r}?"
     return f"; known: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+
+
+def read_document(file: Path) -> Entry:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(file), f"cannot be read: {error}") from error
+    return parse_document(text, str(file))
 
 
 def parse_document(text: str, source: str) -> Entry:

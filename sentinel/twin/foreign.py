@@ -25,6 +25,7 @@ from sentinel.model.ids import Digest, digest
 from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.time import Instant
 from sentinel.twin.archive import read_package
+from sentinel.twin.arx import Arx, ArxReader
 from sentinel.twin.compiled import Input, Output, Watched, outputs_of, watched_of
 from sentinel.twin.document import Entry, nearest, parse_document
 from sentinel.twin.ensemble import BEGINNING, draw_parameters
@@ -36,7 +37,7 @@ from sentinel.twin.reader import MAX_STEP_S, MIN_STEP_S, Reader
 from sentinel.twin.snapshot import MAX_MEMBERS, Grade, Health, Snapshot
 from sentinel.twin.tagging import read_tags
 from sentinel.twin.units import ONE, Unit, UnitError, quantity, unit
-from sentinel.twin.wiring import Wiring
+from sentinel.twin.wiring import no_wiring
 
 F8 = NDArray[np.float64]
 
@@ -85,6 +86,10 @@ class Foreign:
         return (f"by {self.fmu.name}, an FMU of {self.fmu.generator or 'unnamed origin'} whose equations nobody here has read", *forks)
 
     @property
+    def is_low_trust(self) -> bool:
+        return False
+
+    @property
     def output_rows(self) -> Mapping[str, int]:
         return {output.tag: row for row, output in enumerate(self.outputs)}
 
@@ -126,14 +131,17 @@ def is_foreign(file: Path) -> bool:
     return isinstance(document.value, dict) and "model" in document.value
 
 
-def load_foreign(file: Path) -> Foreign:
+def load_foreign(file: Path) -> Foreign | Arx:
     if file.suffix.lower() == ".fmu":
         return bare(read_fmu(read_package(file), file.name))
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(file), f"cannot be read: {error}") from error
-    return _ForeignReader(parse_document(text, str(file)), text, file.parent).foreign()
+    document = parse_document(text, str(file))
+    if isinstance(document.value, dict) and "model" in document.value and "arx" in document.value["model"].map():
+        return ArxReader(document, text).arx()
+    return _ForeignReader(document, text, file.parent).foreign()
 
 
 class _ForeignReader(Reader):
@@ -144,7 +152,7 @@ class _ForeignReader(Reader):
         self.top = document.map(_TOP, ("plant", "model", "tags"))
         self.tags, self.tag_entries = read_tags(self.top["tags"], self.top.get("modbus"))
         self.controller_entries, self.interlock_entries, self.parts = {}, {}, {}
-        self.wiring = _no_wiring()
+        self.wiring = no_wiring()
         self.remarks: list[str] = []
         keys = self.top["model"].map(("sha256", "step"), ("fmu",))
         octets = read_package(directory / keys["fmu"].text("a file's name"))
@@ -322,11 +330,7 @@ def _foreign(plant: Plant, fmu: Fmu, bindings: Mapping[str, Binding], parameters
 
 def _plant(**known: Any) -> Plant:
     """Without components of ours."""
-    return Plant(method="foreign", parts={}, wiring=_no_wiring(), states=(), controllers=(), interlocks=(), **known)
-
-
-def _no_wiring() -> Wiring:
-    return Wiring({}, lambda name: leaf(Op.INPUT, name, ONE), {})
+    return Plant(method="foreign", parts={}, wiring=no_wiring(), states=(), controllers=(), interlocks=(), **known)
 
 
 def _no_unit(variable: Variable) -> str:

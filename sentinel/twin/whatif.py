@@ -105,6 +105,7 @@ class Answer:
     nothing: Future
     futures: tuple[Future, ...]
     caveats: tuple[str, ...] = ()  # of the model: what must be known before this is believed
+    is_low_trust: bool = False  # a broken invariant is a warning, a kept one no proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,7 @@ def ask(model: Modelled, snapshot: Snapshot, question: Question, limits: Limits,
         nothing=_future(alone, (), model, tags, broken_alone),
         futures=tuple(futures),
         caveats=model.caveats,
+        is_low_trust=model.is_low_trust,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sentinel.twin.component import Kind
 from sentinel.twin.document import Entry
 from sentinel.twin.expression import Expression, Op, leaf, maximum, total, where
-from sentinel.twin.units import Quantity, unit
+from sentinel.twin.units import ONE, Quantity, unit
 
 Drive = Callable[[str], Expression]  # a controller's or tag's name -> what it says, SI
 
@@ -121,3 +121,8 @@ class PlacedPart:
 
     def wired(self, name: str) -> "PlacedPart":
         return self.wiring.part(self.of.wires[name])
+
+
+def no_wiring() -> Wiring:
+    """Of a plant without components of ours."""
+    return Wiring({}, lambda name: leaf(Op.INPUT, name, ONE), {})

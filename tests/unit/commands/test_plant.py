@@ -1,11 +1,12 @@
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import sentinel.demo
 from sentinel.clock import SystemClock
-from sentinel.commands import plant
+from sentinel.commands import plant, whatif
 from sentinel.demo.parameters import Parameters
 from sentinel.demo.simulation import simulate
 from sentinel.errors import ConfigError, InputError
@@ -14,6 +15,7 @@ from sentinel.model.time import NS_PER_S, Instant, after, iso
 from sentinel.twin.plant import load_plant
 from sentinel.twin.recorded import readings_of_csv
 from tests.unit.sandbox.fmu.packages import PLANT, package
+from tests.unit.twin.operators import operator
 from tests.unit.twin.shells import as_package, simulated
 
 PLANT_FILE = Path(sentinel.demo.__file__).with_name("plant.yaml")
@@ -99,10 +101,12 @@ def identify(*words: str) -> int:
     return plant.run(parser.parse_args(["identify", str(PLANT_FILE), *words]))
 
 
-def recorded(file: Path, parameters: Parameters) -> Path:
+WRITES = [(60.0, "LIC101.SP", 1.35), (300.0, "LIC102.SP", 0.95), (400.0, "TIC201.SP", 66.0), (500.0, "SIC301.SP", 7200.0)]
+
+
+def recorded(file: Path, parameters: Parameters, writes: Sequence[tuple[float, str, float]] = WRITES, seconds: float = 700.0) -> Path:
     """As `sentinel history --format csv` prints it."""
-    writes = [(60.0, "LIC101.SP", 1.35), (300.0, "LIC102.SP", 0.95), (400.0, "TIC201.SP", 66.0), (500.0, "SIC301.SP", 7200.0)]
-    recording = simulate(700.0, writes, rate_hz=1.0, parameters=parameters)
+    recording = simulate(seconds, writes, rate_hz=1.0, parameters=parameters)
     begin = Instant(1_700_000_000 * NS_PER_S)
     rows = [
         f"{iso(after(begin, second))},{tag},{float(values[row])!r},good"
@@ -172,3 +176,27 @@ def test_a_recording_that_is_none_is_refused(tmp_path: Path, text: str, why: str
         identify("--csv", str(file))
     with pytest.raises(InputError, match="there is no history"):
         identify("--history", str(tmp_path / "none"))
+
+
+def test_a_twin_without_a_model_is_of_low_trust(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording, out = recorded(tmp_path / "recorded.csv", Parameters(), operator(1.0, 1), 3600.0), tmp_path / "new.yaml"
+    assert identify("--no-model", "--csv", str(recording), "--tags", "LT101,TT201,ST301", "--out", str(out)) == 0
+    said = capsys.readouterr().out
+    assert "low trust: what it finds broken is a warning, what it finds kept is no proof" in said
+    assert f"{out}: 3 tags, marked as of low trust" in said
+    assert run(str(out), "--members", "4") in {0, 1}
+    assert "mind: low trust: fitted to a recording" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="here components are needed"):
+        load_plant(out)  # no verdict of the court can rest on it
+    parser = argparse.ArgumentParser()
+    whatif.add_arguments(parser)
+    picture = tmp_path / "x.svg"
+    words = ["--plant", str(out), "--set", "LIC101.SP=1.3", "--members", "16", "--picture", str(picture)]
+    assert whatif.run(parser.parse_args(words)) == whatif.UNDECIDED
+    said = capsys.readouterr().out
+    assert "THEN undecided: no invariant breaks in 16 members, which proves nothing with this model" in said
+    assert "low trust" in picture.read_text(encoding="utf-8")
+    few = recorded(tmp_path / "few.csv", Parameters())
+    assert identify("--no-model", "--csv", str(few), "--tags", "LT101", "--out", str(tmp_path / "none.yaml")) == 1
+    assert "nothing is to be adopted: the guess that nothing changes is as good" in capsys.readouterr().out
+    assert not (tmp_path / "none.yaml").exists()
