@@ -116,7 +116,7 @@ class _Case:
     def __init__(self, request: Request, scene: Scene, terms: Thresholds, seed: int, now: Instant) -> None:
         self._request, self._scene, self._terms, self._seed, self._now = request, scene, terms, seed, now
         self._plant = scene.replay.plant
-        self.octets = adu_of(request.command, self._plant.tags)
+        self.octets = adu_of(request.command)
         self._unit, self._cells = _registers(scene)
         self.device = _device(self._plant, self._unit, self._cells)
 

@@ -12,7 +12,7 @@ import numpy as np
 from sentinel.model.columns import Array, distinct, grouped
 from sentinel.model.command import Command, Origin, TagWrite, command_id
 from sentinel.model.ids import AssetId, digest
-from sentinel.model.modbus import WRITES, operation, writes_of
+from sentinel.model.modbus import EXCEPTION_BIT, OPERATIONS, WRITES, operation, writes_of
 from sentinel.model.observation import Messages, Readings
 from sentinel.model.protocol import Defect, MessageKind, Protocol, Quality
 from sentinel.model.tags import ModbusPoint, Table, TagMap
@@ -20,6 +20,8 @@ from sentinel.model.time import Instant
 
 TABLES = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
 _MODBUS = (Protocol.MODBUS, Protocol.MODBUS_RTU_TCP)
+_UNDEFINED = (Defect.NONE, Defect.UNKNOWN_FUNCTION)  # user-defined codes are well-formed
+_NAMED = frozenset({5, 6, 15, 16, 23})  # writes whose points and values the request itself says
 _NUMPY_TYPES = {"uint16": ">u2", "int16": ">i2", "uint32": ">u4", "int32": ">i4", "float32": ">f4"}
 
 
@@ -120,19 +122,26 @@ def heard_command(
 
 
 def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
-    """Write requests as commands of origin WIRE: they have reached the server already, which may be heard to refuse them."""
+    """Write requests as commands of origin WIRE: they have reached the server already, which may be heard to refuse them.
+
+    Also requests whose writes cannot be named: of functions that the standard does not define (what a device makes of one is its own
+    affair), of files and of masks.
+    """
+    function = messages.function
     rows = np.flatnonzero(
         np.isin(messages.protocol, _MODBUS)
         & (messages.kind == MessageKind.REQUEST)
-        & np.isin(messages.function, tuple(WRITES))
-        & (messages.defect == Defect.NONE)
+        & (
+            (np.isin(function, tuple(WRITES)) & (messages.defect == Defect.NONE))
+            | ((function > 0) & (function < EXCEPTION_BIT) & ~np.isin(function, tuple(OPERATIONS)) & np.isin(messages.defect, _UNDEFINED))
+        )
     )
     commands = []
     refused = _refused(messages)
     for row in rows.tolist():
         pdu, unit = messages.pdu(row), int(messages.unit[row])
-        writes = writes_of(tag_map, unit, pdu)
-        if not writes:
+        writes = writes_of(tag_map, unit, pdu) or ()
+        if not pdu or (not writes and pdu[0] in _NAMED):
             continue
         if (int(messages.flow[row]), int(messages.transaction[row]), unit, int(messages.function[row])) in refused:
             writes = tuple(replace(write, refused=True) for write in writes)

@@ -69,7 +69,7 @@ def frames(seed: int, count: int, interface: Interface) -> list[bytes]:
 def asked(interface: Interface, clock: Clock, adu: bytes, is_read: bool) -> Command:
     """``is_read``: with the writes that an ear can name."""
     writes = writes_of(interface.tags, adu[6], adu[MBAP_OCTETS:]) if is_read else None
-    seen = command(interface, Origin.WIRE, clock.now(), "LIC101.SP", 1.2)
+    seen = command(interface, Origin.GATE, clock.now(), "LIC101.SP", 1.2)
     return replace(seen, writes=writes or (), octets=adu.hex(), unit=adu[6], frame=digest(adu))
 
 

@@ -33,6 +33,7 @@ OPERATIONS: dict[int, str] = {
     24: "read_fifo_queue",
     43: "encapsulated_interface_transport",
 }
+EXCEPTION_BIT = 0x80  # clause 4.1: function codes are 1 to 127, with this bit an exception answers them
 READS = frozenset({1, 2, 3, 4, 7, 11, 12, 17, 20, 24})
 WRITES = frozenset({5, 6, 15, 16, 21, 22, 23})
 _MOST_WRITTEN = {15: 0x7B0, 16: 0x7B, 23: 0x79}  # coils or registers in one request

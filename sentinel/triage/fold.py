@@ -205,7 +205,7 @@ class Triage:
         source, target, seen, frame = AssetId("unknown"), AssetId("unknown"), verdict.judged, 0
         if command:
             source, target, seen, frame = command.source, command.target, command.seen, command.frame_number
-            what = ", ".join(write.words() for write in command.writes[:3])
+            what = ", ".join(write.words() for write in command.writes[:3]) or command.operation
             title = f"{source} commands {what} on {target}: {verdict.reason}"
         if case is None or (case.severity <= Severity.LOW and severity >= Severity.HIGH):
             case = self._open_case(f"actor:{source}", seen) or self._open(Case.opened(f"actor:{source}", title, severity, seen, frame))

@@ -1,6 +1,7 @@
 import struct
 
 import numpy as np
+import pytest
 
 from sentinel.baseline.values import wire_commands, wire_readings
 from sentinel.model.protocol import Defect, MessageKind
@@ -83,6 +84,39 @@ def test_reads_answers_and_nonsense_are_no_commands() -> None:
         request(1, function=6, pdu_start=0, pdu_octets=2),
     ]
     assert wire_commands(messages(*rows, pool=bytes([6, 0, 5, 0, 1])), _TAGS) == ()
+
+
+@pytest.mark.parametrize(
+    ("pdu", "defect", "operation"),
+    [
+        ("5a0100ff", Defect.UNKNOWN_FUNCTION, "unassigned_90"),
+        ("41", Defect.NONE, "user_defined_65"),
+        ("16000500ffff00", Defect.NONE, "mask_write_register"),
+        ("15090600010000000104d2", Defect.NONE, "write_file_record"),
+    ],
+)
+def test_what_sets_something_that_cannot_be_named_is_a_command_without_writes(pdu: str, defect: Defect, operation: str) -> None:
+    octets = bytes.fromhex(pdu)
+    row = request(1, function=octets[0], defect=defect, pdu_start=0, pdu_octets=len(octets), frame=3)
+    (command,) = wire_commands(messages(row, pool=octets), _TAGS)
+    assert (command.operation, command.writes, command.octets, command.unit) == (operation, (), pdu, 1)
+    assert command.reached() == {}
+
+
+@pytest.mark.parametrize(
+    ("pdu", "defect"),
+    [
+        ("da01", Defect.UNKNOWN_FUNCTION),
+        ("00", Defect.UNKNOWN_FUNCTION),
+        ("5a", Defect.BAD_LENGTH),
+        ("2b0e0100", Defect.NONE),
+        ("0800000000", Defect.NONE),
+    ],
+)
+def test_exceptions_identification_and_broken_units_are_none(pdu: str, defect: Defect) -> None:
+    octets = bytes.fromhex(pdu)
+    row = request(1, function=octets[0], defect=defect, pdu_start=0, pdu_octets=len(octets))
+    assert wire_commands(messages(row, pool=octets), _TAGS) == ()
 
 
 def test_a_write_that_was_answered_with_an_exception_stays_a_command_and_has_not_reached_the_plant() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sandbox.octets import adu_of, contradiction
 from sandbox.replay import Replay
-from sentinel.model.command import Command
+from sentinel.model.command import Command, Origin
 from sentinel.model.modbus import writes_of
 from tests.unit.sandbox.conftest import command
 
@@ -44,12 +44,25 @@ def test_other_protocols_are_not_read_as_modbus(replay: Replay) -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "played"),
-    [(ADU, ADU), (PDU, bytes.fromhex("0000 0000 000b 01") + PDU), (ADU[:-1], ADU[:-1]), (b"\x5a\x00", b"\x5a\x00"), (b"", b"")],
-    ids=["whole", "without its header", "torn", "of no known function", "none"],
+    ("origin", "octets", "played"),
+    [
+        (Origin.GATE, ADU, ADU),
+        (Origin.GATE, ADU[:-1], ADU[:-1]),
+        (Origin.GATE, b"\x5a\x00", b"\x5a\x00"),
+        (Origin.WIRE, PDU, bytes.fromhex("0000 0000 000b 01") + PDU),
+        (Origin.WIRE, b"\x5a\x00", bytes.fromhex("0000 0000 0003 01 5a00")),
+        (Origin.WIRE, ADU, bytes.fromhex("0000 0000 0012 01") + ADU),
+        (Origin.WIRE, b"", b""),
+    ],
+    ids=["held", "torn", "short", "heard", "of no known function", "in disguise", "none"],
 )
-def test_what_was_only_heard_gets_its_header_back_and_nothing_else_is_touched(replay: Replay, octets: bytes, played: bytes) -> None:
-    assert adu_of(replace(command({}), octets=octets.hex()), replay.plant.tags) == played
+def test_what_was_only_heard_gets_its_header_back_and_nothing_else_is_touched(origin: Origin, octets: bytes, played: bytes) -> None:
+    assert adu_of(replace(command({}, origin=origin), octets=octets.hex())) == played
+
+
+def test_a_heard_unit_that_looks_like_a_whole_frame_is_not_read_as_one(replay: Replay) -> None:
+    disguised = replace(heard(replay, ADU), origin=Origin.WIRE)
+    assert contradiction(disguised, replay.plant.tags) == "the frame says something else than what was read from it"
 
 
 @given(st.binary(max_size=300))

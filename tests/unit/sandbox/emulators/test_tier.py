@@ -29,8 +29,8 @@ DIALECT = "modbus-serial"
 Play = Callable[..., Awaitable[Verdict]]
 
 
-def frame(octets: bytes, operation: str = "write_single_register") -> Command:
-    asked = command({}, origin=Origin.WIRE, operation=operation)
+def frame(octets: bytes, operation: str = "write_single_register", origin: Origin = Origin.GATE) -> Command:
+    asked = command({}, origin=origin, operation=operation)
     return replace(asked, octets=octets.hex(), target=asked.target)
 
 
@@ -56,14 +56,14 @@ def tier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CourtProces
 
 @pytest.fixture
 async def play(tier: tuple[CourtProcess, Snapshot]) -> AsyncIterator[Play]:
-    client = CourtClient(tier[0].socket, SystemClock(), patience_s=START_S)
+    client = CourtClient(tier[0].socket, SystemClock(), held_patience_s=START_S, patience_s=START_S)
     connection = asyncio.create_task(client.run())
 
-    async def played(octets: bytes, operation: str = "write_single_register") -> Verdict:
+    async def played(octets: bytes, operation: str = "write_single_register", origin: Origin = Origin.GATE) -> Verdict:
         async with asyncio.timeout(START_S):
             await client.connected.wait()
         client.keep(tier[1])
-        return await client.judge(frame(octets, operation))
+        return await client.judge(frame(octets, operation, origin))
 
     yield played
     connection.cancel()
@@ -87,6 +87,13 @@ async def test_what_a_frame_does_to_the_device_is_judged(play: Play, octets: byt
     assert verdict.judgement is judgement, verdict.reason
     assert f"the emulated device (dialect {DIALECT}): " in verdict.evidence[0]
     assert says in verdict.evidence[0]
+
+
+async def test_what_was_only_heard_is_played_as_it_was_sent_whatever_it_looks_like(play: Play) -> None:
+    hidden = bytes.fromhex("5a00 0000 0006 01 06 0000 0780")
+    held, heard = await play(hidden), await play(hidden, origin=Origin.WIRE)
+    assert "sets LIC101.SP = 1.92" in held.evidence[0]
+    assert "answers 00000000000301da01 and sets nothing" in heard.evidence[0]
 
 
 async def test_a_malformed_write_that_this_dialect_carries_out_is_unsafe_and_says_what_it_hangs_on(play: Play) -> None:
@@ -126,7 +133,7 @@ async def test_whatever_a_case_does_the_next_one_is_judged(play: Play, deed: str
 
 @pytest.mark.parametrize("octets", ["", "zz", "00" * 5000])
 async def test_what_cannot_be_played_is_refused(tier: tuple[CourtProcess, Snapshot], octets: str) -> None:
-    client = CourtClient(tier[0].socket, SystemClock(), patience_s=START_S)
+    client = CourtClient(tier[0].socket, SystemClock(), held_patience_s=START_S, patience_s=START_S)
     connection = asyncio.create_task(client.run())
     async with asyncio.timeout(START_S):
         await client.connected.wait()
