@@ -13,7 +13,7 @@ from sentinel.clock import SystemClock
 from sentinel.model.command import Origin
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.twin.snapshot import Snapshot
-from tests.unit.sandbox.captured_court import ATTEMPTS
+from tests.unit.sandbox.attempts import ATTEMPTS
 from tests.unit.sandbox.conftest import START_S, CourtProcess, command, end, start_court
 
 pytestmark = pytest.mark.netns

@@ -19,8 +19,8 @@ from sentinel.model.verdict import Judgement, Verdict
 from sentinel.twin.engine import compile_model, initial
 from sentinel.twin.plant import load_plant
 from sentinel.twin.snapshot import Snapshot
+from tests.unit.sandbox.attempts import ATTEMPTS
 from tests.unit.sandbox.conftest import NOW, PLANT, START_S, CourtProcess, command, end, in_step, start_court
-from tests.unit.sandbox.emulators.captured_case import ATTEMPTS
 from tests.unit.sandbox.emulators.test_modbus import adu
 
 pytestmark = pytest.mark.netns
@@ -43,13 +43,21 @@ def declared(directory: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CourtProcess, Snapshot]]:
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where anybody might write who gets there."""
+    directory = tmp_path_factory.mktemp("outside")
+    directory.chmod(0o777)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def tier(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[tuple[CourtProcess, Snapshot]]:
     """One for all tests: what a case does must not reach the next."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     directory = tmp_path_factory.mktemp("wire")
     plant = declared(directory)
-    running = start_court(directory, program=(sys.executable, CAPTURED), plant=str(plant))
+    running = start_court(directory, program=(sys.executable, CAPTURED), extra=(str(outside),), plant=str(plant))
     yield running, in_step(initial(compile_model(load_plant(plant)), 256, at=NOW))
     end(running)
 
@@ -107,8 +115,10 @@ async def test_a_malformed_write_that_this_dialect_carries_out_is_unsafe_and_say
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
-async def test_nothing_gets_out_of_a_case(play: Play, tier: tuple[CourtProcess, Snapshot], attempt: str) -> None:
-    assert (await play(adu("06000004e2"), attempt)).reason.startswith("refused: ")
+async def test_nothing_gets_out_of_a_case(play: Play, tier: tuple[CourtProcess, Snapshot], outside: Path, attempt: str) -> None:
+    verdict = await play(adu("06000004e2"), attempt)
+    assert verdict.reason.startswith("refused: "), f"{attempt}: {verdict.reason}"
+    assert list(outside.iterdir()) == []
     assert tier[0].process.poll() is None
 
 
@@ -117,6 +127,7 @@ async def test_nothing_gets_out_of_a_case(play: Play, tier: tuple[CourtProcess, 
     [
         ("loop without end", "the case gave nothing within 1 s"),
         ("say nothing", "the case gave nothing within 1 s"),
+        ("say a little and wait", "the case gave nothing within 1 s"),
         ("say too much", "the case gave no verdict: "),
         ("say nonsense", "the case gave no verdict: Verdict: a probability outside 0 to 1"),
         ("raise", "the case failed: ValueError: an accident"),
