@@ -134,6 +134,7 @@ async def test_nothing_gets_out_of_a_case(play: Play, tier: tuple[CourtProcess, 
     ],
 )
 async def test_whatever_a_case_does_the_next_one_is_judged(play: Play, deed: str, says: str) -> None:
+    assert (await play(adu("06000004e2"))).judgement is Judgement.SAFE
     began_s = monotonic()
     verdict = await play(adu("06000004e2"), deed)
     assert monotonic() - began_s < 5.0
