@@ -26,6 +26,14 @@ _KINDS: Mapping[str, Kind] = {
 Kept = tuple[Baseline, Statement]
 
 
+def look(path: Path, root: bytes) -> Kept | None:
+    """None where there is no such file.  Raises InputError for one that does not hold under this root (PEM); changes nothing."""
+    if not path.exists():
+        return None
+    baseline = store.load(path)
+    return baseline, opened(baseline, _KINDS[path.name], root, str(path))
+
+
 class Anchors:
     """``given``: the file that the settings name; an anchor that goes back to it, and was promoted since, takes precedence."""
 
@@ -81,8 +89,7 @@ class Anchors:
         if not path.exists():
             return None
         try:
-            baseline = store.load(path)
-            return baseline, opened(baseline, _KINDS[name], self._authority.root(), str(path))
+            return look(path, self._authority.root())
         except InputError as error:
             aside = path.with_suffix(".refused")
             path.replace(aside)

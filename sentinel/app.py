@@ -33,6 +33,7 @@ from sentinel.errors import SentinelError, sole_error
 from sentinel.foresight import Foresight, Planning
 from sentinel.history import Bounds, History
 from sentinel.intake import Intake
+from sentinel.learning import Learning
 from sentinel.model.command import Command
 from sentinel.model.ids import AssetId
 from sentinel.model.tags import TagMap
@@ -70,20 +71,24 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         lifetimes.callback(records.close)
         access = Access(places.authority, records, clock)
         tag_map = tags if tags.tags else None
+        budget = Budget(alarms_per_week=settings.learning.false_alarms_per_week)
         analysis = Analysis(
             tag_map=tag_map,
-            detectors=detectors(tag_map, Budget(alarms_per_week=settings.learning.false_alarms_per_week)),
+            detectors=detectors(tag_map, budget),
+            fresh=lambda: detectors(tag_map, budget),
             servers=map(AssetId, settings.tagged_servers()),
         )
         recollection = Recollection.of(records, clock.now())
         access.authority.server_certificate(settings.appliance.name, (settings.api.host,), clock.now())  # seals are made with its key
         anchors = Anchors(places.directory, access.authority, places.given)
-        learnt_until = restore(analysis, anchors, recollection, clock.now())
+        anchor = anchors.at_start(clock.now())
+        if anchor is not None:
+            analysis.restore(anchor[0], recollection.findings)
         wire: CourtClient | None = None
         sync = Sync(model, seed=plant.seed) if model is not None else None
         court = _court(settings, places, clock, lambda command: _familiarity(brain, command)) if model is not None else None
-        brain = Brain(settings, records, analysis, tags, court, sync, clock, anchors, _rules(settings), recollection)
-        brain.learnt_until = learnt_until
+        brain = Brain(settings, records, analysis, tags, court, sync, clock, _rules(settings), recollection)
+        brain.learning = learning = Learning(analysis, anchors, settings.learning, clock, brain.think, anchor)
         if court is not None:
             terms = Terms(members=settings.court.members, horizon_s=settings.court.horizon_s)
             wire = CourtClient(places.wire, clock)
@@ -98,7 +103,7 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         permits = brain.asking.permits = Permits(tags, records, clock)
         actions = Actions(
             records,
-            {**_enforcers(settings, places, intake, clock), permits.spec.name: permits},
+            {**_enforcers(settings, places, intake, clock), permits.spec.name: permits, learning.spec.name: learning},
             clock,
             refusal=lambda target: _refusal(brain, target, clock.now()),
             rehearse=lambda action: rehearse(action.target, action.protects, brain.conduits, clock.now()),
@@ -112,6 +117,7 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
             twin=Foresight(brain, court, model, tags, records, clock) if model is not None and court is not None else None,
             history=places.history if settings.history.keep else None,
             dissect=dissect,
+            baselines=learning,
             planning=Planning(records, court, tags, clock),
             health=brain.health,
             capabilities=capabilities(),
@@ -131,15 +137,6 @@ async def _work(brain: Brain, actions: Actions, courts: Sequence[CourtClient], s
         await stop.wait()
         for task in tasks:
             task.cancel()
-
-
-def restore(analysis: Analysis, anchors: Anchors, recollection: Recollection, now: Instant) -> Instant | None:
-    """The anchor that judges from now on, with the findings that were open; when its learning ended.  None: it is to be learnt."""
-    kept = anchors.at_start(now)
-    if kept is None:
-        return None
-    analysis.restore(kept[0], recollection.findings)
-    return Instant(kept[0].learnt_until)
 
 
 def _court(settings: Settings, places: Places, clock: Clock, familiarity: Callable[[Command], Familiarity]) -> CourtClient:

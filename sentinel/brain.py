@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, assert_never
 
 from sentinel.actions import Actions
-from sentinel.anchors import Anchors
 from sentinel.asking import Asking, Court
 from sentinel.baseline.inventory import with_stations
 from sentinel.clock import Clock
@@ -21,11 +20,11 @@ from sentinel.errors import SentinelError
 from sentinel.excerpting import Excerpts
 from sentinel.held import HeldCommands
 from sentinel.intake import Intake
+from sentinel.learning import Learning, Step
 from sentinel.model.action import Receipt
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.codec import to_jsonable
 from sentinel.model.command import Command, Origin
-from sentinel.model.detection import Detection, Severity
 from sentinel.model.exchange import Polled, Presence
 from sentinel.model.finding import Finding
 from sentinel.model.ids import AssetId
@@ -33,7 +32,7 @@ from sentinel.model.observation import Counters, Heard, Outage, Readings
 from sentinel.model.record import SnapshotMark
 from sentinel.model.spectrum import measured
 from sentinel.model.tags import TagMap
-from sentinel.model.time import Instant, iso, seconds_between
+from sentinel.model.time import Instant, iso
 from sentinel.model.verdict import Verdict
 from sentinel.pipeline import Analysis
 from sentinel.places import ENFORCER
@@ -81,7 +80,6 @@ class Brain:
         court: Court | None,
         sync: Sync | None,
         clock: Clock,
-        anchors: Anchors,
         rules: Rules,
         recollection: Recollection | None = None,
     ) -> None:
@@ -92,7 +90,6 @@ class Brain:
         self._court = court
         self._sync = sync
         self._clock = clock
-        self._anchors = anchors
         self._rules = rules
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spine")
         self._started = clock.now()
@@ -115,6 +112,7 @@ class Brain:
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
+        self.learning: Learning | None = None  # None: what judges is what the analysis was given
         self.past: Past | None = None  # None: no history is kept
         self._past_s = clock.monotonic_s()
 
@@ -266,13 +264,7 @@ class Brain:
         """Until cancelled, or until a task of ours failed for a reason that is our bug."""
         self.failure = asyncio.get_running_loop().create_future()
         await self._think(self._warm)
-        if self._analysis.learning:
-            await self._begin_learning()
-        else:
-            self._anchors.unfinished.unlink(missing_ok=True)
-        for refused in self._anchors.refused:
-            await self._audit("sentinel", "baseline.refuse", outcome="failed", reason=refused)
-            await self._found(await self._think(self._analysis.told, [self._refused(refused)]))
+        await self._begin_learning()
         unsubscribe = self._records.subscribe(self._labelled)
         try:
             async with asyncio.TaskGroup() as group:
@@ -294,30 +286,18 @@ class Brain:
         await self.failure
 
     async def _begin_learning(self) -> None:
-        """What a brain had learnt that was killed before the end is lost: that is said, and learning begins anew."""
-        mark, now = self._anchors.unfinished, self._clock.now()
-        if mark.exists():
-            since = Instant(mark.stat().st_mtime_ns)
-            await self.take(Outage(process="baseline", since=since, until=now, reason="learning was interrupted and begins anew"))
-        mark.touch()
-        await self._audit("sentinel", "baseline.learn", lasts_s=self._settings.learning.lasts_s)
-
-    def _refused(self, reason: str) -> Detection:
-        """Whoever changes what the appliance takes for normal hides what is not."""
-        return Detection(
-            detector="baseline",
-            title="A baseline that this appliance did not make, or that was changed since, was refused",
-            seen=self._clock.now(),
-            cause="baseline:anchor",
-            feature="seal",
-            observed="a file whose seal does not hold",
-            expected="the seal of this appliance",
-            score=1.0,
-            threshold=0.0,
-            why=reason,
-            severity=Severity.HIGH,
-            confidence=0.9,
-        )
+        """Where a brain stood that was killed while it learnt, and whose baseline was refused, is said."""
+        if self.learning is None:
+            return
+        outage, refused = await self._think(self.learning.begin)
+        self.learnt_until = self.learning.learnt_until
+        if outage is not None:
+            await self.take(outage)
+        for each in refused:
+            await self._audit("sentinel", "baseline.refuse", outcome="failed", reason=each.why)
+        await self._found(await self._think(self._analysis.told, refused))
+        if self._analysis.learning:
+            await self._audit("sentinel", "baseline.learn", lasts_s=self._settings.learning.lasts_s)
 
     def _warm(self) -> None:
         """What takes seconds the first time happens before the plant waits for it."""
@@ -333,35 +313,32 @@ class Brain:
     async def _ticks(self) -> None:
         while True:
             now = self._clock.now()
-            findings, snapshot, activated = await self._think(self._tick, now)
+            findings, snapshot, step = await self._think(self._tick, now)
             if snapshot is not None and self._court is not None:
                 self._snapshot = snapshot
                 self._keep_states(snapshot)
                 self._court.keep(snapshot)
                 if snapshot.health.is_in_step and self._court.connected.is_set():
                     self.asking.ready.set()
-            if activated:
-                self.learnt_until = now
-                known = self._progress
-                await self._audit("sentinel", "baseline.activate", windows=known.windows, withheld=known.withheld, assets=known.assets)
+            if self.learning is not None:
+                self.learnt_until = self.learning.learnt_until
+            if step.entry is not None:
+                await self._audit("sentinel", step.entry[0], **step.entry[1])
             await self._found(findings)
             if tallies := self._tallies.drain(now):
                 self._records.submit(*tallies)
             await asyncio.sleep(_TICK_S)
 
-    def _tick(self, now: Instant) -> tuple[list[Finding], Snapshot | None, bool]:
-        snapshot = None
+    def _tick(self, now: Instant) -> tuple[list[Finding], Snapshot | None, Step]:
+        snapshot, step = None, Step()
         if self._sync is not None:
             self._sync.advance(now)
             snapshot = self._sync.snapshot()
         findings = self._analysis.tick(now)
-        due = self._analysis.learning and seconds_between(self._started, now) >= self._settings.learning.lasts_s
-        if due:
-            self._analysis.activate()
-            self._anchors.keep(self._analysis.baseline(), "sentinel", now)
-            self._anchors.unfinished.unlink(missing_ok=True)
+        if self.learning is not None:
+            step = self.learning.tick(now)
         self._progress = self._analysis.progress()
-        return findings, snapshot, due
+        return findings, snapshot, step
 
     def _take_stock(self) -> None:
         self.assets = {asset.id: asset for asset in self._before.with_assets(self._analysis.assets)}
@@ -411,7 +388,7 @@ class Brain:
 
     def health(self) -> Mapping[str, Any]:
         learning = {**to_jsonable(self._progress), "lasts_s": self._settings.learning.lasts_s}
-        learning["since_s"] = round(seconds_between(self._started, self._clock.now()), 1)
+        learning["since_s"] = round(self.learning.elapsed_s(), 1) if self.learning is not None else 0.0
         processes = {name: {"present": one.present, "since": iso(one.at)} for name, one in sorted(self.presences.items())}
         intake = to_jsonable(self.intake.counters) if self.intake is not None else {}
         waiting = {
@@ -445,5 +422,11 @@ class Brain:
     async def _audit(self, actor: str, action: str, target: str = "", outcome: str = "ok", **details: Any) -> None:
         await asyncio.wrap_future(self._records.audit.append(actor, action, target, outcome, **details))
 
+    async def think(self, work: Callable[..., T], *arguments: Any) -> T:
+        """On the thread that owns the analysis and the twin."""
+        return await self._think(work, *arguments)
+
     def close(self) -> None:
+        if self.learning is not None:
+            self._thread.submit(self.learning.mark, self._clock.now())
         self._thread.shutdown()

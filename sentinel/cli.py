@@ -18,6 +18,7 @@ COMMANDS = (
     "decode",
     "inventory",
     "learn",
+    "baseline",
     "check",
     "evidence",
     "rerun",

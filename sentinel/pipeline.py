@@ -198,7 +198,8 @@ class Analysis:
         for detector in self._detectors:
             detector.activate()
         self._state = after_event(self._state, BaselineEvent.ACTIVATE)
-        self._begin_candidate(self.baseline())
+        if self._fresh is not None:
+            self._begin_candidate(self.baseline())
 
     def review(self) -> None:
         """A person looked at a drifting baseline and keeps it."""

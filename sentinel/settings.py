@@ -39,6 +39,10 @@ class Learning:
 
     lasts_s: float = option(3600.0, "how long the baseline learns before it becomes active")
     baseline: str = option("", "a baseline file made by `sentinel learn`, relative to this file; with it the baseline is active at once")
+    quarantine_s: float = option(604800.0, "how long a candidate learns beside the baseline before people may promote it")
+    promote_within: float = option(
+        0.0, "standard deviations a week by which a candidate may differ and be promoted without people; 0 = never"
+    )
     false_alarms_per_week: float = option(1.0, "the false-alarm budget of the whole plant that thresholds are calibrated to")
 
 

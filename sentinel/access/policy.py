@@ -37,6 +37,8 @@ class Permission(StrEnum):
     EVENTS_READ = "events.read"
     TWIN_READ = "twin.read"
     TWIN_WHAT_IF = "twin.what_if"
+    BASELINE_READ = "baseline.read"
+    BASELINE_PROMOTE = "baseline.promote"
     PLANS_READ = "plans.read"
     PLANS_RUN = "plans.run"
     AUDIT_READ = "audit.read"
@@ -69,6 +71,8 @@ PERMISSIONS: Mapping[Permission, frozenset[Role]] = {
     Permission.EVENTS_READ: _OPERATIONS,
     Permission.TWIN_READ: _OPERATIONS,
     Permission.TWIN_WHAT_IF: frozenset({Role.ENGINEER, Role.ANALYST}),
+    Permission.BASELINE_READ: _OPERATIONS,
+    Permission.BASELINE_PROMOTE: frozenset({Role.ENGINEER}),  # asks; an approver agrees
     Permission.PLANS_READ: frozenset({Role.VIEWER, Role.ENGINEER}),
     Permission.PLANS_RUN: frozenset({Role.ENGINEER}),
     Permission.AUDIT_READ: frozenset({Role.ADMIN}),

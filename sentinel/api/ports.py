@@ -4,7 +4,7 @@ Ports raise `InputError` for what the caller got wrong (422), `TransientError` w
 the step is not possible as things are (409), and LookupError for an id that nobody knows (404); the texts are shown to the person.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,8 @@ from sentinel.twin.whatif import Answer
 
 class Actions(Protocol):
     """Every step gives the action as it is afterwards.  ``by`` is the name in the certificate."""
+
+    async def propose(self, proposals: Iterable[Action]) -> None: ...
 
     async def request(self, action: ActionId, by: str, lasts_s: float | None = None) -> Action: ...
 
@@ -62,6 +64,14 @@ class Twin(Protocol):
         """Every combination of the wanted (tag, values, seconds from now), beside doing nothing.  Nothing is written."""
 
 
+class Baselines(Protocol):
+    async def shown(self) -> Mapping[str, Any]:
+        """What judges, what learns beside it, how far apart they are, what waits for people; JSON-able."""
+
+    async def offer(self, by: str) -> Action:
+        """Put the candidate, as it is now, before people: a proposed action.  Takes seconds."""
+
+
 class Planning(Protocol):
     def kinds(self) -> Sequence[Spec]: ...
 
@@ -78,6 +88,7 @@ class ApiState:
     twin: Twin | None = None  # None: no plant file
     history: Path | None = None  # None: none is kept
     planning: Planning | None = None
+    baselines: Baselines | None = None
     dissect: Callable[[Path], bytes] | None = None  # the file of an excerpt as text; None: there is no dissector
     health: Callable[[], Mapping[str, Any]] = field(default=dict)  # processes, counters, blind spots; JSON-able, quick
     capabilities: Mapping[str, Sequence[Spec]] = field(default_factory=dict)  # room: its plugs

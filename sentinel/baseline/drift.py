@@ -60,6 +60,11 @@ class Levels:
         count, mean, squares = known
         return mean, max(math.sqrt(squares / max(count - 1, 1)), _SHARE * abs(mean), _TINY)
 
+    def apart(self, anchor: "Levels") -> float:
+        """The largest distance between the means of a tag that both know, in the anchor's deviations."""
+        known = [(mean, at) for tag, (_, mean, _) in self._moments.items() if (at := anchor.of(tag)) is not None]
+        return max((abs(mean - middle) / deviation for mean, (middle, deviation) in known), default=0.0)
+
     def state(self) -> dict[str, Any]:
         tags = sorted(self._moments)
         return {"tags": tags, "moments": np.array([self._moments[tag] for tag in tags], np.float64).reshape(len(tags), 3)}
@@ -141,11 +146,6 @@ class Drift:
             off = (walk.level - known[0]) / known[1]
             found.append(Moved(tag=tag, anchor=known[0], level=walk.level, deviations=off, since=Instant(since)))
         return tuple(sorted(found, key=lambda each: (-abs(each.deviations), each.tag)))
-
-    def farthest(self) -> float:
-        """Deviations of the anchor between it and the newest hour, of the tag that is farthest off, drifted or not."""
-        pairs = [(walk.level, known) for tag, walk in self._walks.items() if (known := self.anchor.of(tag)) and math.isfinite(walk.level)]
-        return max((abs(level - mean) / deviation for level, (mean, deviation) in pairs), default=0.0)
 
     def state(self) -> dict[str, Any]:
         tags = sorted(self._walks)

@@ -11,6 +11,7 @@ class ActionKind(StrEnum):
     QUARANTINE = "quarantine"  # cut an asset off from the assets behind the choke point
     SETPOINT = "setpoint"  # write an approved value
     PERMIT = "permit"  # let one doubtful write of the target pass, once
+    PROMOTE = "promote"  # let a candidate baseline judge
 
 
 class ActionState(StrEnum):
@@ -46,7 +47,7 @@ class Action:
     finding: FindingId | None = None
     command: CommandId | None = None  # the write that a permit is for
     reason: str
-    enforcer: str  # "dry_run", "gate", "nftables", "permit"
+    enforcer: str  # "dry_run", "gate", "nftables", "permit", "baseline"
     dry_run: bool = True
     lasts_s: float
     proposed: Instant

@@ -74,32 +74,32 @@ def list_signatures(state: State, action: Key, limit: Limit = 100, cursor: Curso
 @needs(Permission.ACTIONS_REQUEST)
 async def request_action(state: State, who: Who, action: Key, ask: Ask | None = None) -> Action:
     ask = ask or Ask()
-    await _sign(state, who, action, "request", ask.reason)
+    await sign(state, who, action, "request", ask.reason)
     return await state.actions.request(ActionId(action), who.name, ask.lasts_s)
 
 
 @router.post("/actions/{action}/approve")
 @needs(Permission.ACTIONS_APPROVE, about=_approval)
 async def approve_action(state: State, who: Who, action: Key) -> Action:
-    await _sign(state, who, action, "approve", None)
+    await sign(state, who, action, "approve", None)
     return await state.actions.approve(ActionId(action), who.name)
 
 
 @router.post("/actions/{action}/reject")
 @needs(Permission.ACTIONS_REJECT)
 async def reject_action(state: State, who: Who, action: Key, reason: Reason) -> Action:
-    await _sign(state, who, action, "reject", reason.reason)
+    await sign(state, who, action, "reject", reason.reason)
     return await state.actions.reject(ActionId(action), who.name, reason.reason)
 
 
 @router.post("/actions/{action}/release")
 @needs(Permission.ACTIONS_RELEASE)
 async def release_action(state: State, who: Who, action: Key) -> Action:
-    await _sign(state, who, action, "release", None)
+    await sign(state, who, action, "release", None)
     return await state.actions.release(ActionId(action), who.name)
 
 
-async def _sign(state: ApiState, who: Who, action: str, step: str, reason: str | None) -> None:
+async def sign(state: ApiState, who: Who, action: str, step: str, reason: str | None) -> None:
     """Kept before the step is tried: who asked with which key must be known when the second person comes.  Of an action that exists."""
     found(await run_in_threadpool(state.records.find, Action, action), f"action {action}")
     signature = Signature(action=ActionId(action), step=step, by=who.name, key=who.key, at=state.clock.now(), reason=reason)

@@ -14,23 +14,23 @@ ALICE, BOB = Party(name="alice", key=Digest("a" * 64)), Party(name="bob", key=Di
 MATRIX = {
     Role.VIEWER: {
         "assets.read", "observations.read", "findings.read", "commands.read", "verdicts.read", "actions.read", "events.read", "twin.read",
-        "plans.read",
+        "baseline.read", "plans.read",
     },
     Role.ANALYST: {
         "assets.read", "observations.read", "findings.read", "findings.label", "evidence.read", "commands.read", "verdicts.read",
-        "actions.read", "events.read", "twin.read", "twin.what_if",
+        "actions.read", "events.read", "twin.read", "baseline.read", "twin.what_if",
     },
     Role.RESPONDER: {
         "assets.read", "observations.read", "findings.read", "evidence.read", "commands.read", "verdicts.read", "actions.read",
-        "actions.request", "actions.reject", "actions.release", "events.read", "twin.read",
+        "actions.request", "actions.reject", "actions.release", "events.read", "twin.read", "baseline.read",
     },
     Role.APPROVER: {
         "assets.read", "observations.read", "findings.read", "evidence.read", "commands.read", "verdicts.read", "actions.read",
-        "actions.approve", "actions.reject", "actions.release", "events.read", "twin.read",
+        "actions.approve", "actions.reject", "actions.release", "events.read", "twin.read", "baseline.read",
     },
     Role.ENGINEER: {
         "assets.read", "observations.read", "findings.read", "commands.read", "verdicts.read", "actions.read", "events.read", "twin.read",
-        "twin.what_if", "plans.read", "plans.run",
+        "baseline.read", "twin.what_if", "plans.read", "plans.run", "baseline.promote",
     },
     Role.ADMIN: {"audit.read", "audit.verify", "people.read", "people.invite", "people.revoke"},
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,6 +77,9 @@ class LifecycleActions:
     async def _keep(self, action: Action) -> Action:
         await self._records.kept(action)
         return action
+
+    async def propose(self, proposals: Iterable[Action]) -> None:
+        await self._records.kept(*proposals)
 
     async def request(self, action: ActionId, by: str, lasts_s: float | None = None) -> Action:
         return await self._keep(lifecycle.request(self._find(action), by, self._clock.now(), lasts_s))
