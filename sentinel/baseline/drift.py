@@ -6,13 +6,12 @@ or three for five hours, has drifted; so has one that walks there slowly, for th
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sentinel.model.columns import Array
 from sentinel.model.observation import SLOT_NS, Readings
 from sentinel.model.protocol import Quality
 from sentinel.model.time import Instant
@@ -26,12 +25,15 @@ _SHARE = 0.01  # of the mean: the least deviation, for tags that stood still whi
 _TINY = 1e-6
 
 
-def _sums(readings: Readings) -> tuple[list[str], Array, Array]:
-    """(tags, count, mean of each) of the good readings."""
+def _moments(readings: Readings) -> Iterator[tuple[str, int, float, float]]:
+    """(tag, count, mean, squares about it) of the good readings of each."""
     rows = np.flatnonzero((readings.tag >= 0) & (readings.quality == Quality.GOOD) & np.isfinite(readings.value))
     codes, which = np.unique(readings.tag[rows], return_inverse=True)
-    counts = np.bincount(which, minlength=len(codes)).astype(np.float64)
-    return [readings.names[code] for code in codes.tolist()], counts, np.bincount(which, readings.value[rows], len(codes)) / counts
+    values, counts = readings.value[rows], np.bincount(which, minlength=len(codes))
+    means = np.bincount(which, values, len(codes)) / counts
+    squares = np.bincount(which, (values - means[which]) ** 2, len(codes))
+    names = [readings.names[code] for code in codes.tolist()]
+    return zip(names, counts.tolist(), means.tolist(), squares.tolist(), strict=True)
 
 
 class Levels:
@@ -41,16 +43,12 @@ class Levels:
         self._moments: dict[str, tuple[int, float, float]] = {}  # count, mean, sum of squares about it
 
     def learn(self, readings: Readings) -> None:
-        rows = np.flatnonzero((readings.tag >= 0) & (readings.quality == Quality.GOOD) & np.isfinite(readings.value))
-        for code in np.unique(readings.tag[rows]).tolist():
-            tag, values = readings.names[code], readings.value[rows[readings.tag[rows] == code]]
+        for tag, added, middle, about in _moments(readings) if len(readings) else ():
             count, mean, squares = self._moments.get(tag, (0, 0.0, 0.0))
             if not count and len(self._moments) >= MAX_TAGS:
                 continue
-            added, shift = len(values), float(values.mean()) - mean
-            total = count + added
-            squares += float(((values - values.mean()) ** 2).sum()) + shift * shift * count * added / total
-            self._moments[tag] = total, mean + shift * added / total, squares
+            total, shift = count + added, middle - mean
+            self._moments[tag] = total, mean + shift * added / total, squares + about + shift * shift * count * added / total
 
     def of(self, tag: str) -> tuple[float, float] | None:
         """(mean, deviation), the latter never zero."""
@@ -126,13 +124,11 @@ class Drift:
                 if known is not None:
                     walk.close(self._block * BLOCK_NS, known)
         self._block = max(block, self._block)
-        if len(readings):
-            for tag, count, mean in zip(*_sums(readings), strict=True):
-                if self.anchor.of(tag) is None:  # a tag that the anchor does not know has nothing to drift from
-                    continue
+        for tag, count, mean, _ in _moments(readings) if len(readings) else ():
+            if self.anchor.of(tag) is not None:  # a tag that the anchor does not know has nothing to drift from
                 walk = self._walks.setdefault(tag, _Walk())
-                walk.count += float(count)
-                walk.total += float(count * mean)
+                walk.count += count
+                walk.total += count * mean
         return ended
 
     def moved(self) -> tuple[Moved, ...]:
