@@ -1,6 +1,6 @@
 """The brain at work: what collectors deliver goes through the pure spine and comes out as kept findings, verdicts, rulings and proposals.
 
-Three lanes.  The event loop carries frames, rulings and people's requests.  One worker thread (`_think`) owns the analysis and the twin, so
+Three lanes.  The event loop carries frames, rulings and people's requests.  One worker thread (`think`) owns the analysis and the twin, so
 that a held write never waits behind a batch of observations.  The records have their own writer.  A command that is held is judged before
 it is kept: keeping costs a disk's time, and the collector holds it in its outbox until we acknowledge.
 """
@@ -133,7 +133,7 @@ class Brain:
                     value = dataclasses.replace(value, until=max(value.until, self._clock.now()))
                 await self._records.kept(value)
                 await self._audit(value.process, "process.outage", outcome="failed", reason=value.reason, since=iso(value.since))
-                await self._found(await self._think(self._analysis.outage, value))
+                await self._found(await self.think(self._analysis.outage, value))
                 if self.actions is not None and value.process in self._enforcing:
                     await self.actions.reassert()
             case Receipt():
@@ -156,7 +156,7 @@ class Brain:
                 self._replicate(command, command.seen)
             return findings, commands
 
-        findings, commands = await self._think(think)
+        findings, commands = await self.think(think)
         self._tallies.add(heard, len(commands))
         if commands:
             await self._records.kept(*commands)
@@ -173,7 +173,7 @@ class Brain:
                 residuals = self._sync.residuals() if self._sync.health.is_in_step else None
             return self._analysis.readings(polled.source, polled.readings, polled.until, residuals)
 
-        findings = await self._think(think)
+        findings = await self.think(think)
         self._tallies.of(polled.source).readings += len(polled.readings)
         await self._found(findings)
 
@@ -187,7 +187,7 @@ class Brain:
         self._tallies.of(command.origin).commands += 1
         try:
             await self._records.kept(command)
-            await self._found(await self._think(self._analysis.command, command))
+            await self._found(await self.think(self._analysis.command, command))
         finally:
             known.set()
 
@@ -199,7 +199,7 @@ class Brain:
         again = {"refers": verdict.refers} if verdict.refers is not None else {}
         step = "command.replay" if again else "command.judge"
         await self._audit("court", step, str(verdict.command), outcome=verdict.judgement.value, reason=verdict.reason, **again)
-        await self._found(await self._think(self._analysis.verdict, verdict))
+        await self._found(await self.think(self._analysis.verdict, verdict))
 
     async def _settled(self, outcome: Outcome) -> None:
         if self._court is not None:
@@ -208,13 +208,13 @@ class Brain:
         if command is None:  # held before a restart: the spine has forgotten it too
             command = await asyncio.to_thread(self._records.find, Command, outcome.command)
             if command is not None:
-                await self._found(await self._think(self._analysis.command, command))
+                await self._found(await self.think(self._analysis.command, command))
         if outcome.forwarded and command is not None:
-            await self._think(self._replicate, command, outcome.at)
+            await self.think(self._replicate, command, outcome.at)
         step = "command.forward" if outcome.forwarded else "command.refuse"
         details: dict[str, Any] = {"ruled": outcome.ruled, "held_ms": round(outcome.held_ms, 3), "reason": outcome.reason}
         await self._audit("gate", step, str(outcome.command), **details)
-        await self._found(await self._think(self._analysis.outcome, outcome))
+        await self._found(await self.think(self._analysis.outcome, outcome))
 
     def _replicate(self, command: Command, at: Instant) -> None:
         """The twin gets what the plant got, without waiting for the next reading of it."""
@@ -252,7 +252,7 @@ class Brain:
         if self.actions is None or self._analysis.learning:
             return
         in_force = self.actions.in_force()
-        await self._think(self._take_stock)
+        await self.think(self._take_stock)
         policy = Policy(
             enforcer=self._settings.enforce.enforcer, lasts_s=self._settings.enforce.lasts_s, rules=self.rules(), in_force=in_force
         )
@@ -263,7 +263,7 @@ class Brain:
     async def run(self) -> None:
         """Until cancelled, or until a task of ours failed for a reason that is our bug."""
         self.failure = asyncio.get_running_loop().create_future()
-        await self._think(self._warm)
+        await self.think(self._warm)
         await self._begin_learning()
         unsubscribe = self._records.subscribe(self._labelled)
         try:
@@ -289,13 +289,13 @@ class Brain:
         """Where a brain stood that was killed while it learnt, and whose baseline was refused, is said."""
         if self.learning is None:
             return
-        outage, refused = await self._think(self.learning.begin)
+        outage, refused = await self.think(self.learning.begin)
         self.learnt_until = self.learning.learnt_until
         if outage is not None:
             await self.take(outage)
         for each in refused:
             await self._audit("sentinel", "baseline.refuse", outcome="failed", reason=each.why)
-        await self._found(await self._think(self._analysis.told, refused))
+        await self._found(await self.think(self._analysis.told, refused))
         if self._analysis.learning:
             await self._audit("sentinel", "baseline.learn", lasts_s=self._settings.learning.lasts_s)
 
@@ -307,13 +307,13 @@ class Brain:
         """Commands that were kept, but not judged any more before a restart."""
         if self._court is not None:
             for command in self._before.unjudged:
-                await self._found(await self._think(self._analysis.command, command))
+                await self._found(await self.think(self._analysis.command, command))
                 self.asking.later(command)
 
     async def _ticks(self) -> None:
         while True:
             now = self._clock.now()
-            findings, snapshot, step = await self._think(self._tick, now)
+            findings, snapshot, step = await self.think(self._tick, now)
             if snapshot is not None and self._court is not None:
                 self._snapshot = snapshot
                 self._keep_states(snapshot)
@@ -350,7 +350,7 @@ class Brain:
         kept: set[Asset | Conduit] = set()
         while True:
             await asyncio.sleep(_INVENTORY_S)
-            await self._think(self._take_stock)
+            await self.think(self._take_stock)
             stations = await asyncio.to_thread(with_stations, tuple(self.assets.values()), tuple(self.conduits))
             stock: set[Asset | Conduit] = {*stations, *self.conduits}
             if changed := stock - kept:
@@ -402,7 +402,8 @@ class Brain:
 
     # small things
 
-    async def _think(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def think(self, work: Callable[..., T], *arguments: Any) -> T:
+        """On the thread that owns the analysis and the twin."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     def _spawn(self, work: Any, name: str) -> None:
@@ -421,10 +422,6 @@ class Brain:
 
     async def _audit(self, actor: str, action: str, target: str = "", outcome: str = "ok", **details: Any) -> None:
         await asyncio.wrap_future(self._records.audit.append(actor, action, target, outcome, **details))
-
-    async def think(self, work: Callable[..., T], *arguments: Any) -> T:
-        """On the thread that owns the analysis and the twin."""
-        return await self._think(work, *arguments)
 
     def close(self) -> None:
         if self.learning is not None:

@@ -1,4 +1,4 @@
-"""Signs of life of one transmitter: it moves about as often and is about as noisy as it always has been, and never moves the same way twice.
+"""Signs of life of one transmitter: it moves about as often and is about as noisy as it always has been, and never repeats itself.
 
 In: its readings as they come.  Out: why they cannot be what a transmitter says now, or None.  No model of the plant is needed: a register
 that stands still, a recording that is played again and noise that is not its own are found even where physics has nothing against what
