@@ -4,8 +4,8 @@ A plant of ``--states`` states (`plants`) is read, compiled and rolled out ``--r
 best, ``build_s`` all from the text to the model with its error bound.  ``error`` is the engine's own step-halving error, the largest over
 all tags, as a share of the tag's range.  ``member_hour_ms`` is one member for an hour, ``sync_ms`` the median of estimator updates of 256
 members in each of which every measured tag was read.  What ends in ``cpu_ms`` is the processor's time in the same runs (of rollouts the
-best, of updates the median): on a machine that others use it says what the code costs.  Then the same equations go through numpy, numba
-and scipy, once, and their results are held against ours.
+best, of updates the median): on a machine that others use it says what the code costs.  Then the same equations go through numpy,
+numba, scipy and, as an FMU, through our own loop and FMPy's (`exported`), once, and their results are held against ours.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sentinel.clock import Clock, SystemClock
+from sentinel.measure.twin.exported import fmu_rivals
 from sentinel.measure.twin.following import updates_ms
 from sentinel.measure.twin.plants import METHOD, STEP_S, plant_text
 from sentinel.measure.twin.rivals import SOLVERS, Rival, numba_plain, numpy_batched, scipy_solver
@@ -86,6 +87,7 @@ def _compared(model: Model, start: Snapshot, writes: dict[str, float], horizon_s
         "numpy": numpy_batched(model, start, writes, ours, horizon_s, clock),
         "numba": numba_plain(model, start, writes, ours, horizon_s, clock),
     }
+    rivals |= fmu_rivals(model, start, writes, ours, horizon_s, clock)
     return rivals | {f"scipy {solver}": scipy_solver(model, start, horizon_s, solver, clock, rollout) for solver in SOLVERS}
 
 

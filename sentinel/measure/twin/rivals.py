@@ -44,7 +44,7 @@ _NUMPY: Mapping[str, Callable[..., Any]] = {
     "significand": lambda a: 2.0 * np.frexp(a)[0],
 }
 # stage times and weights of each method (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.1)
-_STAGES = {
+STAGES = {
     "heun": ((1.0,), (0.5, 0.5)),
     "rk3": ((1.0 / 3.0, 2.0 / 3.0), (0.25, 0.0, 0.75)),
     "rk4": ((0.5, 0.5, 1.0), (1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0)),
@@ -62,7 +62,7 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class Task:
     """What a rival is given: rows of quantities (a column per member), SI."""
 
     model: Model
@@ -85,14 +85,14 @@ class _Task:
 
 
 def numpy_batched(model: Model, start: Snapshot, writes: Mapping[str, float], ours: Rollout, horizon_s: float, clock: Clock) -> Rival:
-    task = _Task(model, start, writes, horizon_s, ours)
+    task = Task(model, start, writes, horizon_s, ours)
     begun = clock.monotonic_s()
     functions = _functions(model, _NUMPY, lambda f: f)
     built_s = clock.monotonic_s() - begun
     x, c, p, u = task.arrays()
     trips, distances = np.zeros((len(model.plant.interlocks), x.shape[1])), np.zeros((len(model.invariants), x.shape[1]))
-    slopes = [np.empty_like(x) for _ in _STAGES[model.plant.method][1]]
-    times, weights = _STAGES[model.plant.method]
+    slopes = [np.empty_like(x) for _ in STAGES[model.plant.method][1]]
+    times, weights = STAGES[model.plant.method]
     worst, crossed = np.full(distances.shape, np.inf), np.full(distances.shape, np.inf)
     begun = clock.monotonic_s()
     for step in range(round(horizon_s / model.step_s)):
@@ -113,7 +113,7 @@ def numpy_batched(model: Model, start: Snapshot, writes: Mapping[str, float], ou
 
 def numba_plain(model: Model, start: Snapshot, writes: Mapping[str, float], ours: Rollout, horizon_s: float, clock: Clock) -> Rival:
     """Every member for itself, in a compiled loop over arrays: what one writes who does not think of vectors."""
-    task = _Task(model, start, writes, horizon_s, ours)
+    task = Task(model, start, writes, horizon_s, ours)
     x, c, p, u = (np.ascontiguousarray(rows.T) for rows in task.arrays())
     begun = clock.monotonic_s()
     advance = _numba_loop(model)
@@ -128,7 +128,7 @@ def numba_plain(model: Model, start: Snapshot, writes: Mapping[str, float], ours
 def scipy_solver(model: Model, start: Snapshot, horizon_s: float, solver: Solver, clock: Clock, run: Callable[..., Rollout]) -> Rival:
     """One member with every controller in manual, so that the plant is one smooth equation; its rates are compiled by numba."""
     writes = {one.auto_tag: 0.0 for one in model.plant.controllers} | {one.op: 60.0 for one in model.plant.controllers}
-    task = _Task(model, start.take(1), writes, horizon_s, run(model, start.take(1), writes, horizon_s))
+    task = Task(model, start.take(1), writes, horizon_s, run(model, start.take(1), writes, horizon_s))
     columns = [rows[:, 0] if rows.ndim == 2 else rows for rows in task.arrays()]
     x, c, p, u = (np.ascontiguousarray(rows) for rows in columns)
     begun = clock.monotonic_s()
@@ -173,8 +173,8 @@ def _numba_loop(model: Model) -> Callable[..., None]:
     functions = _numba_functions(model)
     scan, rates, hold, watch = (functions[name] for name in ("scan", "rates", "hold", "watch"))
     n, interlocks, invariants, step_s = len(model.states), len(model.plant.interlocks), len(model.invariants), model.step_s
-    times = np.array([*_STAGES[model.plant.method][0], 0.0])
-    weights = np.array(_STAGES[model.plant.method][1])
+    times = np.array([*STAGES[model.plant.method][0], 0.0])
+    weights = np.array(STAGES[model.plant.method][1])
 
     def advance(states: F8, controllers: F8, parameters: F8, u: F8, steps: int) -> None:
         trips, distances, at = np.zeros(interlocks), np.zeros(invariants), np.empty(n)
@@ -203,8 +203,8 @@ def _numba_loop(model: Model) -> Callable[..., None]:
     return result
 
 
-def _functions(model: Model, names: Mapping[str, Any], wrap: Callable[[Callable[..., Any]], Any]) -> dict[str, Any]:
-    """`scan`, `rates`, `hold` and `watch`, made from the plant's graph over `names`."""
+def statements(model: Model) -> dict[str, list[str]]:
+    """`scan`, `rates`, `hold` and `watch` as assignments over x, c, trip, p, u, dt and out, from the plant's graph."""
     plant = model.plant
     scans = [expression for controller in plant.controllers for expression in controller.scan()]
     held = [
@@ -215,7 +215,7 @@ def _functions(model: Model, names: Mapping[str, Any], wrap: Callable[[Callable[
     distances = [one.expression for one in plant.invariants]
     limits = [one.unit.to_si(one.limit) for one in plant.invariants]
     write = _Writer(model)
-    texts = {
+    return {
         "scan": [
             *(line for row, one in enumerate(plant.interlocks) for line in write([one.tripped], [f"trip[{row}] = {{}}"])),
             *write(scans, [f"c[{row}] = {{}}" for row in range(len(scans))]),
@@ -230,8 +230,12 @@ def _functions(model: Model, names: Mapping[str, Any], wrap: Callable[[Callable[
             ],
         ),
     }
+
+
+def _functions(model: Model, names: Mapping[str, Any], wrap: Callable[[Callable[..., Any]], Any]) -> dict[str, Any]:
+    """Those statements as functions over `names`."""
     result: dict[str, Any] = {}
-    for name, lines in texts.items():
+    for name, lines in statements(model).items():
         head = f"def {name}(x, c, trip, p, u, dt{', out' if name in {'rates', 'watch'} else ''}):\n"
         space = {**names, "inf": math.inf}  # a constant of the graph, as `repr` writes it
         exec(head + textwrap.indent("\n".join(lines or ["pass"]), "    "), space)  # noqa: S102 - our own text, from our own graph

@@ -7,6 +7,7 @@ import pytest
 import sentinel.demo
 from sentinel.clock import SystemClock
 from sentinel.measure.twin.bench import main
+from sentinel.measure.twin.exported import fmu_rivals
 from sentinel.measure.twin.plants import SECTION, plant_text
 from sentinel.measure.twin.rivals import numba_plain, numpy_batched, scipy_solver
 from sentinel.twin.engine import Model, compile_model, initial, rollout
@@ -54,6 +55,16 @@ def test_the_others_compute_the_same(model: Model) -> None:
     assert scipy_solver(model, start, 120.0, "LSODA", clock, rollout).difference < 5e-3
     other = rollout(model, start, {"LIC011.SP": 1.4}, 120.0)
     assert numpy_batched(model, start, WRITES, other, 120.0, clock).difference > 1e-4, "a difference would show"
+
+
+def test_the_plant_as_an_fmu_computes_the_same(model: Model) -> None:
+    start = initial(model, 5)
+    ours = rollout(model, start, WRITES, 120.0)
+    rivals = fmu_rivals(model, start, WRITES, ours, 120.0, SystemClock())
+    assert {name: one.members for name, one in rivals.items()} == {"FMU, our loop": 5, "FMU, FMPy": 1}
+    assert all(one.difference < 1e-9 for one in rivals.values())
+    other = rollout(model, start, {"LIC011.SP": 1.4}, 120.0)
+    assert fmu_rivals(model, start, WRITES, other, 120.0, SystemClock())["FMU, our loop"].difference > 1e-4, "a difference would show"
 
 
 def test_exponentials_and_powers_are_computed_alike() -> None:
