@@ -28,7 +28,7 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(TEST_STAMP): tests/requirements.lock $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/requirements.lock
 	@touch $@
 
 apt: $(TEST_STAMP)       ## the counterparts that the end-to-end tests talk to (root only; otherwise says what is missing)
