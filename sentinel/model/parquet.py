@@ -40,7 +40,7 @@ class Octets(NamedTuple):
 
 
 Field = Known | Coded | Lists | Octets
-_LEVEL = 6  # of zstd; what higher ones save is not worth their time
+_LEVEL = 3  # of zstd; what higher ones save is not worth their time
 _STEADY = ("instant", "int64")
 _ENCODINGS = {"instant": "DELTA_BINARY_PACKED", "int64": "DELTA_BINARY_PACKED", "float32": "BYTE_STREAM_SPLIT"}
 _CODED = pa.dictionary(pa.int32(), pa.string())
@@ -103,13 +103,13 @@ def write_parquet(tables: Iterable[Any], types: Mapping[str, str], out: IO[bytes
 
 def _by_pair(table: Any, ends: tuple[str, str]) -> Any:
     """The places of its rows, those of one pair together."""
-    one, other = (
-        pa.concat_arrays([chunk.indices for chunk in table[name].chunks]).fill_null(-1).to_numpy().astype(np.int64)
-        if len(table)
-        else np.zeros(0, np.int64)
-        for name in ends
-    )
-    return pa.array(np.argsort(np.minimum(one, other) << 32 | np.maximum(one, other) & 0xFFFF_FFFF, kind="stable"))
+    if not len(table):
+        return pa.array(np.zeros(0, np.int64))
+    one, other = (table[name].chunk(0).indices.fill_null(-1).to_numpy() + 1 for name in ends)
+    names = 2 + max(int(one.max()), int(other.max()))
+    pairs = np.minimum(one, other).astype(np.int64) * names + np.maximum(one, other)
+    few = names * names <= 1 << 16  # small numbers are sorted in one go over their digits
+    return pa.array(np.argsort(pairs.astype(np.uint16) if few else pairs, kind="stable"))
 
 
 def _schema(types: Mapping[str, str]) -> Any:
