@@ -56,6 +56,12 @@ def _waveform() -> tuple[type, Run]:
     return watch.WaveformConfig, watch.run
 
 
+def _waveform_opcua() -> tuple[type, Run]:
+    from collectors.poll import waveforms
+
+    return waveforms.WaveformConfig, waveforms.run
+
+
 # What each kind needs is imported when that kind is started: scapy (GPL-2.0-only) and asyncua (LGPL-3.0) never share a process.
 KINDS: dict[str, Callable[[], tuple[type, Run]]] = {
     "capture": _capture,
@@ -64,6 +70,7 @@ KINDS: dict[str, Callable[[], tuple[type, Run]]] = {
     "poll-modbus": _poll_modbus,
     "poll-opcua": _poll_opcua,
     "waveform": _waveform,
+    "waveform-opcua": _waveform_opcua,
 }
 
 

@@ -94,8 +94,12 @@ def processes(settings: Settings, places: Places) -> list[Process]:
         found.append(_collector("poll-opcua", subscription.name, told | {"tags": tags}, places, subscription.namespace))
     for waveform in settings.waveform:
         told = {"name": waveform.name, "intake": str(places.intake), "sensor": waveform.sensor, "frame_s": waveform.frame_s}
-        told |= {"directory": str(places.settings.parent / waveform.directory), "period_s": waveform.period_s}
-        found.append(_collector("waveform", waveform.name, told, places, ""))
+        if waveform.url:
+            told |= {"url": waveform.url, "node": waveform.node, "period_ms": 1000 * waveform.period_s}
+            told |= {"rate_hz": waveform.rate_hz, "rate_node": waveform.rate_node}
+        else:
+            told |= {"directory": str(places.settings.parent / waveform.directory), "period_s": waveform.period_s}
+        found.append(_collector("waveform-opcua" if waveform.url else "waveform", waveform.name, told, places, ""))
     return found
 
 

@@ -143,13 +143,17 @@ class PollOpcua:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waveform:
-    """A directory into which a data acquisition system writes a sensor's waveforms (WAV, npz).  They are read, and left there."""
+    """One sensor's waveforms: files (WAV, npz) that a data acquisition system writes to a directory, or an array on an OPC UA server."""
 
     name: str = option("waveform", "how its process is called")
     sensor: str = option("", "how the sensor is called in findings")
-    directory: str = option("", "where the files appear, relative to this file")
+    directory: str = option("", "where the files appear, relative to this file; they are read, and left there")
+    url: str = option("", "instead of a directory: opc.tcp://address:port/path")
+    node: str = option("", "with a url: the node whose value is the array of the newest samples")
+    rate_hz: float = option(0.0, "with a url: its sampling rate; 0 = rate_node says it")
+    rate_node: str = option("", "with a url: the node whose value is the sampling rate in Hz")
     frame_s: float = option(1.0, "length of a frame: one spectrum each")
-    period_s: float = option(2.0, "between looks into the directory")
+    period_s: float = option(2.0, "between looks into the directory; with a url, the publishing interval")
 
 
 _PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")  # stands in file names of the run directory
@@ -258,6 +262,8 @@ _CHOICES = {
 _DAY_S = 86_400.0
 _BOUNDS = {  # lowest and highest that make sense; what a process bounds itself is bounded alike here, so that it is refused with its line
     "learning.lasts_s": (1.0, 366 * _DAY_S),
+    "learning.quarantine_s": (1.0, 366 * _DAY_S),
+    "learning.promote_within": (0.0, 1.0),
     "learning.false_alarms_per_week": (0.001, 10_000.0),
     "api.port": (1, 65_535),
     "api.enrol_port": (0, 65_535),
@@ -272,6 +278,7 @@ _BOUNDS = {  # lowest and highest that make sense; what a process bounds itself 
     "poll_modbus.period_s": (0.01, _DAY_S),
     "poll_opcua.period_ms": (10.0, 3_600_000.0),
     "waveform.frame_s": (0.05, 60.0),
+    "waveform.rate_hz": (0.0, 1e6),
     "waveform.period_s": (0.1, 3600.0),
 }
 

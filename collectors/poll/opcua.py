@@ -1,7 +1,7 @@
 """Subscribes to the plant file's nodes on an OPC UA server (Part 4, 5.13 and 5.14); reads values and never writes one.
 
-In: a `SubscribeConfig`.  Out: `Polled` batches.  `time` of a reading is the server's SourceTimestamp, `seen` its receipt; the quality is
-the severity of its StatusCode (Part 4, 7.39: the two top bits).
+In: a `SubscribeConfig`.  Out: `Polled` batches.  What a value becomes is its `Reader`'s business: here one reading of a tag, whose `time`
+is the server's SourceTimestamp, `seen` its receipt, the quality the severity of its StatusCode (Part 4, 7.39: the two top bits).
 When the connection is lost every tag gets one reading of quality BAD, and the subscription is made anew once the server is back.
 """
 
@@ -9,11 +9,11 @@ import asyncio
 import logging
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from asyncua import Client, ua
 
@@ -21,7 +21,7 @@ from collectors.outbox import Outbox
 from collectors.pause import pause
 from collectors.poll.rows import Row, instant_of, polled, quality_of
 from sentinel.clock import Clock, SystemClock
-from sentinel.errors import ConfigError, TransientError
+from sentinel.errors import ConfigError, InputError, TransientError
 from sentinel.model.observation import Counters
 from sentinel.model.protocol import Quality
 from sentinel.model.tags import Tag
@@ -53,18 +53,70 @@ class SubscribeConfig:
     tags: tuple[Tag, ...]
 
     def __post_init__(self) -> None:
-        if not self.url.startswith("opc.tcp://"):
-            raise ConfigError("url", f"{self.url!r} does not begin with opc.tcp://")
-        if not 10 <= self.period_ms <= 3_600_000:
-            raise ConfigError("period_ms", f"{self.period_ms!r} is not between 10 and 3600000")
+        check_server(self.url, self.period_ms)
         if not any(tag.opcua for tag in self.tags):
             raise ConfigError("tags", "no tag has an OPC UA node")
         for tag in self.tags:
             if tag.opcua:
-                try:
-                    ua.NodeId.from_string(tag.opcua)
-                except (ua.UaError, ValueError) as error:
-                    raise ConfigError(f"tags.{tag.name}.opcua", f"{tag.opcua!r} is not a node id") from error
+                node_id(f"tags.{tag.name}.opcua", tag.opcua)
+
+
+def check_server(url: str, period_ms: float) -> None:
+    if not url.startswith("opc.tcp://"):
+        raise ConfigError("url", f"{url!r} does not begin with opc.tcp://")
+    if not 10 <= period_ms <= 3_600_000:
+        raise ConfigError("period_ms", f"{period_ms!r} is not between 10 and 3600000")
+
+
+def node_id(where: str, text: str) -> str:
+    """As the library writes it.  Raises ConfigError, which names ``where``."""
+    try:
+        return str(ua.NodeId.from_string(text).to_string())
+    except (ua.UaError, ValueError) as error:
+        raise ConfigError(where, f"{text!r} is not a node id") from error
+
+
+class Server(Protocol):
+    """The part of a configuration that says whom to ask."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def period_ms(self) -> float: ...
+
+
+class Reader(Protocol):
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Node id to the name that the reader knows it by, in the order of subscription."""
+
+    def rows(self, name: str, value: Any, now: Instant) -> list[Row]:
+        """Of a value as it came; raises InputError for one that is of no use."""
+
+    def lost(self, name: str, now: Instant) -> list[Row]:
+        """The node does not exist, or its server is away."""
+
+
+class Scalars:
+    """Each node is a tag, each value one reading."""
+
+    def __init__(self, tags: Iterable[Tag]) -> None:
+        self.names = {node_id(f"tags.{tag.name}.opcua", tag.opcua): tag.name for tag in tags if tag.opcua}
+
+    def rows(self, name: str, value: Any, now: Instant) -> list[Row]:
+        content = value.Value.Value if value.Value is not None else None
+        quality = quality_of(value.StatusCode.value if value.StatusCode is not None else 0)
+        number = float(content) if isinstance(content, bool | int | float) else math.nan
+        is_known = math.isfinite(number)
+        at = instant_of(value.SourceTimestamp) or now
+        return [(at, name, number if is_known else math.nan, quality if is_known else Quality.BAD)]
+
+    def lost(self, name: str, now: Instant) -> list[Row]:
+        return [(now, name, math.nan, Quality.BAD)]
 
 
 @contextmanager
@@ -77,17 +129,18 @@ def _library() -> Iterator[None]:
 
 
 class Subscriber:
-    def __init__(self, config: SubscribeConfig, outbox: Outbox, clock: Clock) -> None:
-        self._config, self._outbox, self._clock = config, outbox, clock
-        self._names = {ua.NodeId.from_string(tag.opcua).to_string(): tag.name for tag in config.tags if tag.opcua}
+    def __init__(self, config: Server, reader: Reader, outbox: Outbox, clock: Clock) -> None:
+        self._config, self._reader, self._outbox, self._clock = config, reader, outbox, clock
+        self._names = reader.names
         self._rows: list[Row] = []
         self._seen: list[int] = []
+        self._said: dict[str, str] = {}  # of each node, the last reason of a refusal: the same one again is only counted
         self._told_s = clock.monotonic_s()
         self._accepted = self._refused = self._failed = 0
 
     @property
     def counters(self) -> Counters:
-        """accepted: values; refused: nodes that the server does not let us subscribe to; failed: connections lost or not made."""
+        """accepted: values; refused: values of no use, nodes that we may not subscribe to; failed: connections lost or not made."""
         return Counters(accepted=self._accepted, refused=self._refused, failed=self._failed)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -150,33 +203,32 @@ class Subscriber:
             if isinstance(handle, ua.StatusCode):
                 self._refused += 1
                 log.warning("%s cannot be subscribed to: %s", name, handle.name)
-                self._add(self._clock.now(), name, math.nan, Quality.BAD)
+                self._add(self._reader.lost(name, self._clock.now()))
 
     def _take(self, event: Any) -> None:
         value = event.data.monitored_item.Value
         name = self._names.get(event.node.nodeid.to_string())
         if name is None:
             return
-        content = value.Value.Value if value.Value is not None else None
-        quality = quality_of(value.StatusCode.value if value.StatusCode is not None else 0)
-        number = float(content) if isinstance(content, bool | int | float) else math.nan
-        is_known = math.isfinite(number)
+        try:
+            rows = self._reader.rows(name, value, self._clock.now())
+        except InputError as error:
+            self._refused += 1
+            if str(error) != self._said.get(name):
+                log.warning("%s: %s", name, error)
+                self._said[name] = str(error)
+            return
         self._accepted += 1
-        self._add(
-            instant_of(value.SourceTimestamp) or self._clock.now(),
-            name,
-            number if is_known else math.nan,
-            quality if is_known else Quality.BAD,
-        )
+        self._add(rows)
 
     def _lose_all(self) -> None:
         now = self._clock.now()
         for name in self._names.values():
-            self._add(now, name, math.nan, Quality.BAD)
+            self._add(self._reader.lost(name, now))
 
-    def _add(self, time: Instant, name: str, value: float, quality: Quality) -> None:
-        self._rows.append((time, name, value, quality))
-        self._seen.append(self._clock.now())
+    def _add(self, rows: list[Row]) -> None:
+        self._rows += rows
+        self._seen += [self._clock.now()] * len(rows)
 
     def _is_due(self) -> bool:
         since_s = self._clock.monotonic_s() - self._told_s
@@ -193,8 +245,12 @@ class Subscriber:
 
 
 async def run(config: SubscribeConfig, stop: asyncio.Event) -> None:
+    await subscribe(config, Scalars(config.tags), config.intake, stop)
+
+
+async def subscribe(server: Server, reader: Reader, intake: str, stop: asyncio.Event) -> None:
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # one error with its traceback per second while a server is down
     clock = SystemClock()
-    outbox = Outbox(Path(config.intake), config.name, clock=clock)
+    outbox = Outbox(Path(intake), server.name, clock=clock)
     async with outbox.open(FAREWELL_S):
-        await Subscriber(config, outbox, clock).run(stop)
+        await Subscriber(server, reader, outbox, clock).run(stop)

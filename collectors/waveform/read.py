@@ -56,10 +56,13 @@ def read(path: Path, rate_hz: float | None = None) -> Waveform:
     rate_hz = rate_hz if told_hz is None else told_hz
     if rate_hz is None:
         raise InputError(f"{path}: does not say its sampling rate ({_RATE})")
-    return _checked(path, rate_hz, samples, names, labels)
+    return checked(path, rate_hz, samples, names, labels)
 
 
-def _checked(path: Path, rate_hz: float, samples: Array, names: tuple[str, ...] | None, labels: Array | None) -> Waveform:
+def checked(
+    path: Path | str, rate_hz: float, samples: Array, names: tuple[str, ...] | None = None, labels: Array | None = None
+) -> Waveform:
+    """``path`` is where it came from.  Raises InputError where these are no samples."""
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise InputError(f"{path}: {rate_hz:g} Hz is no sampling rate between {MIN_RATE_HZ:g} and {MAX_RATE_HZ:g}")
     if samples.ndim == 1:

@@ -41,12 +41,16 @@ class WaveformConfig:
     period_s: float = 2.0  # between looks into the directory
 
     def __post_init__(self) -> None:
-        if not self.sensor or MARK in self.sensor or len(self.sensor) > 64 or not self.sensor.isprintable():
-            raise ConfigError("sensor", f"{self.sensor!r} cannot name a sensor: 1 to 64 characters, none of them {MARK!r}")
-        if not 0.05 <= self.frame_s <= 60.0:
-            raise ConfigError("frame_s", f"{self.frame_s!r} is not between 0.05 and 60")
+        check_sensor(self.sensor, self.frame_s)
         if not 0.1 <= self.period_s <= 3600.0:
             raise ConfigError("period_s", f"{self.period_s!r} is not between 0.1 and 3600")
+
+
+def check_sensor(sensor: str, frame_s: float) -> None:
+    if not sensor or MARK in sensor or len(sensor) > 64 or not sensor.isprintable():
+        raise ConfigError("sensor", f"{sensor!r} cannot name a sensor: 1 to 64 characters, none of them {MARK!r}")
+    if not 0.05 <= frame_s <= 60.0:
+        raise ConfigError("frame_s", f"{frame_s!r} is not between 0.05 and 60")
 
 
 class Watcher:
