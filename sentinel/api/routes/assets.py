@@ -1,12 +1,18 @@
-"""Assets and conduits as the wire shows them."""
+"""Assets and conduits as the wire shows them, in rows and as a picture."""
 
-from fastapi import APIRouter
+from itertools import islice
+
+from fastapi import APIRouter, Response
 
 from sentinel.access import Permission
 from sentinel.api.shape import Cursor, Filter, Key, Limit, PageOf, State, found, needs
+from sentinel.baseline.picture import draw_network
 from sentinel.model.asset import Asset, Conduit
 
 router = APIRouter(tags=["assets"])
+
+SVG = "image/svg+xml"
+_MOST_ASSETS, _MOST_CONDUITS = 10_000, 50_000  # that are looked at for a picture, which has room for a few hundred
 
 
 @router.get("/assets")
@@ -28,3 +34,12 @@ def list_conduits(
 ) -> PageOf[Conduit]:
     where = {"client": client, "server": server, "protocol": protocol}
     return PageOf.of(state.records.page(Conduit, limit=limit, cursor=cursor, where=where))
+
+
+@router.get("/network", response_class=Response, responses={200: {"content": {SVG: {}}}})
+@needs(Permission.ASSETS_READ)
+def network(state: State) -> Response:
+    """The picture for the wall: levels as rows, conduits by protocol, blind spots in red (SVG)."""
+    assets = tuple(islice(state.records.each(Asset), _MOST_ASSETS))
+    conduits = tuple(islice(state.records.each(Conduit), _MOST_CONDUITS))
+    return Response(draw_network(assets, conduits, "Network, as it was heard"), media_type=SVG)

@@ -119,6 +119,9 @@ async def test_lists_and_single_things(served: Appliance) -> None:
         for path, value in (("/assets/10.0.0.66", kept["/assets"]), ("/findings/f1", kept["/findings"]), ("/commands/c", command),
                             ("/verdicts/v", verdict), ("/actions/a1", kept["/actions"])):  # fmt: skip
             assert (await client.get(path)).json() == to_jsonable(value)
+        picture = await client.get("/network")
+        assert picture.headers["content-type"].startswith("image/svg+xml")
+        assert 'data-of="asset 10.0.0.66"' in picture.text
         for path in ("/assets/x", "/findings/x", "/commands/x", "/verdicts/x", "/actions/x", "/plans/x"):
             is_problem(await client.get(path), 404, "there is no")
 
