@@ -146,7 +146,7 @@ def _asset(picture: Drawing, asset: Asset, place: _Place, answers: Sequence[Line
             (asset.name or asset.id, 12.0, "ink"),
             (asset.kind or "not known what it is", _SMALL, "soft"),
             (identity or asset.mac or "", _SMALL, "ink" if identity else "soft"),
-            (", ".join(blind), _SMALL, "limit"),
+            (blind[0] + (f" and {len(blind) - 1} more" if len(blind) > 1 else "") if blind else "", _SMALL, "limit"),
         )
         for index, (text, size, colour) in enumerate(texts):
             picture.text(place.x + 12, place.y + 18 + 15.5 * index, _cut(text, size), size, colour, bold=index == 0)

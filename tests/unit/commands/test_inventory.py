@@ -8,6 +8,7 @@ import pytest
 from collectors.capture.packets import ETHERNET
 from collectors.capture.replay import to_pcap
 from sentinel.cli import main
+from tests.data import data_file
 from tests.unit.collectors.capture.frames import MS, START, Talk, adu, read, registers, write
 
 
@@ -66,3 +67,12 @@ def test_a_picture_beside_the_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     picture = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert 'data-of="conduit 10.0.0.1 10.0.0.2 modbus"' in picture
     assert "20 % unreadable" in picture
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "gaps"), [("s4x15/Advantech.pcap", [10, 13]), ("modbus-iti/ModbusTCP.pcap", [])])
+def test_what_a_capture_lost_is_told_by_conduit(name: str, gaps: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    """In one of them tshark marks 58 acknowledgements of segments that were not captured, in the other none."""
+    assert main(["inventory", str(data_file(f"network/{name}")), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert sorted(conduit["gaps"] for conduit in shown["conduits"] if conduit["gaps"]) == gaps
