@@ -336,7 +336,7 @@ class Brain:
             snapshot = self._sync.snapshot()
         findings = self._analysis.tick(now)
         if self.learning is not None:
-            step = self.learning.tick(now)
+            step = self.learning.tick()
         self._progress = self._analysis.progress()
         return findings, snapshot, step
 

@@ -105,7 +105,8 @@ class Learning:
         """Of learning the first anchor, without what was missed."""
         return seconds_between(self._began, self._clock.now())
 
-    def tick(self, now: Instant) -> Step:
+    def tick(self) -> Step:
+        now = self._clock.now()  # the thread may have been busy since it was asked
         if self._analysis.learning:
             if self.elapsed_s() >= self._settings.lasts_s:
                 self._analysis.activate()

@@ -63,7 +63,7 @@ class Life(Watched):
         """The first anchor, and a minute of a candidate that uses another function beside it."""
         self.analysis.heard(polls(0, 60))
         self.clock.advance(60)
-        assert self.learning.tick(self.clock.now()).entry == ("baseline.activate", {"windows": 60, "withheld": 0, "assets": 2})
+        assert self.learning.tick().entry == ("baseline.activate", {"windows": 60, "withheld": 0, "assets": 2})
         self.analysis.heard(polls(60, 120, function=4))
 
     def digest(self) -> str:
@@ -139,7 +139,7 @@ async def test_a_candidate_stays_in_quarantine(life: Life) -> None:
         await life.learning.offer("rita")
     life.analysis.heard(polls(0, 60))
     life.clock.advance(60)
-    life.learning.tick(life.clock.now())
+    life.learning.tick()
     life.analysis.heard(polls(60, 80))
     with pytest.raises(RefusedError, match="stays in quarantine for 30 s"):
         await life.learning.offer("rita")
@@ -148,7 +148,7 @@ async def test_a_candidate_stays_in_quarantine(life: Life) -> None:
 async def test_killed_while_it_learns_it_goes_on(life: Life) -> None:
     life.analysis.heard(polls(0, 30))
     life.clock.advance(30)
-    life.learning.tick(life.clock.now())
+    life.learning.tick()
     life.clock.advance(1000)  # dead
     outage, refused = life.begin()
     assert outage is not None
@@ -156,14 +156,14 @@ async def test_killed_while_it_learns_it_goes_on(life: Life) -> None:
     assert (life.analysis.progress().windows, life.learning.elapsed_s()) == (30, 30.0)
     life.analysis.heard(polls(1030, 1060))
     life.clock.advance(30)
-    assert life.learning.tick(life.clock.now()).entry == ("baseline.activate", {"windows": 60, "withheld": 0, "assets": 2})
+    assert life.learning.tick().entry == ("baseline.activate", {"windows": 60, "withheld": 0, "assets": 2})
     assert life.anchors.read(CHECKPOINT) is None
 
 
 async def test_killed_beside_the_anchor_the_candidate_goes_on(life: Life) -> None:
     life.learnt()
     life.clock.advance(CHECKPOINT_S)
-    life.learning.tick(life.clock.now())
+    life.learning.tick()
     assert life.begin() == (None, [])
     assert life.analysis.candidate is not None
     assert life.analysis.candidate.windows == 60
@@ -172,7 +172,7 @@ async def test_killed_beside_the_anchor_the_candidate_goes_on(life: Life) -> Non
 async def test_a_forged_checkpoint_teaches_nothing(life: Life) -> None:
     life.analysis.heard(polls(0, 30))
     life.clock.advance(30)
-    life.learning.tick(life.clock.now())
+    life.learning.tick()
     store.save(life.analysis.checkpoint(), life.directory / CHECKPOINT)
     outage, (refused,) = life.begin()
     assert outage is not None
@@ -187,7 +187,7 @@ async def test_a_checkpoint_of_before_the_anchor_is_forgotten(life: Life) -> Non
     life.learning.mark(life.clock.now())
     before = (life.directory / CHECKPOINT).read_bytes()
     life.clock.advance(60)
-    life.learning.tick(life.clock.now())
+    life.learning.tick()
     (life.directory / CHECKPOINT).write_bytes(before)
     assert life.begin() == (None, [])
     assert not (life.directory / CHECKPOINT).exists()
@@ -223,12 +223,12 @@ async def test_without_people_only_what_stays_near_what_they_approved(tmp_path: 
     try:
         wandering(life, 1, 1.0)
         life.clock.advance(60)
-        life.learning.tick(life.clock.now())
+        life.learning.tick()
         promoted = []
         for week in range(12):
             wandering(life, 1, 1.0 + 0.002 * week)  # an eighth of a deviation: within the cap, week by week
             life.clock.advance(WEEK_S)
-            step = life.learning.tick(life.clock.now())
+            step = life.learning.tick()
             promoted.append(step.entry is not None and step.entry[0] == "baseline.promote")
         assert any(promoted[:6]), "what stays near the anchor judges by itself"
         assert not any(promoted[9:]), "a deviation off in all, whatever the steps were"
