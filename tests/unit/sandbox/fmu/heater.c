@@ -112,6 +112,14 @@ int fmi2DoStep(void *h, double t, double dt, int no_way_back) { return step(h, d
 int fmi2GetFMUstate(void *h, void **s) { return keep(h, s); }
 int fmi2SetFMUstate(void *h, void *s) { return put_back(h, s); }
 int fmi2FreeFMUstate(void *h, void **s) { return forget(s); }
+int fmi2Terminate(void *h) { return 0; }
+void fmi2FreeInstance(void *h) { free(h); }
+/* what FMPy binds when it loads a library, whether it is used or not */
+#define UNUSED(name) int fmi2##name(void) { return 3; }
+UNUSED(GetTypesPlatform) UNUSED(GetVersion) UNUSED(SetDebugLogging) UNUSED(GetInteger) UNUSED(GetBoolean) UNUSED(GetString)
+UNUSED(SetInteger) UNUSED(SetString) UNUSED(SerializedFMUstateSize) UNUSED(SerializeFMUstate) UNUSED(DeSerializeFMUstate)
+UNUSED(GetDirectionalDerivative) UNUSED(SetRealInputDerivatives) UNUSED(GetRealOutputDerivatives) UNUSED(CancelStep)
+UNUSED(GetStatus) UNUSED(GetRealStatus) UNUSED(GetIntegerStatus) UNUSED(GetBooleanStatus) UNUSED(GetStringStatus)
 #else
 void *fmi3InstantiateCoSimulation(const char *name, const char *token, const char *where, bool visible, bool logging, bool events, bool early,
                                   const uint32_t *between, size_t n, void *environment, logger3 log, void *update) {

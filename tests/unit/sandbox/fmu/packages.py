@@ -16,24 +16,26 @@ DESCRIPTIONS = {
     2: """<?xml version="1.0" encoding="UTF-8"?>
 <fmiModelDescription fmiVersion="2.0" modelName="Heater" guid="{token}" generationTool="a C compiler">
   <CoSimulation modelIdentifier="heater" canHandleVariableCommunicationStepSize="true" canGetAndSetFMUstate="{can_fork}"/>
-  <UnitDefinitions><Unit name="degC"/></UnitDefinitions>
+  <UnitDefinitions><Unit name="degC"/><Unit name="K/s"/><Unit name="1/s"/></UnitDefinitions>
   <DefaultExperiment startTime="0" stopTime="600" stepSize="0.5"/>
   <ModelVariables>
     <ScalarVariable name="T" valueReference="1" causality="output" variability="continuous" initial="exact" description="inside">
       <Real unit="degC" start="20" min="0" max="200"/></ScalarVariable>
     <ScalarVariable name="u" valueReference="2" causality="input"><Real start="0" min="0" max="1"/></ScalarVariable>
     <ScalarVariable name="gain" valueReference="3" causality="parameter" variability="fixed"><Real unit="K/s" start="2"/></ScalarVariable>
-    <ScalarVariable name="loss" valueReference="4" causality="parameter"><Real unit="1/s" start="0.02"/></ScalarVariable>
+    <ScalarVariable name="loss" valueReference="4" causality="parameter" variability="tunable">
+      <Real unit="1/s" start="0.02"/></ScalarVariable>
     <ScalarVariable name="heating" valueReference="5" causality="output"><Real unit="K/s"/></ScalarVariable>
     <ScalarVariable name="on" valueReference="6" causality="input" variability="discrete"><Boolean start="true"/></ScalarVariable>
     <ScalarVariable name="note" valueReference="7" causality="parameter" variability="fixed"><String start=""/></ScalarVariable>
+    <ScalarVariable name="time" valueReference="0" causality="independent" variability="continuous"><Real/></ScalarVariable>
   </ModelVariables>
-  <ModelStructure/>
+  <ModelStructure><Outputs><Unknown index="1"/><Unknown index="5"/></Outputs></ModelStructure>
 </fmiModelDescription>""",
     3: """<?xml version="1.0" encoding="UTF-8"?>
 <fmiModelDescription fmiVersion="3.0" modelName="Heater" instantiationToken="{token}" generationTool="a C compiler">
   <CoSimulation modelIdentifier="heater" canHandleVariableCommunicationStepSize="true" canGetAndSetFMUState="{can_fork}"/>
-  <UnitDefinitions><Unit name="degC"/></UnitDefinitions>
+  <UnitDefinitions><Unit name="degC"/><Unit name="K/s"/><Unit name="1/s"/></UnitDefinitions>
   <DefaultExperiment startTime="0" stopTime="600" stepSize="0.5"/>
   <ModelVariables>
     <Float64 name="T" valueReference="1" causality="output" initial="exact" unit="degC" start="20" min="0" max="200"
@@ -44,8 +46,9 @@ DESCRIPTIONS = {
     <Float64 name="heating" valueReference="5" causality="output" unit="K/s"/>
     <Boolean name="on" valueReference="6" causality="input" variability="discrete" start="true"/>
     <Float64 name="profile" valueReference="8" causality="local"><Dimension start="3"/></Float64>
+    <Float64 name="time" valueReference="0" causality="independent" variability="continuous"/>
   </ModelVariables>
-  <ModelStructure/>
+  <ModelStructure><Output valueReference="1"/><Output valueReference="5"/></ModelStructure>
 </fmiModelDescription>""",
 }
 
