@@ -184,12 +184,18 @@ class Appliance:
 
     async def command(self, source: str, raw: int) -> dict[str, Any]:
         """The kept command of one write."""
+        return await self._held(source, f"the write of {raw}", lambda one: bool(one["writes"]) and one["writes"][0]["raw"] == raw)
 
+    async def unnamed(self, source: str, operation: str) -> dict[str, Any]:
+        """The kept command of a request whose writes cannot be named."""
+        return await self._held(source, operation, lambda one: not one["writes"] and one["operation"] == operation)
+
+    async def _held(self, source: str, what: str, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         async def known() -> Any:
             commands = (await self.all("commands")).values()
-            return [one for one in commands if one["source"] == source and one["origin"] == "gate" and one["writes"][0]["raw"] == raw]
+            return [one for one in commands if one["source"] == source and one["origin"] == "gate" and is_it(one)]
 
-        found = await self.until(f"the write of {raw} from {source} is kept", known)
+        found = await self.until(f"{what} from {source} is kept", known)
         assert len(found) == 1
         command: dict[str, Any] = found[0]
         return command
@@ -206,13 +212,14 @@ class Appliance:
 
     async def replay(self, source: str, raw: int) -> dict[str, Any]:
         """What the wire tier says of one write, beside the court's verdict."""
-        command = await self.command(source, raw)
+        return await self.played((await self.command(source, raw))["id"])
 
-        async def played() -> Any:
-            page = await self.rita.get("/verdicts", command=command["id"])
+    async def played(self, command: str) -> dict[str, Any]:
+        async def known() -> Any:
+            page = await self.rita.get("/verdicts", command=command)
             return [one for one in page["items"] if one["refers"] is not None]
 
-        (again,) = await self.until(f"the write of {raw} from {source} is played to an emulated device", played)
+        (again,) = await self.until(f"command {command} is played to an emulated device", known)
         return dict(again)
 
     async def settled(self, command: str, step: str) -> None:
@@ -274,12 +281,16 @@ class Appliance:
         """One write through the gate, of LIC101.SP in mm or another register: the PDU that comes back; empty when the connection is refused
         or cut.
         That nothing else comes back for it is seen by a read that is asked behind it."""
+        return await self.request(source, _WRITE[7:] + address.to_bytes(2, "big") + raw.to_bytes(2, "big"))
+
+    async def request(self, source: str, pdu: bytes) -> bytes:
+        """Any function, as `write`."""
         try:
             async with asyncio.timeout(WAIT_S), connection(self.gate, source) as (reader, writer):
-                writer.write(_WRITE + address.to_bytes(2, "big") + raw.to_bytes(2, "big"))
+                writer.write(_WRITE[:4] + (1 + len(pdu)).to_bytes(2, "big") + _WRITE[6:7] + pdu)
                 answer = await _adu(reader)
                 writer.write(_LOOK)
-                assert (await _adu(reader))[:2] == _LOOK[:2], "a second answer to one write"
+                assert (await _adu(reader))[:2] == _LOOK[:2], "a second answer to one request"
         except (ConnectionError, asyncio.IncompleteReadError):
             return b""
         assert answer[:2] == _WRITE[:2]

@@ -23,6 +23,7 @@ from tests.e2e.bed import need
 
 LEARN_S = 8.0
 STRANGER = "127.0.0.68"
+UNSPEAKABLE = "127.0.0.69"
 one_loop = pytest.mark.asyncio(loop_scope="module")
 pytestmark = [one_loop, pytest.mark.timeout(120)]
 
@@ -133,6 +134,30 @@ async def test_a_killed_wire_tier_comes_back_and_plays_what_is_refused(appliance
     assert (await appliance.replay(STRANGER, 1975))["judgement"] == "unsafe"
     await appliance.nothing_lost(before)
     await appliance.judges()
+
+
+@pytest.mark.parametrize(
+    ("pdu", "operation", "says"),
+    [
+        ("5a0001", "unassigned_90", "the emulated device sets nothing that has an address"),
+        ("64deadbeef", "user_defined_100", "the emulated device sets nothing that has an address"),
+        ("160000fff0000f", "mask_write_register", "which the plant file does not declare"),
+    ],
+)
+async def test_a_function_that_nobody_can_name_is_held_refused_and_played_to_the_emulated_device(
+    appliance: Appliance, pdu: str, operation: str, says: str
+) -> None:
+    """The court has no name for what it would set; the emulated device is asked, by what the plant file says of its dialect."""
+    need()
+    before = await appliance.setpoint()
+    assert await appliance.request(UNSPEAKABLE, bytes.fromhex(pdu)) == bytes((int(pdu[:2], 16) | 0x80, 4))
+    command = await appliance.unnamed(UNSPEAKABLE, operation)
+    again = await appliance.played(command["id"])
+    assert (again["judgement"], command["id"]) == ("undecided", again["command"])
+    assert says in again["reason"]
+    assert "the frame played to the emulated device" in again["evidence"][0]
+    await appliance.settled(command["id"], "command.refuse")
+    assert await appliance.setpoint() == before
 
 
 @pytest.mark.parametrize("name", ["poll-modbus", "poll-opcua", "court", "gate"])
