@@ -28,7 +28,7 @@ from sentinel.model.command import Command, Origin
 from sentinel.model.exchange import Polled, Presence
 from sentinel.model.finding import Finding
 from sentinel.model.ids import AssetId
-from sentinel.model.observation import Counters, Heard, Outage, Readings
+from sentinel.model.observation import Counters, Heard, Outage, Readings, TurnedAway
 from sentinel.model.record import SnapshotMark
 from sentinel.model.spectrum import measured
 from sentinel.model.tags import TagMap
@@ -136,6 +136,10 @@ class Brain:
                 await self._found(await self.think(self._analysis.outage, value))
                 if self.actions is not None and value.process in self._enforcing:
                     await self.actions.reassert()
+            case TurnedAway():
+                about = {"subject": value.subject, "reason": value.reason, "times": value.times}
+                await self._audit(value.gate, "gate.turn_away", str(value.source), outcome="refused", **about)
+                await self._found(await self._think(self._analysis.turned_away, value))
             case Receipt():
                 await self._records.kept(value)
                 await self._audit(value.enforcer, "enforcer.receipt", str(value.action), message=value.message)

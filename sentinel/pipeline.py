@@ -27,7 +27,7 @@ from sentinel.model.command import Command, Origin
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.finding import Finding, FindingState
 from sentinel.model.ids import AssetId, FindingId
-from sentinel.model.observation import SLOT_NS, Details, Heard, Messages, Outage, Readings
+from sentinel.model.observation import SLOT_NS, Details, Heard, Messages, Outage, Readings, TurnedAway
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
@@ -129,6 +129,9 @@ class Analysis:
     def told(self, detections: Sequence[Detection]) -> list[Finding]:
         """What the appliance noticed of itself."""
         return self._triage.fold(detections)
+
+    def turned_away(self, told: TurnedAway) -> list[Finding]:
+        return self._triage.turned_away(told)
 
     def tick(self, now: Instant) -> list[Finding]:
         """Let go of findings that no news can reach any more, by packet time where there is any.

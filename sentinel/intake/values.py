@@ -7,7 +7,7 @@ from sentinel.model.codec import from_arrow, from_json
 from sentinel.model.command import Command
 from sentinel.model.exchange import Mark, Polled, ReceiptOf
 from sentinel.model.framing import Frame, FrameKind
-from sentinel.model.observation import Counters, Details, Flows, Heard, Messages, Outage, Readings
+from sentinel.model.observation import Counters, Details, Flows, Heard, Messages, Outage, Readings, TurnedAway
 from sentinel.model.time import Instant
 from sentinel.ports import Outcome
 
@@ -16,6 +16,7 @@ _URGENT: dict[FrameKind, type] = {
     FrameKind.COMMAND: Command,
     FrameKind.OUTCOME: Outcome,
     FrameKind.OUTAGE: Outage,
+    FrameKind.TURNED_AWAY: TurnedAway,
     FrameKind.RECEIPT: ReceiptOf,
 }
 

@@ -13,7 +13,7 @@ from sentinel.model.ids import ActionId, AssetId, FindingId
 from sentinel.model.observation import Counters, Readings
 from sentinel.model.time import Instant
 
-URGENT = frozenset({FrameKind.COMMAND, FrameKind.OUTCOME, FrameKind.RECEIPT, FrameKind.OUTAGE})
+URGENT = frozenset({FrameKind.COMMAND, FrameKind.OUTCOME, FrameKind.RECEIPT, FrameKind.OUTAGE, FrameKind.TURNED_AWAY})
 BULK = frozenset({FrameKind.HEARD_MESSAGES, FrameKind.HEARD_FLOWS, FrameKind.HEARD_DETAILS, FrameKind.HEARD, FrameKind.READINGS})
 
 

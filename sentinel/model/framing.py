@@ -24,6 +24,7 @@ class FrameKind(IntEnum):
     COMMAND = 20  # JSON Command: seen, or held and waiting for a RULING
     RULING = 21  # JSON Ruling: what the gate shall do with a held command
     OUTCOME = 22  # JSON Outcome: what the gate did
+    TURNED_AWAY = 23  # JSON TurnedAway: whom a gate refused
     QUARANTINE = 30  # JSON exchange.QuarantineOrder: gate enforcement; answered by RECEIPT
     RELEASE = 31  # JSON exchange.ReleaseOrder
     RECEIPT = 32  # JSON Receipt; from a collector exchange.ReceiptOf

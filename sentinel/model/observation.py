@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinel.model.columns import Columns, coded, column
+from sentinel.model.ids import AssetId
 from sentinel.model.time import NS_PER_S, Instant
 
 SLOT_NS = NS_PER_S
@@ -146,6 +147,20 @@ class Outage:
     since: Instant
     until: Instant
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnedAway:
+    """A gate refused a client before it could ask for anything.  ``subject``: of the certificate that it showed last, by its own word.
+    ``times``: since this was last told of it."""
+
+    gate: str
+    source: AssetId
+    target: AssetId
+    at: Instant
+    subject: str
+    reason: str
+    times: int = 1
 
 
 def rows_before(columns: Any, instant: int) -> tuple[Any, Any]:

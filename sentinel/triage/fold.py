@@ -14,7 +14,7 @@ from sentinel.model.command import Command
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.finding import Finding, FindingState
 from sentinel.model.ids import AssetId, CommandId, FindingId
-from sentinel.model.observation import Outage
+from sentinel.model.observation import Outage, TurnedAway
 from sentinel.model.time import Instant, iso, seconds_between
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.ports import Outcome
@@ -262,6 +262,19 @@ class Triage:
         case.detection_count += 1
         case.last_seen = max(case.last_seen, outage.until)
         case.explain(sentence)
+        return [case.finding()]
+
+    def turned_away(self, told: TurnedAway) -> list[Finding]:
+        """The business of whoever knocked: a machine whose certificate nobody has put there yet, or one that tries."""
+        cause = f"actor:{told.source}"
+        sentence = f"{told.gate} refused {told.source} a channel to {told.target}: {told.reason}"
+        case = self._open_case(cause, told.at) or self._open(Case.opened(cause, sentence, Severity.MEDIUM, told.at, 0))
+        case.detection_count += told.times
+        case.last_seen = max(case.last_seen, told.at)
+        case.features["gate", "turned away"] = 0.5
+        case.involve((told.source, told.target), (), ())
+        case.raise_to(Severity.MEDIUM, sentence, 0.5)
+        case.explain(f"{sentence}.  It showed the certificate of {told.subject}.")
         return [case.finding()]
 
     def loss(self, source: str, packets: int, seen: Instant) -> list[Finding]:

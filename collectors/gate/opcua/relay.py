@@ -86,6 +86,8 @@ class Keeper(Protocol):
 
     def why_not(self, peer: Peer) -> str | None: ...
 
+    def turn_away(self, client: "ClientSide", peer: Peer, reason: str) -> None: ...
+
     def decide(self, client: "ClientSide", request: int, body: bytes, arrived_s: float) -> "HeldRequest | Judged | None": ...
 
     def abandon(self, held: HeldRequest, reason: str) -> None: ...
@@ -246,6 +248,7 @@ class ClientSide(asyncio.BufferedProtocol):
     def _open(self, chunk: bytes) -> None:
         envelope = opening.read_envelope(chunk)
         if envelope.sender is not None and (reason := self._gate.why_not(envelope.sender)):
+            self._gate.turn_away(self, envelope.sender, reason)
             raise ChannelError(SECURITY_CHECKS_FAILED, reason)
         gate = self._face
         assert gate is not None

@@ -20,11 +20,13 @@ from collectors.gate.opcua.relay import ClientSide, HeldRequest, Sessions
 from collectors.gate.opcua.rewriting import Face
 from collectors.gate.opcua.server_side import Asker, ServerSide
 from collectors.gate.opcua.transport import LARGEST_BUFFER, MODE_REJECTED, NOT_CONNECTED, SECURITY_CHECKS_FAILED, Agreed, ChannelError
+from collectors.gate.opcua.turned_away import Knocks, plain
 from sentinel.clock import Clock
 from sentinel.model.codec import to_json
 from sentinel.model.command import Command, Origin
 from sentinel.model.framing import FrameKind
 from sentinel.model.ids import digest
+from sentinel.model.observation import TurnedAway
 from sentinel.model.opcua import operation
 from sentinel.model.protocol import Protocol
 
@@ -49,6 +51,7 @@ class Gate(InlineGate[ClientSide]):
         self._upstream = f"{_bracketed(self._host)}:{self._port}".encode()
         self._servers: dict[tuple[str, Mode], Peer] = {}
         self._channel = 0
+        self._knocks = Knocks()
         self.is_observed = config.observe
         self.message_octets, self.answer_octets = config.message_octets, config.answer_octets
         self.chunks, self.lifetime_ms = config.chunks, round(config.lifetime_s * 1000)
@@ -74,6 +77,19 @@ class Gate(InlineGate[ClientSide]):
 
     def why_not(self, peer: Peer) -> str | None:
         return self.certificates.why_not(peer.certificate, peer.der)
+
+    def turn_away(self, client: ClientSide, peer: Peer, reason: str) -> None:
+        if times := self._knocks.count(client.address, self._clock.monotonic_s()):
+            told = TurnedAway(
+                gate=self._config.name,
+                source=client.address,
+                target=self._server_asset,
+                at=self._clock.now(),
+                subject=plain(peer.certificate.subject.rfc4514_string()),
+                reason=plain(reason),
+                times=times,
+            )
+            self._tell(FrameKind.TURNED_AWAY, to_json(told))
 
     def broken_request(self, client: ClientSide, problem: str) -> None:
         self._refused += 1

@@ -9,7 +9,7 @@ from sentinel.model.command import Command
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.finding import Finding, FindingState
 from sentinel.model.ids import AssetId, VerdictId
-from sentinel.model.observation import Outage
+from sentinel.model.observation import Outage, TurnedAway
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Intent, Judgement, Verdict
 from sentinel.ports import Outcome
@@ -155,6 +155,24 @@ def test_a_refusal_that_no_finding_explains_is_one() -> None:
     (told,) = triage.outcome(outcome)
     assert (told.severity, told.cause) == (Severity.LOW, f"gate:{STRANGER}")
     assert "at its deadline, without a ruling" in told.why[0]
+
+
+def test_whom_a_gate_turns_away_is_a_finding_of_his_own_and_counts() -> None:
+    triage = Triage()
+    told = TurnedAway(
+        gate="gate-opcua",
+        source=AssetId("192.0.2.7"),
+        target=AssetId("192.0.2.1"),
+        at=Instant(at(0)),
+        subject="CN=HMI",
+        reason="the certificate 00 of 'CN=HMI' is not trusted",
+    )
+    (finding,) = triage.turned_away(told)
+    assert (finding.cause, finding.severity, finding.assets) == ("actor:192.0.2.7", Severity.MEDIUM, ("192.0.2.7", "192.0.2.1"))
+    assert "refused 192.0.2.7 a channel" in finding.title
+    assert "the certificate of CN=HMI" in finding.why[0]
+    (again,) = triage.turned_away(replace(told, at=Instant(at(60)), times=9))
+    assert (again.id, again.detection_count) == (finding.id, 10)
 
 
 def test_an_outage_is_a_finding() -> None:

@@ -70,11 +70,12 @@ async def test_reads_writes_and_refusals_without_security_and_with(tmp_path: Pat
         for whose, name in own.items():
             (pki / "trusted" / f"{whose}.pem").write_bytes((tmp_path / whose / "own" / "certs" / name).read_bytes())
     async with plant(tmp_path, free_port), gate_before(free_port, tmp_path, is_low, patience_s=60.0) as (gate, brain):
-        status, said = await client(tmp_path, gate.address[1], "SignAndEncrypt", "ns=2;s=SP=4.5", "ns=2;s=SP")
-        assert (status, "ns=2;s=SP = 4.5" in said) == (0, True), said
-        status, said = await client(tmp_path, gate.address[1], "SignAndEncrypt", "ns=2;s=SP=12")
-        assert (status, "write ns=2;s=SP: BadUserAccessDenied" in said) == (1, True), said
-        assert [outcome.forwarded for outcome in await brain.outcomes(2)] == [True, False]
+        for mode in ("Sign", "SignAndEncrypt"):
+            status, said = await client(tmp_path, gate.address[1], mode, "ns=2;s=SP=4.5", "ns=2;s=SP")
+            assert (status, "ns=2;s=SP = 4.5" in said) == (0, True), said
+            status, said = await client(tmp_path, gate.address[1], mode, "ns=2;s=SP=12")
+            assert (status, "write ns=2;s=SP: BadUserAccessDenied" in said) == (1, True), said
+        assert [outcome.forwarded for outcome in await brain.outcomes(4)] == [True, False, True, False]
 
 
 @pytest.mark.timeout(180)

@@ -4,8 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from sentinel.model.command import Command
+from sentinel.model.observation import TurnedAway
 from tests.unit.collectors.gate.opcua.stage import Server, asyncua_client, gate_before
 
 POLICIES = ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")
@@ -49,11 +51,17 @@ async def test_a_wrong_password_is_the_server_s_to_refuse(tmp_path: Path, server
 
 
 async def test_an_unknown_client_gets_no_channel_and_its_certificate_is_kept_for_a_person(tmp_path: Path, server: Server) -> None:
-    async with gate_before(server.port, tmp_path, is_low) as (gate, _):
+    async with gate_before(server.port, tmp_path, is_low) as (gate, brain):
         url = f"opc.tcp://127.0.0.1:{gate.address[1]}/plant"
         said = await asyncua_client(url, tmp_path, "SP", policy="Basic256Sha256", mode="Sign")
         assert said in (["BadSecurityChecksFailed"], ["ConnectionError"])
         assert gate.counters.refused == 1
+        await brain.until(lambda: brain.of(TurnedAway))
+        (told,) = brain.of(TurnedAway)
+        assert (told.gate, told.source, told.target, told.times) == ("gate", "127.0.0.1", "127.0.0.1", 1)
+        shown = x509.load_der_x509_certificate((tmp_path / "client.der").read_bytes())
+        assert told.subject == shown.subject.rfc4514_string()
+        assert told.reason.endswith("is not trusted")
         (kept,) = (tmp_path / "pki" / "rejected").iterdir()
         assert kept.read_bytes() == (tmp_path / "client.der").read_bytes()
 
