@@ -10,7 +10,9 @@ What that changes for a plant, beside what `collectors.gate` says of deadlines a
   not trust gets Bad_SecurityChecksFailed, and its certificate lies in ``rejected`` for a person to look at.  The server sees one
   application, the gate: what it permits by application certificate it permits to all that the gate trusts.
 - **Users**: anonymous, and names with passwords, which are decrypted and encrypted anew for the server.  Certificates and issued tokens are
-  refused with Bad_IdentityTokenRejected: what proves them is bound to a channel that the server does not see.
+  not offered, and refused with Bad_IdentityTokenRejected when they come: a user proves his key by signing the certificate of the endpoint
+  that he sees, which is the gate's, and the server would check the proof against its own (OPC 10000-4, 7.41.5).  Whoever needs them
+  lets these clients go round the gate, and leaves their writes to the sensor.
 - **The server is away**: the client gets Bad_ServerNotConnected and the connection ends; what was held for it is not forwarded.
 - **The gate is dead**: connections are refused, and channels through it end with a reset; clients make new sessions when it is back.
 """

@@ -174,3 +174,22 @@ async def test_half_open_channels_are_bounded_and_make_room(tmp_path: Path, serv
         assert gate.counters.refused >= 40
         honest = await Raw.with_session(gate.address)
         assert (await honest.ask(631, read("SP"))).result == 0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        (327, text(b"certificate") + text(b"\x30\x82\x01\x00" + bytes(256))),  # X509IdentityToken
+        (940, text(b"issued") + text(b"token") + text(None)),  # IssuedIdentityToken
+    ],
+)
+async def test_a_user_whose_proof_cannot_pass_a_gate_is_refused_with_the_protocol_s_own_status(
+    tmp_path: Path, server: Server, encoding: int, content: bytes
+) -> None:
+    async with gate_before(server.port, tmp_path, lambda _: True) as (gate, _):
+        raw = await Raw.with_session(gate.address)
+        proof = text(None) * 2
+        token = b"\x01\x00" + struct.pack("<H", encoding) + b"\x01" + text(content)
+        answer = await raw.ask(467, proof + struct.pack("<ii", -1, -1) + token + text(b"rsa-sha256") + text(bytes(256)))
+        assert (answer.service, answer.result) == (397, 0x80210000)  # ServiceFault, Bad_IdentityTokenRejected
+        assert (await raw.ask(631, read("SP"))).result == 0, "who was let in before stays who he was"
