@@ -139,7 +139,7 @@ class Brain:
             case TurnedAway():
                 about = {"subject": value.subject, "reason": value.reason, "times": value.times}
                 await self._audit(value.gate, "gate.turn_away", str(value.source), outcome="refused", **about)
-                await self._found(await self._think(self._analysis.turned_away, value))
+                await self._found(await self.think(self._analysis.turned_away, value))
             case Receipt():
                 await self._records.kept(value)
                 await self._audit(value.enforcer, "enforcer.receipt", str(value.action), message=value.message)
