@@ -187,13 +187,14 @@ def draw(number: int, seed: int, interface: Interface) -> Group:
     tags = [tag for tag in interface.tags.tags if tag.writable]
     singles = [Trial(kind="single", steps=((0.0, *written(chance, chance.choice(tags), standing)),)) for _ in range(SINGLES)]
     kinds = {"drift": drift, "by_hand": _by_hand, "pair": unrelated}
-    sequences = [Trial(kind=kind, steps=kinds[kind](chance, tags, standing)) for kind in chance.choices(list(kinds), k=SEQUENCES)]
+    drawn = chance.choices(list(kinds), weights=(1, 2, 1), k=SEQUENCES)
+    sequences = [Trial(kind=kind, steps=kinds[kind](chance, tags, standing)) for kind in drawn]
     return Group(seed=_FIRST_SEED + 10_000 * seed + number, history=history, trials=(*singles, *sequences))
 
 
 def _by_hand(chance: random.Random, tags: Any, standing: Mapping[str, float]) -> tuple[Write, ...]:
-    """A loop taken to manual, and its output driven anywhere or against a stop."""
-    loop = chance.choice(loops())
+    """A valve's loop taken to manual, and the valve driven anywhere or against a stop."""
+    loop = chance.choice([loop for loop in loops() if loop.op.startswith("XMV")])
     return ((0.0, loop.auto, 0.0), (chance.uniform(1.0, 20.0), loop.op, chance.choice((0.0, 100.0, chance.uniform(0.0, 100.0)))))
 
 
