@@ -294,6 +294,7 @@ class Brain:
         if self.learning is None:
             return
         outage, refused = await self.think(self.learning.begin)
+        self._progress = await self.think(self._analysis.progress)
         self.learnt_until = self.learning.learnt_until
         if outage is not None:
             await self.take(outage)

@@ -92,7 +92,7 @@ class Learning:
             outage = Outage(process="baseline", since=since, until=now, reason=reason)
         if self._analysis.learning and kept is None:
             self._anchors.unfinished.touch()
-        self._marked = now
+        self._marked = Instant(0) if self._analysis.learning else now  # the first second of learning is kept at once
         return outage, [_refused(reason, now) for reason in self._anchors.refused]
 
     def _is_past(self, kept: Kept) -> bool:
