@@ -19,7 +19,7 @@ async function main([host, port, pki, ...tags]) {
     resourcePath: "/plant",
     serverCertificateManager: trust,
     userCertificateManager: users,
-    securityModes: [opcua.MessageSecurityMode.None, opcua.MessageSecurityMode.SignAndEncrypt],
+    securityModes: ["None", "Sign", "SignAndEncrypt"].map((mode) => opcua.MessageSecurityMode[mode]),
     securityPolicies: [opcua.SecurityPolicy.None, opcua.SecurityPolicy.Basic256Sha256],
     allowAnonymous: true,
     registerServerMethod: opcua.RegisterServerMethod.HIDDEN,
