@@ -1,7 +1,8 @@
 """Identity: a device that says it is something else than before.  New firmware, another product, another certificate behind an address.
 
 Nobody checks what a device says; that it says something else is news all the same: it was updated, exchanged, or somebody answers in its
-place.  What was learnt to alternate, as behind an address that several devices share, may go on to.
+place.  What was learnt to alternate, as behind an address that several devices share, may go on to.  What a program calls itself is held
+against a baseline alone: without one nobody knows which programs take turns on an address.
 """
 
 from collections import OrderedDict
@@ -29,6 +30,7 @@ class IdentityChange:
 
     def __init__(self) -> None:
         self._usual: OrderedDict[Key, list[str]] = OrderedDict()  # the last one is what it says now
+        self._active = False
 
     def learn(self, window: Window) -> None:
         for said in sayings(window.messages, window.details):
@@ -39,7 +41,7 @@ class IdentityChange:
             del usual[:-MAX_USUAL]
 
     def activate(self) -> None:
-        """Nothing to fix: what was said is known by what it was."""
+        self._active = True
 
     def score(self, window: Window) -> Sequence[Detection]:
         found = []
@@ -48,7 +50,8 @@ class IdentityChange:
                 continue
             usual = self._take(said)
             if usual and said.text not in usual:
-                found.append(self._detection(said, usual[-1]))
+                if self._active or said.what in _GRAVE:
+                    found.append(self._detection(said, usual[-1]))
                 usual.clear()
             if said.text not in usual:
                 usual.append(said.text)
@@ -89,3 +92,4 @@ class IdentityChange:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._usual = OrderedDict(((str(asset), str(by), str(what)), [*map(str, texts)]) for asset, by, what, *texts in state["usual"])
+        self.activate()

@@ -22,7 +22,7 @@ def test_a_mirror_port_that_loses_packets_is_told() -> None:
 
 
 def test_both_directions_are_one_conduit() -> None:
-    rows = [hole(0), hole(0, source=PLC, target=MASTER, from_client=0), hole(0, source=PLC, target=MASTER, from_client=0)]
+    rows = [hole(0), *(hole(0, source=PLC, target=MASTER, from_client=0) for _ in range(MIN_GAPS - 1))]
     assert len(Gaps().score(window(0, flow_rows=rows))) == 1
 
 
