@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sentinel.baseline.lines import Line, lines
+from sentinel.drawing.svg import SERIES, Drawing, text_width
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.ids import AssetId
-from sentinel.twin.svg import SERIES, Drawing, text_width
 
 MAX_ASSETS = 240  # that anybody could read; further ones are named by their number
 _COLUMNS = 8

@@ -16,6 +16,7 @@ from collectors.wire import CATALOGUE
 from sentinel.baseline.inventory import with_stations
 from sentinel.baseline.lines import Line, lines
 from sentinel.baseline.picture import draw_network
+from sentinel.drawing.raster import check_name, save
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.codec import to_jsonable
 from sentinel.model.observation import Counters
@@ -32,10 +33,12 @@ _OPERATIONS_SHOWN = 4
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="pcap or pcapng file")
     parser.add_argument("--json", action="store_true", help="one object: assets, conduits, coverage")
-    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="also draw it there: levels, assets, conduits, blind spots")
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg|png", help="also draw it there: levels, assets, conduits, blind spots")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.picture is not None:
+        check_name(args.picture)
     meter, counters = Meter(f"reading {args.file.name}"), Counters()
     analysis = Analysis(judging_only=True, detectors=())
     for heard in replay(args.file, defects=meter.defects):
@@ -48,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     assets = sorted(with_stations(analysis.assets, conduits), key=lambda one: (one.level is None, one.level, one.id))
     covered = coverage(conduits, counters)
     if args.picture is not None:
-        args.picture.write_text(draw_network(assets, conduits, f"Network of {args.file.name}"), encoding="utf-8")
+        save(draw_network(assets, conduits, f"Network of {args.file.name}"), args.picture)
     if args.json:
         shown = {"assets": [_shown(one) for one in assets], "conduits": [_shown(one) for one in conduits], "coverage": covered}
         sys.stdout.write(json.dumps(shown, ensure_ascii=False, indent=2, allow_nan=False) + "\n")

@@ -24,6 +24,7 @@ from sandbox.fmu.client import DEADLINE_S, futures_of
 from sentinel import history
 from sentinel.clock import Clock, SystemClock
 from sentinel.commands.history import instant
+from sentinel.drawing.raster import save
 from sentinel.errors import InputError
 from sentinel.model.observation import Readings
 from sentinel.progress import Patience
@@ -40,7 +41,6 @@ from sentinel.twin.foreign import is_foreign, load_foreign
 from sentinel.twin.identify import Identification, Identified, identify
 from sentinel.twin.plant import Plant, load_plant
 from sentinel.twin.question import duration_s
-from sentinel.twin.raster import picture
 from sentinel.twin.recorded import readings_of_csv
 from sentinel.twin.whatif import Ahead
 
@@ -94,7 +94,7 @@ def _draw(file: Path, out: Path | None) -> int:
     if out is None:
         print(document, end="")
     else:
-        _write(out, picture(document, out))
+        save(document, out)
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sandbox.fmu.client import futures_of
+from sentinel.drawing.raster import check_name, save
 from sentinel.errors import InputError
 from sentinel.model.codec import CodecError, to_jsonable
 from sentinel.model.time import iso
@@ -21,7 +22,6 @@ from sentinel.twin.engine import Model, Snapshot, compile_model, initial
 from sentinel.twin.foreign import Foreign, is_foreign, load_foreign
 from sentinel.twin.plant import load_plant
 from sentinel.twin.question import AT_THE_DESK, Question, duration_s, read_setting
-from sentinel.twin.raster import FORMATS, picture
 from sentinel.twin.snapshot import MAX_MEMBERS
 from sentinel.twin.whatif import Answer, Future, Live, Outcome, Watching, ask, said_of
 
@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.picture is not None and args.picture.suffix.lower() not in FORMATS:
-        raise InputError(f"{args.picture}: pictures are SVG or PNG: name the file .svg or .png")
+    if args.picture is not None:
+        check_name(args.picture)
     model, live = _model(args)
     question = Question(
         settings=tuple(read_setting(text, model) for text in args.settings),
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     )
     answer = ask(model, _start(args, model), question, AT_THE_DESK, live)
     if args.picture is not None:
-        _write(args.picture, picture(draw(answer), args.picture))
+        save(draw(answer), args.picture)
     if args.json:
         print(json.dumps(to_jsonable(answer), sort_keys=True, ensure_ascii=False, allow_nan=False))
     else:
@@ -101,13 +101,6 @@ def _start(args: argparse.Namespace, model: Model | Foreign | Arx) -> Snapshot:
         return Snapshot.from_octets(octets)
     except CodecError as error:
         raise InputError(f"{args.snapshot}: {error}") from error
-
-
-def _write(path: Path, octets: bytes) -> None:
-    try:
-        path.write_bytes(octets)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 # -- for a person

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-from sentinel.twin.svg import SERIES, Drawing, Point, text_width
+from sentinel.drawing.svg import SERIES, Drawing, Point, text_width
 from sentinel.twin.whatif import Answer, Axis, Band, Future, Watching, said_of
 
 MAX_PANELS, MAX_SERIES = 12, 24

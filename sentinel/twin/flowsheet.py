@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from sentinel.drawing.svg import COLOURS, Drawing, text_width
 from sentinel.model.tags import Tag
 from sentinel.twin.component import Wire
 from sentinel.twin.document import Entry, parse_document
 from sentinel.twin.layout import Edge, Layout, Node, Path, Placed, Signal, arrange
 from sentinel.twin.plant import Plant
-from sentinel.twin.svg import COLOURS, Drawing, text_width
 from sentinel.twin.symbols import HEIGHT, WIDTH, draw_symbol
 from sentinel.twin.units import unit
 from sentinel.twin.wiring import Part

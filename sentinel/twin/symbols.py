@@ -5,7 +5,7 @@ A symbol is drawn within `WIDTH` x `HEIGHT` pixels.  To give a kind its symbol: 
 
 from collections.abc import Callable, Mapping
 
-from sentinel.twin.svg import Drawing
+from sentinel.drawing.svg import Drawing
 
 WIDTH, HEIGHT = 60.0, 50.0
 Symbol = Callable[[Drawing, float, float], None]

@@ -2,10 +2,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from sentinel.drawing.svg import Drawing
 from sentinel.twin.components import CATALOGUE
 from sentinel.twin.flowsheet import draw
 from sentinel.twin.plant import Plant, load_plant
-from sentinel.twin.svg import Drawing
 from sentinel.twin.symbols import SYMBOLS, draw_symbol
 
 SMALL = """

@@ -1,8 +1,8 @@
 """The door to resvg: one of our own pictures as PNG, for mail and reports that show no SVG.
 
-In: a document of `svg.Drawing`.  Out: octets as the file's name asks; PNG in
-twice the size so that small print stays legible; equal pictures are equal octets, since the
-face is the one that comes with matplotlib (which PyOD brings) and never the machine's.  Nothing is loaded from elsewhere.
+In: a document of `svg.Drawing`.  Out: a file as its name asks; PNG in twice the size, so that small print stays legible.  Equal pictures
+are equal octets, since the face is the one that comes with matplotlib (which PyOD brings) and never the machine's.  Nothing is loaded from
+elsewhere.
 """
 
 from functools import cache
@@ -13,17 +13,23 @@ from sentinel.errors import InputError
 
 _ZOOM = 2.0
 _FACE, _FILES = "DejaVu Sans", ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
-
-
 FORMATS = (".svg", ".png")
 
 
-def picture(document: str, file: Path) -> bytes:
-    """As the file's name asks.  Raises InputError on any other name."""
-    kind = file.suffix.lower()
-    if kind not in FORMATS:
+def check_name(file: Path) -> None:
+    """Before long work.  Raises InputError on any other name."""
+    if file.suffix.lower() not in FORMATS:
         raise InputError(f"{file}: pictures are SVG or PNG: name the file .svg or .png")
-    return png(document) if kind == ".png" else document.encode()
+
+
+def save(document: str, file: Path) -> None:
+    """As the file's name asks.  Raises InputError on any other name, and where it cannot be written."""
+    check_name(file)
+    octets = png(document) if file.suffix.lower() == ".png" else document.encode()
+    try:
+        file.write_bytes(octets)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
 
 
 def png(document: str) -> bytes:

@@ -3,8 +3,8 @@ import zlib
 
 import numpy as np
 
-from sentinel.twin.raster import png
-from sentinel.twin.svg import COLOURS, Drawing
+from sentinel.drawing.raster import png
+from sentinel.drawing.svg import COLOURS, Drawing
 
 
 def pixels(octets: bytes) -> np.ndarray:
