@@ -52,12 +52,35 @@ CATALOGUE: tuple[Wire, ...] = (
         ports=(4840,),
         operation=opcua.operation,
     ),
-    Wire(protocol=Protocol.ENIP, spec=Spec(name="enip", summary="EtherNet/IP, recognised by port and command"), ports=(44818, 2222)),
-    Wire(protocol=Protocol.S7COMM, spec=Spec(name="s7comm", summary="S7comm and S7comm-plus, recognised behind COTP"), ports=(102,)),
-    Wire(protocol=Protocol.DNP3, spec=Spec(name="dnp3", summary="DNP3, recognised by its start octets"), ports=(20000,)),
-    Wire(protocol=Protocol.IEC104, spec=Spec(name="iec104", summary="IEC 60870-5-104, recognised by port and start octet"), ports=(2404,)),
+    Wire(
+        protocol=Protocol.ENIP,
+        spec=Spec(name="enip", summary="EtherNet/IP and CIP, recognised by the encapsulation header or the connected items"),
+        ports=(44818, 2222),
+    ),
+    Wire(protocol=Protocol.S7COMM, spec=Spec(name="s7comm", summary="S7comm, recognised behind TPKT and COTP"), ports=(102,)),
+    Wire(
+        protocol=Protocol.S7COMM_PLUS, spec=Spec(name="s7comm_plus", summary="S7comm-plus, recognised behind TPKT and COTP"), ports=(102,)
+    ),
+    Wire(protocol=Protocol.DNP3, spec=Spec(name="dnp3", summary="DNP3, recognised by its start octets and check sum"), ports=(20000,)),
+    Wire(
+        protocol=Protocol.IEC104,
+        spec=Spec(name="iec104", summary="IEC 60870-5-104, recognised by start octet and control field"),
+        ports=(2404,),
+    ),
     Wire(protocol=Protocol.BACNET, spec=Spec(name="bacnet", summary="BACnet/IP, recognised by its BVLC header"), ports=(47808,)),
     Wire(protocol=Protocol.GOOSE, spec=Spec(name="goose", summary="IEC 61850 GOOSE, recognised by its Ethernet type")),
     Wire(protocol=Protocol.MMS, spec=Spec(name="mms", summary="IEC 61850 MMS, recognised behind TPKT and COTP"), ports=(102,)),
+    Wire(protocol=Protocol.PROFINET, spec=Spec(name="profinet", summary="PROFINET DCP and I/O, recognised by its Ethernet type")),
+    Wire(protocol=Protocol.HART_IP, spec=Spec(name="hart_ip", summary="HART-IP, recognised by its message header"), ports=(5094,)),
+    Wire(protocol=Protocol.FINS, spec=Spec(name="fins", summary="OMRON FINS over TCP and UDP, recognised by its header"), ports=(9600,)),
+    Wire(protocol=Protocol.ADS, spec=Spec(name="ads", summary="Beckhoff ADS, recognised by its AMS header"), ports=(48898, 48899)),
+    Wire(
+        protocol=Protocol.MODBUS_RTU_TCP,
+        spec=Spec(name="modbus_rtu", summary="Modbus RTU frames carried in TCP, recognised by fields and CRC"),
+    ),
+    Wire(
+        protocol=Protocol.MODBUS_ASCII,
+        spec=Spec(name="modbus_ascii", summary="Modbus ASCII frames carried in TCP, recognised by digits and LRC"),
+    ),
 )
 SERVER_PORTS = tuple(sorted({port for wire in CATALOGUE for port in wire.ports}))

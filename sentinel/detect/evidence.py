@@ -28,6 +28,12 @@ PROTOCOL_NAMES = {
     Protocol.BACNET: "BACnet",
     Protocol.GOOSE: "GOOSE",
     Protocol.MMS: "MMS",
+    Protocol.MODBUS_ASCII: "Modbus ASCII over TCP",
+    Protocol.S7COMM_PLUS: "S7comm-plus",
+    Protocol.PROFINET: "PROFINET",
+    Protocol.HART_IP: "HART-IP",
+    Protocol.FINS: "FINS",
+    Protocol.ADS: "ADS",
 }
 _BY_NUMBER = {int(protocol): words for protocol, words in PROTOCOL_NAMES.items()}
 # IANA service names and port numbers of what matters in a plant

@@ -17,6 +17,12 @@ class Protocol(IntEnum):
     BACNET = 8
     GOOSE = 9
     MMS = 10
+    MODBUS_ASCII = 11  # in TCP
+    S7COMM_PLUS = 12
+    PROFINET = 13
+    HART_IP = 14
+    FINS = 15
+    ADS = 16
 
 
 class MessageKind(IntEnum):

@@ -2,7 +2,9 @@
 
 import pytest
 
+from collectors.capture.files import CaptureFile
 from collectors.capture.replay import replay
+from collectors.capture.sensor import Sensor
 from sentinel.model.observation import Flows, Messages
 from sentinel.model.protocol import Protocol
 from tests.conformance.tshark import lines
@@ -44,9 +46,53 @@ def test_the_protocol_is_recognised(name: str, protocol: Protocol) -> None:
 )
 def test_packets_and_octets_add_up_as_in_tshark(name: str) -> None:
     path = data_file(f"network/{name}")
-    flows = Flows.concat([p.flows for p in replay(path)])
+    parts = list(replay(path))
+    flows = Flows.concat([part.flows for part in parts])
     shown = lines(path, "ip or ipv6", ("frame.number", "tcp.len", "udp.length"))
-    assert int(flows.packets.sum()) >= len(shown)
+    assert int(flows.packets.sum()) + parts[-1].counters.repeated >= len(shown)
     octets = sum(int(tcp) if tcp else max(0, int(udp or 8) - 8) for _, tcp, udp in shown if "," not in tcp + udp)
     transported = flows.take(flows.kind <= 1)
     assert int(transported.octets.sum()) == octets
+
+
+SPOKEN = {
+    "bacnet": {Protocol.BACNET},
+    "dnp3": {Protocol.DNP3},
+    "dnp3-qut": {Protocol.DNP3, Protocol.GOOSE},
+    "enip-cl5000": {Protocol.ENIP},
+    "modbus-iti": {Protocol.MODBUS, Protocol.S7COMM_PLUS},  # the master speaks with a Siemens controller, too
+    "modbus-lemay": {Protocol.MODBUS},
+    "modbus-modsentinel": {Protocol.MODBUS},
+    "modbus-parsers": {Protocol.MODBUS},
+    "opcua": {Protocol.OPCUA},
+    "s4x15": {Protocol.MODBUS},
+    "s7comm": {Protocol.S7COMM, Protocol.S7COMM_PLUS},
+}
+
+
+@pytest.mark.parametrize("folder", SPOKEN)
+def test_no_capture_speaks_what_it_does_not(folder: str) -> None:
+    """Office traffic among them: of a whole set, nothing but what its origin says that it holds."""
+    for path in sorted(data_file(f"network/{folder}").iterdir()):
+        if path.name.endswith((".pcap", ".pcapng", ".pcap.gz", ".pcap.zip")):
+            flows = Flows.concat([part.flows for part in replay(path)])
+            assert {Protocol(code) for code in set(flows.protocol.tolist())} <= SPOKEN[folder] | {Protocol.UNKNOWN}, path.name
+
+
+@pytest.mark.parametrize(
+    ("name", "same_path", "relayed"),
+    [
+        ("protocol-id-ndpi/dnp3.pcap", 362, 0),
+        ("modbus-modsentinel/run1_mitm_injection.pcap", 0, 7166),
+        ("modbus-modsentinel/run1_no_attack.pcap", 0, 0),
+        ("modbus-iti/ModbusTCP.pcap", 0, 0),
+        ("dnp3-qut/injection_training_infrequent_attacker.pcap.zip", 0, 0),
+    ],
+)
+def test_a_real_mirror_that_delivers_again_and_a_real_relay(name: str, same_path: int, relayed: int) -> None:
+    """The first holds each of its 181 frames three times; in the second a man in the middle passes on what he does not change."""
+    sensor = Sensor("test", seed=1)
+    for batch in CaptureFile(data_file(f"network/{name}")):
+        sensor.feed(batch)
+    sensor.close()
+    assert (sensor.counts["duplicates"], sensor.counts["duplicates_relayed"]) == (same_path, relayed)

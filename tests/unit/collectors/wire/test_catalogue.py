@@ -6,7 +6,7 @@ from sentinel.model.protocol import Protocol
 
 def test_every_protocol_is_listed_once() -> None:
     listed = [wire.protocol for wire in CATALOGUE]
-    assert sorted(listed) == sorted(set(Protocol) - {Protocol.UNKNOWN, Protocol.MODBUS_RTU_TCP})
+    assert sorted(listed) == sorted(set(Protocol) - {Protocol.UNKNOWN})
     assert len({wire.spec.name for wire in CATALOGUE}) == len(CATALOGUE)
     assert [wire.protocol for wire in CATALOGUE if wire.decoded] == [Protocol.MODBUS, Protocol.OPCUA]
     assert {502, 4840, 102} <= set(SERVER_PORTS)
