@@ -64,6 +64,11 @@ class Shape:
     follows_trends: bool = False
 
 
+# Of a process that is read every second: what a tag did in the last seconds explains a slow ramp of it, row by row, to within its noise;
+# only the small error that has the same sign for twenty of them shows it.  Rows an hour apart have no such past and recover for a day.
+LIVE = Shape(tag_scales=(1.0, 0.05))
+
+
 @dataclass(slots=True, kw_only=True)
 class Memory:
     """What a stream of rows leaves behind for the next: its `Course`, the newest stack, and the state of every smoothing."""

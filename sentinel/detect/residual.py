@@ -108,9 +108,9 @@ class Residual:
         rows = rows[:, order]
         rows = rows[np.isfinite(rows).all(axis=1)]
         tags = [names[column] for column in order]
-        from sentinel.detect.process_model import Memory, ProcessModel
+        from sentinel.detect.process_model import LIVE, Memory, ProcessModel
 
-        model = ProcessModel()
+        model = ProcessModel(LIVE)
         resolution = np.array([_resolution(rows[:, column]) for column in range(len(tags))])
         share = self._budget.probability_per_block("residual", WEEK_S / 100.0) * 100.0  # alarms in a week
         try:
@@ -209,10 +209,10 @@ class Residual:
     def restore(self, state: Mapping[str, Any]) -> None:
         if not state["tags"]:
             return
-        from sentinel.detect.process_model import Memory, ProcessModel
+        from sentinel.detect.process_model import LIVE, Memory, ProcessModel
 
         self._tags, self._uses_residuals = [str(tag) for tag in state["tags"]], bool(state["uses_residuals"])
-        model = ProcessModel.of(state)
+        model = ProcessModel.of(state, LIVE)
         if len(model.tags) and int(model.tags.max()) >= len(self._tags):
             raise ValueError("the process model and its list of tags differ in length")
         self._model, self._memory = model, Memory()

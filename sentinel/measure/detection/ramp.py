@@ -17,7 +17,7 @@ import numpy as np
 from sentinel.demo.simulation import simulate
 from sentinel.demo.wiring import read_interface
 from sentinel.detect.calibrate import WEEK_S, block_maxima, threshold
-from sentinel.detect.process_model import BLOCK_ROWS, ProcessModel, in_alarm
+from sentinel.detect.process_model import BLOCK_ROWS, LIVE, ProcessModel, in_alarm
 from sentinel.measure.detection.metrics import runs
 from sentinel.model.columns import Array
 from sentinel.model.tags import TagRole
@@ -96,7 +96,7 @@ class _Ours:
     def __init__(self, learnt: Array, apart_s: float) -> None:
         steps = [np.diff(np.unique(column)) for column in learnt.T]
         resolution = np.array([float(each.min()) if len(each) else 0.0 for each in steps])
-        self._model = ProcessModel()
+        self._model = ProcessModel(LIVE)
         self._model.fit(learnt, WEEK_S / apart_s, 1.0, resolution=resolution)
 
     def alarms(self, rows: Array) -> Array:

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentinel.detect.process_model import BLOCK_ROWS, CLEAR_ROWS, Memory, ProcessModel, Shape, in_alarm
+from sentinel.detect.process_model import BLOCK_ROWS, CLEAR_ROWS, LIVE, Memory, ProcessModel, Shape, in_alarm
 from sentinel.detect.upkeep import MAX_OFFSET, Course
 
 _ROWS = 4000
@@ -181,3 +181,23 @@ def test_a_plant_that_lives_in_episodes_keeps_them() -> None:
     model = ProcessModel()
     model.fit(rows, 1.0, 60.0)
     assert model.set_aside == 0
+
+
+def _followed_by_itself(rows: int, seed: int) -> Any:
+    """A temperature that swings slowly, read to a hundredth of its swing, and two tags that know nothing of it."""
+    chance = np.random.default_rng(seed)
+    return np.column_stack([np.sin(np.arange(rows) / 400.0) + 0.01 * chance.normal(size=rows), chance.normal(size=(rows, 2))])
+
+
+def test_a_slow_ramp_that_the_seconds_before_explain_is_found_by_its_lasting_error() -> None:
+    led = _followed_by_itself(1800, 6)
+    led[600:, 0] += np.arange(1200) * 0.012
+    first = []
+    for shape in (LIVE, Shape()):
+        model = ProcessModel(shape)
+        model.fit(_followed_by_itself(10_000, 5), false_alarms_per_week=1.0, row_s=1.0)
+        ratio = model.score(led).ratio
+        assert ratio[:600].max() < 1.0
+        first.append(int(np.argmax(ratio > 1.0)) or len(ratio))
+    assert first[0] < 680, "a deviation off, which is eighty times what the tag is read to"
+    assert first[1] > first[0] + 60
