@@ -133,7 +133,7 @@ class Sensor:
             accepted=counts["packets"],
             refused=counts["unreadable"],
             dropped=self._dropped + counts["rows_refused"] + counts["held_refused"] + counts["opcua_refused"],
-            repeated=counts["duplicates"] + counts["duplicates_relayed"],
+            repeated=counts["duplicates"],  # not what a router or a relay passed on: its hardware addresses tell of that
         )
         return Heard(
             source=self.source,

@@ -303,8 +303,8 @@ class Triage:
         case.last_seen = max(case.last_seen, seen)
         case.explain(
             f"{copies} of {packets} packets that {source} has heard by {iso(seen)} are copies of one that it heard just before: its mirror "
-            "port copies both ends of a conversation, or several VLANs, or somebody relays.  No copy is taken for a message, but copies "
-            "use up what the port can carry."
+            "port copies both ends of a conversation, or several VLANs.  No copy is counted or taken for a message, but they use up what "
+            "the port can carry."
         )
         return [case.finding()]
 
