@@ -56,7 +56,7 @@ def digest(seed: Word, octets: Table, at: int, end: int) -> Word:
         while at < end:
             a = stir(a, np.uint64(byte(octets, at)))
             at += 1
-    return mix(mix(a ^ mix(b)) ^ mix(c ^ mix(d)))
+    return mix(stir(stir(a, b), stir(c, d)))
 
 
 @kernel
@@ -76,7 +76,7 @@ def likeness_of(head: Table, octets: Table, network: int, transport: int, end: i
     if head.family == FAMILY_IP4:  # identification and place among fragments
         value ^= np.uint64(word16(octets, network + 4)) << np.uint64(40) ^ np.uint64(word16(octets, network + 6)) << np.uint64(16)
     if head.kind in (_TCP, _UDP):
-        return digest(seed ^ mix(value), octets, transport, min(end, head.payload + head.payload_cap)) | np.uint64(1)
+        return digest(seed ^ value, octets, transport, min(end, head.payload + head.payload_cap)) | np.uint64(1)
     at = network
     if transport >= 0:
         at = transport
@@ -84,7 +84,7 @@ def likeness_of(head: Table, octets: Table, network: int, transport: int, end: i
         at = network + _IP4_OCTETS
     elif head.family == FAMILY_IP6:
         at = network + _IP6_OCTETS
-    return digest(seed ^ mix(value), octets, at, without_padding(octets, at, end)) | np.uint64(1)
+    return digest(seed ^ value, octets, at, without_padding(octets, at, end)) | np.uint64(1)
 
 
 @kernel(inline=True)

@@ -38,6 +38,7 @@ from collectors.capture.tables import (
     NAMES_PER_PACKET,
     NEVER,
     POOL_PER_PACKET,
+    RECENT_PACKETS,
     ROW_AHEAD,
     ROWS_PER_PACKET,
     TICK,
@@ -145,6 +146,7 @@ def look_ahead(t: Any, heads: Table, i: int, count: int) -> None:
             prefetch(t.streams, 2 * f, 0)
     if i + ROW_AHEAD < count:
         head = heads[i + ROW_AHEAD]
+        prefetch(t.recent, np.int64(head.likeness) & (RECENT_PACKETS - 2), 0)
         f = np.int64(t.buckets[head.hash & _BUCKET_MASK]) - 1
         if f >= 0:
             x = 2 * f + head.side
