@@ -296,6 +296,7 @@ class Plant:
         records[:, _ETHERNET + 12 : _ETHERNET + 14] = (8, 0)
         records[:, _IP] = 0x45
         put(records, _IP + 2, 40 + size, 2)
+        put(records, _IP + 4, self.packets + np.arange(len(of)) & 0xFFFF, 2)  # what is sent again has one of its own
         records[:, _IP + 6], records[:, _IP + 8], records[:, _IP + 9] = 0x40, 64, 6  # not to be fragmented; TCP
         put(records, _IP + 12, source, 4)
         put(records, _IP + 16, target, 4)
