@@ -29,7 +29,7 @@ from collectors.capture.replay import packets_of
 from collectors.capture.traffic import main as write_traffic
 from sentinel.errors import TransientError
 from sentinel.intake import Intake
-from sentinel.model.observation import Heard
+from sentinel.model.observation import Counters, Heard
 
 _CLONE_NEWNET = 0x40000000
 _SOL_PACKET, _QDISC_BYPASS = 263, 20
@@ -84,27 +84,32 @@ class Ears:
 
     def __init__(self) -> None:
         self.packets = self.units = 0
-        self._dropped: dict[str, int] = {}
+        self._counters: dict[str, Counters] = {}
         self._came = asyncio.Condition()
 
     @property
     def dropped(self) -> int:
-        return sum(self._dropped.values())
+        return sum(counters.dropped for counters in self._counters.values())
+
+    @property
+    def heard(self) -> int:
+        """Copies of a packet among them, which are in no row."""
+        return self.packets + sum(counters.repeated for counters in self._counters.values())
 
     async def __call__(self, value: Any) -> None:
         if isinstance(value, Heard):
             async with self._came:
                 self.packets += int(value.flows.packets.sum())
                 self.units += len(value.messages)
-                self._dropped[value.source] = value.counters.dropped
+                self._counters[value.source] = value.counters
                 self._came.notify_all()
 
     async def all_of(self, packets: int) -> None:
-        """Returns once everything is accounted for, or nothing came for long."""
-        while self.packets + self.dropped < packets:
+        """Returns once everything is accounted for, or no packet came for long."""
+        while (known := self.heard + self.dropped) < packets:
             try:
                 async with asyncio.timeout(_QUIET_S), self._came:
-                    await self._came.wait()
+                    await self._came.wait_for(lambda: self.heard + self.dropped > known)
             except TimeoutError:
                 return
 
@@ -169,11 +174,11 @@ async def measure(options: argparse.Namespace, directory: Path) -> dict[str, flo
     return {
         "sent": sent,
         "rate_per_s": round(sent / seconds),
-        "heard": ears.packets,
+        "heard": ears.heard,
         "dropped": ears.dropped,
-        "lost": sent - ears.packets - ears.dropped,
+        "lost": sent - ears.heard - ears.dropped,
         "pdus": ears.units,
-        "cpu_ns": round(spent / max(1, ears.packets)),
+        "cpu_ns": round(spent / max(1, ears.heard)),
         "workers": options.workers,
         "recent": not options.no_recent,
     }
