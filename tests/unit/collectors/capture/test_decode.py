@@ -108,7 +108,8 @@ def test_arp_packets_are_rows_of_their_own() -> None:
     ("payload", "port", "protocol"),
     [
         (b"HELF" + struct.pack("<I", 40) + bytes(32), 48010, Protocol.OPCUA),
-        (b"\x05\x64\x05\xc9\x01\x00\x00\x00\xaa\xbb", 20001, Protocol.DNP3),
+        (b"\x05\x64\x05\xc9\x01\x00\x00\x00\xde\x8e", 20001, Protocol.DNP3),
+        (b"\x05\x64\x05\xc9\x01\x00\x00\x00\xaa\xbb", 20001, Protocol.UNKNOWN),
         (b"\x65\x00\x04\x00" + bytes(24), 44818, Protocol.ENIP),
         (b"\x65\x00\x04\x00" + bytes(24), 44819, Protocol.UNKNOWN),
         (b"\x68\x04\x07\x00\x00\x00", 2404, Protocol.IEC104),
