@@ -1,7 +1,7 @@
 """How noisy one transmitter is: a habit of the instrument that a lie has to know as well.
 
-In: its readings as they come.  Out: whether the last minutes are as noisy as it has always been.  Noise is the geometric mean of second
-differences: a ramp leaves these alone, and a step hardly moves their mean.  An instrument's noise may grow with what it measures, from a
+In: its readings as they come.  Out: whether the last minutes are as noisy as it has always been.  Noise is taken from second differences,
+which a ramp leaves alone, and a step counts as four deviations at most.  An instrument's noise may grow with what it measures, from a
 floor: then, whatever the plant does, noise and noise over value move in opposite directions.  What moves both the same way is another
 instrument, or somebody who speaks for it.  A lie with the right noise passes.
 """
@@ -12,27 +12,27 @@ from dataclasses import dataclass
 RECENT = 1.0 / 240.0  # weight of the newest reading: two minutes at two a second
 HABIT = 1.0 / 4800.0
 KNOWN = 480  # readings before the habit is known
-DIFFERS = 2.0  # times: chance alone needs longer than a plant lives; a valve that sticks comes to 1.6
-LIVELY = 0.9  # of the readings move: a coarse register, or a valve that sticks, says nothing of its noise
-_DIFFERS, _DOUBTED = (
-    math.log(DIFFERS),
-    math.log(DIFFERS) / 2.0,
-)  # what is doubted is learnt in days, so that a new transmitter is not for ever
-_NEW_HABIT = HABIT / 50.0
+DIFFERS = 2.0  # times; a plant at work, its setpoints moved every three minutes, stays within 1.3 for hours
+LIVELY = 0.6  # of the readings move: a coarse register says nothing of its noise
+_DIFFERS, _DOUBTED = math.log(DIFFERS), math.log(DIFFERS) / 2.0
+_NEW_HABIT = HABIT / 50.0  # what is doubted is learnt in days, so that a new transmitter is not for ever
+_STEP = 16.0  # times the usual square
+_FIRST = 30  # readings until what is usual is known so well
 _LEAST = 0.01  # of the range: the smallest value that noise is held against
 
 
 @dataclass(slots=True)
 class _Mean:
-    """Of noise and of the value, as logarithms, and of how often the reading moved."""
+    """Squares of noise, of noise over value, and how often the reading moved."""
 
     noise: float = 0.0
-    value: float = 0.0
+    relative: float = 0.0
     moved: float = 0.0
 
-    def take(self, noise: float, value: float, weight: float) -> None:
-        self.noise += weight * (noise - self.noise)
-        self.value += weight * (value - self.value)
+    def take(self, square: float, relative: float, moved: bool, weight: float) -> None:
+        self.noise += weight * (square - self.noise)
+        self.relative += weight * (relative - self.relative)
+        self.moved += weight * (moved - self.moved)
 
 
 class Noise:
@@ -48,17 +48,17 @@ class Noise:
 
     def heard(self, value: float, *, rests: bool = False) -> None:
         """``rests``: nothing moves it at the moment, or it is held at a stop, so that its noise is not seen whole."""
-        difference, moved = abs(value - 2.0 * self._last + self._before), value != self._last
+        square, moved = (value - 2.0 * self._last + self._before) ** 2, value != self._last
         self._before, self._last = (math.nan, math.nan) if rests else (self._last, value)
-        if rests or math.isnan(difference):
+        if rests or math.isnan(square):
             return
         self._count += 1
-        habit = max(HABIT, 1.0 / self._count) if self._differs(_DOUBTED) is None else _NEW_HABIT
-        self._habit.moved += habit * (moved - self._habit.moved)
-        if difference > 0.0:
-            seen = math.log(difference), math.log(max(abs(value), self._least))
-            self._recent.take(*seen, max(RECENT, 1.0 / self._count))
-            self._habit.take(*seen, habit)
+        if self._count > _FIRST and self._habit.noise > 0.0:
+            square = min(square, _STEP * self._habit.noise)
+        relative = square / max(abs(value), self._least) ** 2
+        habit = _NEW_HABIT if self._differs(_DOUBTED) is not None else max(HABIT, 1.0 / self._count)
+        self._recent.take(square, relative, moved, max(RECENT, 1.0 / self._count))
+        self._habit.take(square, relative, moved, habit)
 
     @property
     def ratio(self) -> float | None:
@@ -67,8 +67,8 @@ class Noise:
         return None if louder is None or self._habit.moved < LIVELY else math.exp(louder)
 
     def _differs(self, least: float) -> float | None:
-        if self._count < KNOWN:
+        recent, habit = self._recent, self._habit
+        if self._count < KNOWN or min(recent.noise, recent.relative, habit.noise, habit.relative) <= 0.0:
             return None
-        louder = self._recent.noise - self._habit.noise
-        relative = louder - (self._recent.value - self._habit.value)
+        louder, relative = 0.5 * math.log(recent.noise / habit.noise), 0.5 * math.log(recent.relative / habit.relative)
         return louder if min(louder, relative) > least or max(louder, relative) < -least else None

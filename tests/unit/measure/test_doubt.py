@@ -4,6 +4,7 @@ The plant is the reference plant with its own physics; the twin hears of it what
 write that is asked about is harmless, and is called safe when nothing is wrong.
 """
 
+import random
 from collections.abc import Callable, Mapping
 from functools import cache
 
@@ -122,3 +123,25 @@ def test_a_plant_file_whose_pump_curve_is_off_by_a_fifth_is_never_believed(facto
         assert "(FT101)" in verdicts["1"].reason
         assert {verdicts["2"].judgement, verdicts["3"].judgement} == {Judgement.SAFE}
         stage.follow(until_s)
+
+
+@pytest.mark.parametrize("section", ["1", "2", "3"])
+@pytest.mark.parametrize("noise", [0.0005, 0.001, 0.02])
+def test_a_section_that_somebody_else_speaks_for_is_not_certified(section: str, noise: float) -> None:
+    """Every tag of it stands where it stood, with noise of its own: consistent, at rest, never twice the same, and not the instruments'."""
+    chance, kept = random.Random(section), dict[str, float]()
+
+    def speaks(at_s: float, values: Mapping[str, float]) -> Mapping[str, float]:
+        if at_s < 300.0:
+            kept.update(values)
+            return values
+        return {tag: kept[tag] * (1.0 + chance.gauss(0.0, noise)) if spoken(tag) else value for tag, value in values.items()}
+
+    def spoken(tag: str) -> bool:
+        return section_of(tag) == section and (tag in SENSORS or tag.endswith(".OP"))
+
+    stage = followed(twin(), 600.0, speaks)
+    verdicts = ask(stage, twin())
+    mine = verdicts.pop(section)
+    assert mine.judgement is Judgement.UNDECIDED
+    assert {verdict.judgement for verdict in verdicts.values()} == {Judgement.SAFE}
