@@ -33,6 +33,7 @@ OPERATIONS: dict[int, str] = {
     24: "read_fifo_queue",
     43: "encapsulated_interface_transport",
 }
+VENDOR_OPERATIONS = {90: "umas"}  # what the standard leaves unassigned; Schneider Electric programs, starts and stops controllers by it
 EXCEPTION_BIT = 0x80  # clause 4.1: function codes are 1 to 127, with this bit an exception answers them
 READS = frozenset({1, 2, 3, 4, 7, 11, 12, 17, 20, 24})
 WRITES = frozenset({5, 6, 15, 16, 21, 22, 23})
@@ -50,8 +51,8 @@ SERVER_DEVICE_BUSY = 6
 
 
 def operation(function: int) -> str:
-    """The standard's name; user-defined codes (65-72, 100-110) and unassigned ones are named as such."""
-    known = OPERATIONS.get(function)
+    """The standard's name, or a vendor's; other user-defined codes (65-72, 100-110) and unassigned ones are named as such."""
+    known = OPERATIONS.get(function) or VENDOR_OPERATIONS.get(function)
     if known:
         return known
     return f"user_defined_{function}" if 65 <= function <= 72 or 100 <= function <= 110 else f"unassigned_{function}"

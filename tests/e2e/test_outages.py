@@ -139,7 +139,7 @@ async def test_a_killed_wire_tier_comes_back_and_plays_what_is_refused(appliance
 @pytest.mark.parametrize(
     ("pdu", "operation", "says"),
     [
-        ("5a0001", "unassigned_90", "the emulated device sets nothing that has an address"),
+        ("5a0001", "umas", "the emulated device sets nothing that has an address"),
         ("64deadbeef", "user_defined_100", "the emulated device sets nothing that has an address"),
         ("160000fff0000f", "mask_write_register", "which the plant file does not declare"),
     ],

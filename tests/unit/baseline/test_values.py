@@ -89,7 +89,7 @@ def test_reads_answers_and_nonsense_are_no_commands() -> None:
 @pytest.mark.parametrize(
     ("pdu", "defect", "operation"),
     [
-        ("5a0100ff", Defect.UNKNOWN_FUNCTION, "unassigned_90"),
+        ("5a0100ff", Defect.UNKNOWN_FUNCTION, "umas"),
         ("41", Defect.NONE, "user_defined_65"),
         ("16000500ffff00", Defect.NONE, "mask_write_register"),
         ("15090600010000000104d2", Defect.NONE, "write_file_record"),

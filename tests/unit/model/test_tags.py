@@ -69,7 +69,7 @@ def test_a_name_or_a_point_is_bound_once() -> None:
 def test_names_and_reads_follow_the_standard() -> None:
     assert (operation(16), operation(90), operation(105), operation(66)) == (
         "write_multiple_registers",
-        "unassigned_90",
+        "umas",
         "user_defined_105",
         "user_defined_66",
     )
