@@ -14,14 +14,17 @@ from collectors.capture.flows import name
 from collectors.capture.streams import distance, remember
 from collectors.capture.tables import HELD_OCTETS, NO_MAC
 from collectors.compiled import kernel
-from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream
+from collectors.wire.modbus import rtu
+from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream, weigh_candidate
 from collectors.wire.opcua import stream as opcua
 from collectors.wire.recognise import PROBE_OCTETS, PROBES, is_opcua, recognise_tcp
+from collectors.wire.serial import fits_rtu, is_rtu_frame
 from sentinel.model.protocol import Protocol
 
 Table = Any
 
 _MODBUS, _OPCUA, _UNKNOWN = int(Protocol.MODBUS), int(Protocol.OPCUA), int(Protocol.UNKNOWN)
+_RTU = int(Protocol.MODBUS_RTU_TCP)
 _MODBUS_PORT = 502
 _SEQUENCE_MASK = (1 << 32) - 1
 
@@ -127,6 +130,59 @@ def deliver_opcua(t: Any, f: int, y: int, octets: Table, start: int, end: int, m
         flow.names_of = -1
 
 
+@kernel
+def read_anew(t: Any, f: int, protocol: int, joined: bool) -> None:
+    """From here on both directions are read as ``protocol``, one of the two framings of Modbus."""
+    t.flows[f].protocol = protocol
+    for x in range(2 * f, 2 * f + 2):
+        t.tally[0].skipped += t.streams[x].carried
+        open_stream(t.streams, t.pending, x, True, joined)
+
+
+@kernel
+def begin_rtu(t: Any, f: int, y: int, octets: Table, start: int, end: int) -> None:
+    """A serial frame was heard; it is believed where it is no Modbus/TCP one, and on that one's port only between frames."""
+    flow, size = t.flows[f], end - start
+    x = stream_of(flow, f, y)
+    is_waiting = t.streams[x].carried > 0 or t.streams[x ^ 1].carried > 0
+    if (is_modbus_port(flow) and is_waiting) or weigh_candidate(octets, start, size, x % 2 == 0) > 0:
+        return
+    joined = flow.probes > 1 or t.streams[x].joined == 1
+    if not fits_rtu(octets, start, size, x % 2 == 0):  # a device may open the connection to its client
+        flow.client ^= 1
+        flow.names_of = -1
+    read_anew(t, f, _RTU, joined)
+
+
+@kernel
+def leave_rtu(t: Any, f: int, y: int, octets: Table, start: int, end: int) -> None:
+    """A Modbus/TCP frame after serial ones is believed: else one serial frame, which a server may pass over, would hide what follows."""
+    x = stream_of(t.flows[f], f, y)
+    if weigh_candidate(octets, start, end - start, x % 2 == 0) > 0 and not is_rtu_frame(octets, start, end - start):
+        read_anew(t, f, _MODBUS, True)
+
+
+@kernel
+def deliver_rtu(t: Any, f: int, y: int, octets: Table, start: int, end: int, missing: int, lost: int, is_copy: bool) -> None:
+    rtu.feed(
+        t.streams,
+        t.carry,
+        t.pending,
+        t.scratch,
+        t.messages,
+        t.message_pool,
+        t.tally,
+        t.source,
+        stream_of(t.flows[f], f, y),
+        octets,
+        start,
+        end,
+        missing,
+        lost,
+        is_copy,
+    )
+
+
 def deliver(
     t: Any,
     f: int,
@@ -153,20 +209,34 @@ def deliver(
         if lost > 0:
             side.past = 0
         side.next = (side.next + end - start + lost) & _SEQUENCE_MASK
-        if flow.protocol == _UNKNOWN and end - start >= PROBE_OCTETS and not is_modbus_port(flow):
+        if flow.protocol == _UNKNOWN and end - start >= PROBE_OCTETS:
             if flow.probes < PROBES:
                 flow.probes += 1
-                flow.protocol = recognise_tcp(octets, start, end - start, flow.b_port if flow.client == 0 else flow.a_port)
-            elif is_opcua(octets, start, end - start):  # heard from the middle of a long message on: its octets are too many to chance upon
+                named = _UNKNOWN
+                if not is_modbus_port(flow):
+                    named = recognise_tcp(octets, start, end - start, flow.b_port if flow.client == 0 else flow.a_port)
+                elif is_rtu_frame(octets, start, end - start):
+                    named = _RTU
+                if named == _RTU:
+                    begin_rtu(t, f, y, octets, start, end)
+                else:
+                    flow.protocol = named
+            elif not is_modbus_port(flow) and is_opcua(octets, start, end - start):
+                # heard from the middle of a long message on: its octets are too many to chance upon
                 flow.protocol = _OPCUA
+        elif flow.protocol == _RTU:
+            leave_rtu(t, f, y, octets, start, end)
     if flow.protocol == _OPCUA and flow.opcua == 0:
         take_place(t, f)
-    if flow.protocol not in (_UNKNOWN, _MODBUS) and flow.opcua <= 0:
+    if flow.protocol not in (_UNKNOWN, _MODBUS, _RTU) and flow.opcua <= 0:
         return
     side.opened = 1
     say_source(t, f, time, frame, source_mac, target_mac, row)
     if flow.opcua > 0:
         deliver_opcua(t, f, y, octets, start, end, missing, lost, is_copy)
+        return
+    if flow.protocol == _RTU:
+        deliver_rtu(t, f, y, octets, start, end, missing, lost, is_copy)
         return
     x = stream_of(flow, f, y)
     seen = feed(
@@ -229,6 +299,8 @@ def close_side(t: Any, f: int, x: int, time: int, frame: int, source_mac: Any, t
                 y,
                 -1,
             )
+        elif flow.protocol == _RTU:
+            rtu.lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, stream_of(flow, f, x))
         else:
             lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, stream_of(flow, f, x), -1)
         side.opened = 0
@@ -256,7 +328,7 @@ def end_flow(t: Any, f: int, time: int) -> None:
 @kernel
 def begin_stream(t: Any, f: int, x: int, seq: int, joined: bool) -> None:
     flow, side = t.flows[f], t.sides[x]
-    is_modbus = flow.protocol == _MODBUS or is_modbus_port(flow)
+    is_modbus = flow.protocol in (_MODBUS, _RTU) or is_modbus_port(flow)
     side.synced = 1
     side.next = seq
     side.past = 0

@@ -35,12 +35,12 @@ WINDOW_OCTETS = 1 << 20  # a sequence number further away than this is a new sta
 MAX_SLOT_ROWS = 2 * MAX_FLOWS  # flow rows of one slot
 FLOW_ROWS = 2 * MAX_SLOT_ROWS  # of several slots, until they are handed over
 MAX_MAC_PAIRS = 8  # per flow direction and slot; later ones are counted with the last
-MESSAGE_POOL = 4 << 20
+MESSAGE_POOL = 2 << 20
 # What one packet can complete at most: its own octets, those that waited on either side, and of each piece a frame that is reported as cut.
 PIECES_PER_PACKET = 2 * HELD_PER_STREAM + 1
 OCTETS_PER_PACKET = SCRATCH_OCTETS + 2 * (HELD_PER_STREAM * HELD_OCTETS + CARRY_OCTETS)
 ROWS_PER_PACKET = 2 * (OCTETS_PER_PACKET // (LEAST_FRAME_OCTETS + 1) + 1) + 2 * PIECES_PER_PACKET
-POOL_PER_PACKET = OCTETS_PER_PACKET + GARBAGE_OCTETS * PIECES_PER_PACKET + 4 * OPCUA_OCTETS  # two directions, of two connections
+POOL_PER_PACKET = 2 * OCTETS_PER_PACKET + GARBAGE_OCTETS * PIECES_PER_PACKET + 4 * OPCUA_OCTETS  # two directions, of two connections
 NAMES_PER_ROW = 4  # two addresses, two hardware addresses
 NAMES_PER_PACKET = NAMES_PER_ROW * PIECES_PER_PACKET
 NAMES = 1 << 16

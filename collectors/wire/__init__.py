@@ -26,6 +26,8 @@ class Wire:
     operation: Callable[[int], str] | None = None  # the standard's name of a function; None = only recognised
     values: Values | None = None  # of messages: their function, quantity (-1 = unknown), value_start, value_octets, and the pool
 
+    framing_of: str = ""  # the one whose units it carries in other frames: who asks for that one's is shown these, too
+
     @property
     def decoded(self) -> bool:
         return self.operation is not None
@@ -76,7 +78,13 @@ CATALOGUE: tuple[Wire, ...] = (
     Wire(protocol=Protocol.ADS, spec=Spec(name="ads", summary="Beckhoff ADS, recognised by its AMS header"), ports=(48898, 48899)),
     Wire(
         protocol=Protocol.MODBUS_RTU_TCP,
-        spec=Spec(name="modbus_rtu", summary="Modbus RTU frames carried in TCP, recognised by fields and CRC"),
+        spec=Spec(
+            name="modbus_rtu",
+            summary="Modbus RTU frames carried in TCP, on any port: recognised by fields and CRC, read as Modbus/TCP, paired by unit",
+        ),
+        operation=modbus.operation,
+        values=modbus.values,
+        framing_of="modbus",
     ),
     Wire(
         protocol=Protocol.MODBUS_ASCII,

@@ -1,4 +1,4 @@
-"""Frames of the serial line (Modbus over Serial Line V1.02) that a gateway carries in TCP as they are: recognised, not decoded.
+"""Frames of the serial line (Modbus over Serial Line V1.02) that a gateway carries in TCP as they are: how they are recognised.
 
 An RTU frame is an address, a unit and a CRC, and nothing says where it begins: the payload has to be one whole frame whose unit fits its
 function in every field.  An ASCII frame is a colon, hexadecimal digits, an LRC and a line's end.
@@ -9,37 +9,68 @@ function in every field.  An ASCII frame is a colon, hexadecimal digits, an LRC 
 
 from typing import Any
 
+import numpy as np
+
 from collectors.compiled import kernel
-from collectors.wire.loads import byte, little16, word16
+from collectors.wire.loads import byte, word16
 from collectors.wire.modbus.pdu import is_convincing
 
 Octets = Any
 
-_LEAST_RTU, _MOST_RTU = 5, 256  # octets (2.5.1.1): an exception with address and CRC; the longest
+LEAST_RTU, MOST_RTU = 4, 256  # octets (2.5.1.1): a function with address and CRC; the longest
 _LEAST_ASCII, _MOST_ASCII = 11, 513  # characters (2.5.2.1): three octets and LRC; the longest
-_MOST_UNIT = 247  # 2.2
+MOST_UNIT = 247  # 2.2
 _COLON, _LINE_END = 0x3A, 0x0D0A
 
 
+def _steps_of_crc() -> Any:
+    """What each octet adds (2.5.1.2)."""
+    steps = np.arange(256)
+    for _ in range(8):
+        steps = (steps >> 1) ^ np.where(steps & 1, 0xA001, 0)
+    return steps
+
+
+_STEPS = _steps_of_crc()
+
+
+@kernel(inline=True)
+def add_to_crc(value: int, octet: int) -> int:
+    return (value >> 8) ^ _STEPS[np.uint64((value ^ octet) & 0xFF)]
+
+
 @kernel
-def crc16(octets: Octets, at: int, size: int) -> int:
-    """2.5.1.2."""
+def has_crc(octets: Octets, at: int, size: int) -> bool:
+    """Are the last two of ``size`` octets the CRC of those before?  Then nothing is left of the sum over all."""
+    value = 0xFFFF
+    for i in range(at, at + size):
+        value = add_to_crc(value, byte(octets, i))
+    return value == 0
+
+
+@kernel
+def octets_to_crc(octets: Octets, at: int, size: int) -> int:
+    """The shortest frame that its CRC ends within ``size`` octets; 0 = none does."""
     value = 0xFFFF
     for i in range(size):
-        value ^= byte(octets, at + i)
-        for _ in range(8):
-            value = (value >> 1) ^ (0xA001 if value & 1 else 0)
-    return value
+        value = add_to_crc(value, byte(octets, at + i))
+        if value == 0 and i + 1 >= LEAST_RTU:
+            return i + 1
+    return 0
+
+
+@kernel
+def fits_rtu(octets: Octets, at: int, size: int, is_request: bool) -> bool:
+    """Are these octets one whole frame of that direction?"""
+    if not LEAST_RTU <= size <= MOST_RTU or byte(octets, at) > MOST_UNIT:
+        return False
+    unit = size - 3
+    return is_convincing(octets, at + 1, unit, unit, is_request) > 0 and has_crc(octets, at, size)
 
 
 @kernel
 def is_rtu_frame(octets: Octets, at: int, size: int) -> bool:
-    if not _LEAST_RTU <= size <= _MOST_RTU or byte(octets, at) > _MOST_UNIT:
-        return False
-    unit = size - 3
-    if is_convincing(octets, at + 1, unit, unit, True) <= 0 and is_convincing(octets, at + 1, unit, unit, False) <= 0:
-        return False
-    return crc16(octets, at, size - 2) == little16(octets, at + size - 2)
+    return fits_rtu(octets, at, size, True) or fits_rtu(octets, at, size, False)
 
 
 @kernel

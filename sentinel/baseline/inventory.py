@@ -29,8 +29,8 @@ MAX_OPERATIONS = 64  # names per conduit: an attacker may try every code
 _SPOKEN = {int(protocol): (protocol.name.lower(),) for protocol in Protocol if protocol is not Protocol.UNKNOWN}
 _KINDS = {int(kind): kind.name.lower() for kind in FlowKind}
 _ARP = (FlowKind.ARP_REQUEST, FlowKind.ARP_REPLY)
-_MODBUS, _OPCUA = int(Protocol.MODBUS), int(Protocol.OPCUA)
-_NAMES = {_MODBUS: modbus.operation, _OPCUA: opcua.operation}  # of a request's function
+_MODBUS, _RTU, _OPCUA = int(Protocol.MODBUS), int(Protocol.MODBUS_RTU_TCP), int(Protocol.OPCUA)
+_NAMES = {_MODBUS: modbus.operation, _RTU: modbus.operation, _OPCUA: opcua.operation}  # of a request's function
 
 Join = tuple[AssetId, AssetId, str, int]
 

@@ -143,13 +143,21 @@ def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
         writes = writes_of(tag_map, unit, pdu) or ()
         if not pdu or (not writes and pdu[0] in _NAMED):
             continue
-        if (int(messages.flow[row]), int(messages.transaction[row]), unit, int(messages.function[row])) in refused:
+        if _exchange(messages, row) in refused:
             writes = tuple(replace(write, refused=True) for write in writes)
         commands.append(heard_command(messages, row, "modbus", operation(int(messages.function[row])), writes, unit))
     return tuple(commands)
 
 
 def _refused(m: Messages) -> set[tuple[int, int, int, int]]:
-    """(flow, transaction, unit, function) of what was answered with an exception."""
+    """What was answered with an exception."""
     rows = np.flatnonzero(np.isin(m.protocol, _MODBUS) & (m.kind == MessageKind.EXCEPTION) & (m.latency >= 0))
-    return {(int(m.flow[row]), int(m.transaction[row]), int(m.unit[row]), int(m.function[row])) for row in rows.tolist()}
+    return {_exchange(m, row) for row in rows.tolist()}
+
+
+def _exchange(m: Messages, row: int) -> tuple[int, int, int, int]:
+    """(flow, transaction, unit, function), the same for a request and its answer; without a transaction number, when it was asked."""
+    number = int(m.transaction[row])
+    if number < 0:
+        number = max(0, int(m.latency[row])) - int(m.time[row])
+    return (int(m.flow[row]), number, int(m.unit[row]), int(m.function[row]))

@@ -57,7 +57,7 @@ _DECODED: Mapping[str, Wire] = {wire.spec.name: wire for wire in CATALOGUE if wi
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="pcap or pcapng file")
-    parser.add_argument("--protocol", choices=tuple(_DECODED), help="only this one's units (default: all)")
+    parser.add_argument("--protocol", choices=tuple(_DECODED), help="only this one's units, in any framing (default: all)")
     parser.add_argument("--format", choices=(JSON_LINES, PARQUET), default=JSON_LINES, help="default: jsonl")
     parser.add_argument("--octets", action="store_true", help="the unit's own octets too")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format == PARQUET and args.out is None:
         raise InputError("--format parquet is no text: name a file with --out")
     defects: list[str] = []
-    wires = [wire for name, wire in _DECODED.items() if args.protocol in (None, name)]
+    wires = [wire for name, wire in _DECODED.items() if args.protocol in (None, name, wire.framing_of)]
     types = FIELDS | ({} if args.format == PARQUET else _EXACT) | ({PDU: "octets"} if args.octets else {})
     tables = (table_of(heard.messages, wires, types) for heard in replay(args.file, defects=defects))
     if args.format == PARQUET:

@@ -36,6 +36,7 @@ _DEFECT_WORDS: dict[int, str] = {
     Defect.GARBAGE: "octets that fit no frame",
     Defect.BAD_VALUE: "field values that the protocol forbids",
     Defect.BAD_TEXT: "texts whose octets are not of their encoding",
+    Defect.BAD_CHECK: "check sums that do not fit",
 }
 _FELLS = (Defect.BAD_TEXT,)  # what nobody sends by mistake often, and decoders have fallen over
 

@@ -66,7 +66,7 @@ def sayings(messages: Messages, details: Details) -> Iterator[Saying]:
 
 
 def _modbus(m: Messages) -> Iterator[Saying]:
-    said = (m.protocol == Protocol.MODBUS) & (m.function == _IDENTIFIES) & (m.subfunction == _DEVICE)
+    said = np.isin(m.protocol, (Protocol.MODBUS, Protocol.MODBUS_RTU_TCP)) & (m.function == _IDENTIFIES) & (m.subfunction == _DEVICE)
     for row in np.flatnonzero(said & (m.kind == MessageKind.RESPONSE) & (m.defect == 0))[:MAX_SAYINGS].tolist():
         server, by = m.name_of(int(m.server[row])), f"modbus unit {int(m.unit[row])}"
         for number, text in modbus.identification(m.pdu(row)).items() if server else ():

@@ -59,6 +59,7 @@ class Defect(IntEnum):
     CONTRADICTING_COPY = 10  # the same octets of a TCP stream or an IP packet were sent twice with different content
     FRAGMENT = 11  # a part of an IP packet: what it carries is looked into with the part that completes it
     BAD_TEXT = 12  # a text whose octets are not of its encoding
+    BAD_CHECK = 13  # a check sum does not fit: whom it was for passes it over
 
 
 class Topic(IntEnum):

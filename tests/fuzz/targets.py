@@ -23,7 +23,7 @@ from sentinel.errors import InputError
 from sentinel.model.time import NS_PER_MS
 from tests.unit.collectors.capture.frames import ACK, PSH, START, adu, ethernet, ip4, read, registers, tcp, write
 from tests.unit.collectors.capture.guard import seeds as proper_packets
-from tests.unit.collectors.wire.test_names import IN_TCP, IN_UDP
+from tests.unit.collectors.wire.test_names import IN_TCP, IN_UDP, RTU, UNITS
 from tests.unit.collectors.wire.test_opcua import HANDSHAKE, message
 
 MAX_PACKETS = 64  # of one input
@@ -157,6 +157,7 @@ def _talk(exchanges: Iterable[tuple[int, bytes]]) -> bytes:
 def _seeds(target: str) -> list[bytes]:
     """What speaks each protocol properly: a search from nothing would find little of it."""
     modbus_talk = [(0, read(1) + write(2, 5, 7)), (1, registers(1)), (0, adu(3, bytes([43, 14, 1, 0]))), (1, adu(3, bytes([0xAB, 2])))]
+    rtu_talk = [(0, RTU.buildFrame(UNITS[0])), (1, RTU.buildFrame(UNITS[1])), (0, RTU.buildFrame(UNITS[2])[:-1] + b"?")]
     opcua_talk = [(0 if is_client else 1, octets) for is_client, octets in HANDSHAKE] + [(0, message(631, 3, 3)), (1, message(634, 3, 3))]
     if target == "packets":
         frames = proper_packets()
@@ -167,7 +168,7 @@ def _seeds(target: str) -> list[bytes]:
         return [plain, section() + interface("a", ETHERNET)]
     if target == "names":
         return [(51234).to_bytes(2, "big") + payload for _, payload in IN_TCP + IN_UDP]
-    return [_talk(modbus_talk), _talk(opcua_talk)] + [_talk([(0, payload)]) for _, payload in IN_TCP]
+    return [_talk(modbus_talk), _talk(rtu_talk), _talk(opcua_talk)] + [_talk([(0, payload)]) for _, payload in IN_TCP]
 
 
 def lay_seeds(target: str, directory: Path) -> None:

@@ -14,7 +14,7 @@ from sentinel.model.observation import Messages
 
 Records = NDArray[Any]
 
-MESSAGE_ROWS = 65_000  # no power of two: columns that begin in one cache set would drive each other out
+MESSAGE_ROWS = 85_000  # no power of two: columns that begin in one cache set would drive each other out
 OUT = np.dtype([(name, dtype, (MESSAGE_ROWS,)) for name, dtype in Messages.dtypes().items()], align=True)
 
 # One direction of a connection.  What is left of a cut frame waits in a row of the carry matrix.
@@ -83,12 +83,12 @@ MAX_LENGTH_FIELD = MAX_ADU_OCTETS - 6 + LENGTH_SLACK
 JOIN_TRIES = 8
 SEGMENT_OCTETS = 65536  # of one segment at most
 SCRATCH_OCTETS = SEGMENT_OCTETS + CARRY_OCTETS
-LEAST_FRAME_OCTETS = 8  # MBAP header and a function code
+LEAST_FRAME_OCTETS = 4  # of a serial frame: unit, function code and CRC; an MBAP header alone is longer
 # The most rows that so many octets complete: a run of garbage is one row, at least one octet, and only a frame ends it; one frame before
 # and one behind them may be reported as cut.
 ROWS_PER_FEED = 2 * (SCRATCH_OCTETS // (LEAST_FRAME_OCTETS + 1) + 1) + 2
-POOL_PER_FEED = SCRATCH_OCTETS + CARRY_OCTETS
-GARBAGE_OCTETS = 8  # of a run that fits no frame: kept as evidence, one row per run
+GARBAGE_OCTETS = 8  # of a run that fits no frame: kept as evidence, one row per run; they may be those of the frame behind it, too
+POOL_PER_FEED = 2 * (SCRATCH_OCTETS + CARRY_OCTETS)
 
 CACHE_LINE_OCTETS = 64
 

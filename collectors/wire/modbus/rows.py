@@ -15,11 +15,10 @@ from collectors.wire.loads import byte
 from collectors.wire.loads import word16 as word
 from collectors.wire.modbus.layout import ANSWERED, OPEN, PENDING_PER_FLOW
 from collectors.wire.modbus.pdu import parse_request, parse_response
-from sentinel.model.protocol import Defect, MessageKind, Protocol
+from sentinel.model.protocol import Defect, MessageKind
 
 Table = Any  # a numpy record array of `layout`, or octets
 
-_MODBUS = int(Protocol.MODBUS)
 _REQUEST, _RESPONSE, _EXCEPTION = int(MessageKind.REQUEST), int(MessageKind.RESPONSE), int(MessageKind.EXCEPTION)
 _NONE = int(Defect.NONE)
 _BAD_VALUE = int(Defect.BAD_VALUE)
@@ -37,7 +36,7 @@ def copy_out(pool: Table, tally: Table, octets: Table, at: int, size: int) -> in
 
 
 @kernel(inline=True)
-def begin_row(rows: Table, tally: Table, source: Table) -> Any:
+def begin_row(rows: Table, tally: Table, source: Table, protocol: int) -> Any:
     """The index of a row with everything that does not depend on the octets; nothing known of the rest."""
     at = np.uint64(tally[0].rows)
     tally[0].rows += 1
@@ -50,7 +49,7 @@ def begin_row(rows: Table, tally: Table, source: Table) -> Any:
     out.source_mac[at] = heard.source_mac
     out.target_mac[at] = heard.target_mac
     out.port[at] = heard.port
-    out.protocol[at] = _MODBUS
+    out.protocol[at] = protocol
     out.transaction[at] = -1
     out.unit[at] = -1
     out.function[at] = -1
@@ -65,10 +64,10 @@ def begin_row(rows: Table, tally: Table, source: Table) -> Any:
 
 @kernel
 def add_piece(
-    rows: Table, pool: Table, tally: Table, source: Table, octets: Table, at: int, size: int, is_request: bool, defect: int
+    rows: Table, pool: Table, tally: Table, source: Table, protocol: int, octets: Table, at: int, size: int, is_request: bool, defect: int
 ) -> None:
     """A row for octets that are no unit: the beginning of one that was cut, or what fits no frame."""
-    out, row = rows[0], begin_row(rows, tally, source)
+    out, row = rows[0], begin_row(rows, tally, source, protocol)
     start = copy_out(pool, tally, octets, at, size)
     out.kind[row] = _REQUEST if is_request else _RESPONSE
     out.pdu_start[row] = start
@@ -105,27 +104,32 @@ def add_message(
     source: Table,
     x: int,
     is_request: bool,
+    protocol: int,
+    transaction: int,
+    unit: int,
     octets: Table,
-    at: int,
+    pdu: int,
     size: int,
     defect: int,
     is_copy: bool,
 ) -> None:
-    """One row for the unit of ``size`` octets whose MBAP header begins ``at``; pairs it unless it ``is_copy`` of what was heard before."""
-    out, row = rows[0], begin_row(rows, tally, source)
+    """One row for the unit of ``size`` octets that begins at ``pdu``; pairs it unless it ``is_copy`` of what was heard before.
+
+    ``transaction`` is -1 where the framing has none: then requests are told apart by whom they ask.
+    """
+    out, row = rows[0], begin_row(rows, tally, source, protocol)
     f = x // 2
     s = streams[x]
-    out.transaction[row] = word(octets, at)
-    out.unit[row] = byte(octets, at + 6)
+    out.transaction[row] = transaction
+    out.unit[row] = unit
     out.kind[row] = _REQUEST if is_request else _RESPONSE
-    start = copy_out(pool, tally, octets, at + 7, size)
+    start = copy_out(pool, tally, octets, pdu, size)
     out.pdu_start[row] = start
     out.pdu_octets[row] = size
     out.value_start[row] = start
-    transaction = word(octets, at)
+    key = transaction if transaction >= 0 else unit
     said = _NONE
     if size > 0:
-        pdu = at + 7
         function = byte(octets, pdu)
         if is_request:
             sub, address, quantity, value, value_octets, said = parse_request(octets, pdu, size)
@@ -143,7 +147,7 @@ def add_message(
                     tally[0].forgotten += 1
                 asked.state = OPEN
                 asked.time = source[0].time
-                asked.transaction = transaction
+                asked.transaction = key
                 asked.function = function & 0x7F
                 asked.subfunction = sub
                 asked.address = address
@@ -154,7 +158,7 @@ def add_message(
                     asked.quantity = word(octets, pdu + 3)
         else:
             bare = function & 0x7F
-            i = find_request(pending, streams, f, transaction, bare, is_copy)
+            i = find_request(pending, streams, f, key, bare, is_copy)
             address, quantity, expected, sub = -1, -1, -1, -1
             if i >= 0:
                 asked = pending[i, f]

@@ -15,6 +15,7 @@ Stream 2 f is the client's direction of connection f, 2 f + 1 the server's.
 from typing import Any
 
 from collectors.compiled import kernel, move
+from collectors.wire.loads import byte
 from collectors.wire.loads import word16 as word
 from collectors.wire.modbus.layout import (
     CARRY_OCTETS,
@@ -31,11 +32,12 @@ from collectors.wire.modbus.layout import (
 from collectors.wire.modbus.pdu import MORE, SILENT, is_convincing, own_length, second_length
 from collectors.wire.modbus.rows import add_message, add_piece
 from sentinel.model.modbus import MAX_PDU_OCTETS
-from sentinel.model.protocol import Defect, MessageKind
+from sentinel.model.protocol import Defect, MessageKind, Protocol
 
 Table = Any  # a numpy record array of `layout`, or octets
 
 _REQUEST, _RESPONSE = int(MessageKind.REQUEST), int(MessageKind.RESPONSE)
+_MODBUS = int(Protocol.MODBUS)
 _NONE = int(Defect.NONE)
 _TRUNCATED = int(Defect.TRUNCATED)
 _GARBAGE = int(Defect.GARBAGE)
@@ -64,6 +66,28 @@ def open_stream(streams: Table, pending: Table, x: int, is_modbus: bool, joined:
             pending[i, x // 2].state = FREE
 
 
+@kernel(inline=True)
+def add_frame(
+    streams: Table,
+    pending: Table,
+    rows: Table,
+    pool: Table,
+    tally: Table,
+    source: Table,
+    x: int,
+    octets: Table,
+    at: int,
+    size: int,
+    defect: int,
+    is_copy: bool,
+) -> None:
+    """One row for the unit of ``size`` octets behind the header that begins ``at``."""
+    transaction, unit = word(octets, at), byte(octets, at + 6)
+    add_message(
+        streams, pending, rows, pool, tally, source, x, x % 2 == 0, _MODBUS, transaction, unit, octets, at + 7, size, defect, is_copy
+    )
+
+
 @kernel
 def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table, tally: Table, source: Table, x: int, missing: int) -> None:
     """So many octets of this direction were not heard (-1: unknown how many, or the stream has ended)."""
@@ -77,9 +101,9 @@ def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table,
         is_request = x % 2 == 0
         octets = carry[x]
         if held < 8:
-            add_piece(rows, pool, tally, source, octets, 0, held, is_request, _TRUNCATED)
+            add_piece(rows, pool, tally, source, _MODBUS, octets, 0, held, is_request, _TRUNCATED)
         else:
-            add_message(streams, pending, rows, pool, tally, source, x, is_request, octets, 0, held - 7, _TRUNCATED, False)
+            add_frame(streams, pending, rows, pool, tally, source, x, octets, 0, held - 7, _TRUNCATED, False)
             whole = 6 + word(octets, 4)
             if word(octets, 2) == 0 and 2 <= whole - 6 <= MAX_LENGTH_FIELD and 0 < missing <= whole - held:
                 s.skip = whole - held - missing
@@ -239,7 +263,7 @@ def feed(
             if is_copy:
                 break
             if s.doubt == 0:
-                add_piece(rows, pool, tally, source, buffer, p, GARBAGE_OCTETS, is_request, _GARBAGE)
+                add_piece(rows, pool, tally, source, _MODBUS, buffer, p, GARBAGE_OCTETS, is_request, _GARBAGE)
             s.doubt = 1
             mode = HUNTING
             p += 1
@@ -247,7 +271,7 @@ def feed(
             continue
         if n < 7 + take:
             break
-        add_message(streams, pending, rows, pool, tally, source, x, is_request, buffer, p, take, defect, is_copy)
+        add_frame(streams, pending, rows, pool, tally, source, x, buffer, p, take, defect, is_copy)
         seen = max(seen, IS_MODBUS)
         p += 7 + take
         if not is_copy:

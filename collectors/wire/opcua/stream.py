@@ -86,9 +86,8 @@ def breaks_sequence(before: int, number: int) -> bool:
 
 @kernel
 def add_row(rows: Table, pool: Table, tally: Table, source: Table, x: int, octets: Table, at: int, kept: int, defect: int) -> Any:
-    out, row = rows[0], begin_row(rows, tally, source)
+    out, row = rows[0], begin_row(rows, tally, source, _OPCUA)
     start = copy_out(pool, tally, octets, at, kept)
-    out.protocol[row] = _OPCUA
     out.kind[row] = _REQUEST if x % 2 == 0 else _RESPONSE
     out.pdu_start[row] = start
     out.pdu_octets[row] = kept

@@ -13,6 +13,7 @@ from sentinel.cli import main
 from sentinel.commands.decode import FIELDS
 from sentinel.model.modbus import values
 from tests.unit.collectors.capture.frames import MS, START, Talk, adu, read, registers, write
+from tests.unit.collectors.wire.test_names import RTU, UNITS
 
 
 def capture(path: Path) -> Path:
@@ -50,6 +51,23 @@ def test_one_line_per_unit_with_the_documented_fields(tmp_path: Path, capsys: py
     assert [row["pdu"] for row in with_octets] == [
         "03000a0002", "03040007ffff", "0600050009", "03ea600002", "8302", "deadbeefdeadbeef", "0300000002",
     ]  # fmt: skip
+
+
+def test_serial_frames_are_shown_as_modbus_and_can_be_asked_for_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk = Talk(sport=4001)
+    talk.ask(RTU.buildFrame(UNITS[0]))
+    talk.answer(RTU.buildFrame(UNITS[1]))
+    talk.ask(RTU.buildFrame(UNITS[2]))
+    path = tmp_path / "serial.pcap"
+    path.write_bytes(to_pcap([(START + at * MS, len(octets), octets) for at, octets in enumerate(talk.packets)], ETHERNET))
+    rows = lines(capsys, str(path), "--protocol", "modbus")
+    assert rows == lines(capsys, str(path), "--protocol", "modbus_rtu") == lines(capsys, str(path))
+    assert [(row["protocol"], row["operation"], row["unit"], row["transaction"], row["values"]) for row in rows] == [
+        ("modbus_rtu", "read_holding_registers", 17, None, None),
+        ("modbus_rtu", "read_holding_registers", 17, None, [7, 65535]),
+        ("modbus_rtu", "write_multiple_registers", 1, None, [1, 2, 3]),
+    ]
+    assert lines(capsys, str(capture(tmp_path / "a.pcap")), "--protocol", "modbus_rtu") == []
 
 
 def test_parquet_holds_the_same_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
