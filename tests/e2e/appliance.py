@@ -298,8 +298,12 @@ class Appliance:
 
     async def setpoint(self) -> int:
         """What the plant itself says that LIC101.SP is, in mm."""
+        return await self.holding(0)
+
+    async def holding(self, register: int) -> int:
+        """What the plant itself says."""
         async with asyncio.timeout(WAIT_S), connection(endpoint("plant", self.story.setting.plant_modbus)) as (reader, writer):
-            writer.write(_LOOK)
+            writer.write(_LOOK[:8] + register.to_bytes(2, "big") + _LOOK[10:])
             answer = await _adu(reader)
         return int.from_bytes(answer[9:11], "big")
 

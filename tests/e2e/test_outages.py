@@ -23,6 +23,7 @@ from tests.e2e.bed import need
 
 LEARN_S = 8.0
 STRANGER = "127.0.0.68"
+LIMIT = 9  # LIC101.HH, which no operator moves
 UNSPEAKABLE = "127.0.0.69"
 one_loop = pytest.mark.asyncio(loop_scope="module")
 pytestmark = [one_loop, pytest.mark.timeout(120)]
@@ -141,7 +142,7 @@ async def test_a_killed_wire_tier_comes_back_and_plays_what_is_refused(appliance
     [
         ("5a0001", "umas", "the emulated device sets nothing that has an address"),
         ("64deadbeef", "user_defined_100", "the emulated device sets nothing that has an address"),
-        ("160000fff0000f", "mask_write_register", "which the plant file does not declare"),
+        ("160009fff0000f", "mask_write_register", "which the plant file does not declare"),
     ],
 )
 async def test_a_function_that_nobody_can_name_is_held_refused_and_played_to_the_emulated_device(
@@ -149,7 +150,7 @@ async def test_a_function_that_nobody_can_name_is_held_refused_and_played_to_the
 ) -> None:
     """The court has no name for what it would set; the emulated device is asked, by what the plant file says of its dialect."""
     need()
-    before = await appliance.setpoint()
+    before = await appliance.holding(LIMIT)
     assert await appliance.request(UNSPEAKABLE, bytes.fromhex(pdu)) == bytes((int(pdu[:2], 16) | 0x80, 4))
     command = await appliance.unnamed(UNSPEAKABLE, operation)
     again = await appliance.played(command["id"])
@@ -157,7 +158,7 @@ async def test_a_function_that_nobody_can_name_is_held_refused_and_played_to_the
     assert says in again["reason"]
     assert "the frame played to the emulated device" in again["evidence"][0]
     await appliance.settled(command["id"], "command.refuse")
-    assert await appliance.setpoint() == before
+    assert await appliance.holding(LIMIT) == before
 
 
 @pytest.mark.parametrize("name", ["poll-modbus", "poll-opcua", "court", "gate"])
