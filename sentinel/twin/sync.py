@@ -356,19 +356,19 @@ class Sync:
         main.parameters[:] = self._spreads.values_at(self._scores)
 
     def _disturb(self, span_s: float) -> None:
-        """Even noise of the declared spread: after a few slots its sum is normal, and it costs a fifth of normal noise."""
         main, members = self._main, self._main.members
-        noise = self._chance.random(main.states.shape)
-        noise -= 0.5
-        noise *= 2.0 * math.sqrt(3.0 * span_s) * self._sensing.drift[:, None]
-        main.states += noise
+        main.states += self._noise(self._sensing.drift[:, None], len(main.states), span_s)
         self._sensing.hold(main.states)
-        noise = self._chance.random((len(self.model.plant.controllers), main.stride))
-        noise -= 0.5
-        noise *= 2.0 * math.sqrt(3.0 * span_s) * INTEGRAL_DRIFT
-        main.controllers[0::2] += noise
+        main.controllers[0::2] += self._noise(INTEGRAL_DRIFT, len(self.model.plant.controllers), span_s)
         main.states[:, members:] = main.states[:, :1]
         main.controllers[:, members:] = main.controllers[:, :1]
+
+    def _noise(self, spread: F8 | float, rows: int, span_s: float) -> F8:
+        """Even noise of a spread per square root of a second: after a few slots its sum is normal, and it costs a fifth of normal noise."""
+        noise = self._chance.random((rows, self._main.stride))
+        noise -= 0.5
+        noise *= 2.0 * math.sqrt(3.0 * span_s) * spread
+        return noise
 
     def _sigma(self, row: int, reading: _Reading) -> float:
         """Standard deviation of a reading, SI."""

@@ -42,6 +42,8 @@ class Wire:
 class Watched:
     """Records, and who waits for what becomes of an action in them."""
 
+    actions: Actions
+
     def __init__(self, directory: Path) -> None:
         self.clock = ManualClock()
         self.records = Records(directory, self.clock)
@@ -57,6 +59,14 @@ class Watched:
                 if found is not None and found.state is state:
                     return found
                 await self.changed.wait()
+
+    async def agreed(self, proposal: Action) -> ActionId:
+        """One person asks, another approves, and it is in force."""
+        await self.actions.propose([proposal])
+        await self.actions.request(proposal.id, "rita")
+        await self.actions.approve(proposal.id, "anna")
+        await self.until(proposal.id, ActionState.APPLIED)
+        return proposal.id
 
 
 class Desk(Watched):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from sentinel import durable
-from sentinel.access.authority import Authority
 from sentinel.anchors import ANCHOR, CANDIDATE, CHECKPOINT, PREVIOUS, Anchors
 from sentinel.baseline import store
 from sentinel.baseline.anchor import Kind, Statement, sealed
 from sentinel.baseline.store import Baseline
 from sentinel.clock import ManualClock
+from tests.unit.access.test_seal import an_authority
 
 _BASELINE = Baseline(
     detectors={"limits": {"tags": ["a"], "rows": np.arange(6.0).reshape(2, 3)}}, learnt_from=10, learnt_until=20, windows=7
@@ -26,12 +26,6 @@ _LATER = dataclasses.replace(_BASELINE, windows=8)
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
-
-
-def an_authority(directory: Path, clock: ManualClock) -> Authority:
-    made = Authority(directory, clock.now())
-    made.server_certificate("sentinel", (), clock.now())
-    return made
 
 
 @pytest.fixture

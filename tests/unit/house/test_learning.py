@@ -72,12 +72,7 @@ class Life(Watched):
         return kept[1].digest
 
     async def promoted(self) -> ActionId:
-        action = await self.learning.offer("rita")
-        await self.actions.propose([action])
-        await self.actions.request(action.id, "rita")
-        await self.actions.approve(action.id, "anna")
-        await self.until(action.id, ActionState.APPLIED)
-        return action.id
+        return await self.agreed(await self.learning.offer("rita"))
 
 
 @pytest.fixture

@@ -36,11 +36,7 @@ class Desk(Watched):
         await self.records.kept(one)
         proposal = self.permits.proposal(one, DOUBT)
         assert proposal is not None
-        await self.actions.propose([proposal])
-        await self.actions.request(proposal.id, "rita")
-        await self.actions.approve(proposal.id, "anna")
-        await self.until(proposal.id, ActionState.APPLIED)
-        return proposal.id
+        return await self.agreed(proposal)
 
 
 @pytest.fixture
