@@ -108,6 +108,9 @@ def environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(ROOT), *packages])}
 
 
+STARTED: list[CourtProcess] = []
+
+
 def start_court(
     directory: Path, *, program: tuple[str, ...] = (sys.executable, "-m", "sandbox"), extra: tuple[str, ...] = (), **config: object
 ) -> CourtProcess:
@@ -115,7 +118,8 @@ def start_court(
     path = directory / "court.json"
     path.write_text(json.dumps({"plant": str(PLANT), "socket": str(socket), **config}))
     process = subprocess.Popen([*program, str(path), *extra], stderr=subprocess.PIPE, text=True, env=environment(), cwd=directory)
-    return CourtProcess(process, socket)
+    STARTED.append(CourtProcess(process, socket))
+    return STARTED[-1]
 
 
 def end(court: CourtProcess) -> None:
@@ -130,6 +134,16 @@ def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CourtProcess]:
     running = start_court(tmp_path_factory.mktemp("court"))
     yield running
     end(running)
+
+
+@pytest.fixture(autouse=True)
+def no_court_outlives_its_test() -> Iterator[None]:
+    """A test that fails half-way leaves no process to whichever test the collector of garbage comes to next."""
+    before = len(STARTED)  # the session's own court is among these: wider fixtures are made first
+    yield
+    for court in STARTED[before:]:
+        end(court)
+    del STARTED[before:]
 
 
 @pytest.fixture
