@@ -77,12 +77,14 @@ def readings(*rows: tuple[float, str, float]) -> Readings:
     return columns
 
 
-def window(second: int, message_rows: Sequence[dict[str, Any]] = (), flow_rows: Sequence[dict[str, Any]] = (), **more: Any) -> Window:
+def window(
+    second: int, message_rows: Sequence[dict[str, Any]] = (), flow_rows: Sequence[dict[str, Any]] = (), pool: bytes = b"", **more: Any
+) -> Window:
     return Window(
         source="sensor",
         start=Instant(at(second)),
         end=Instant(at(second + 1)),
-        messages=messages(*message_rows),
+        messages=messages(*message_rows, pool=pool),
         flows=flows(*flow_rows),
         **more,
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sentinel.detect.blindness import Blindness
 from sentinel.detect.brute_force import BruteForce
 from sentinel.detect.calibrate import Budget
+from sentinel.detect.covert import CovertChannel
 from sentinel.detect.credentials import Credentials
 from sentinel.detect.exhaustion import Exhaustion
 from sentinel.detect.gaps import Gaps
@@ -34,6 +35,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Blindness.spec.name: lambda _tags, _budget: Blindness(),
     Gaps.spec.name: lambda _tags, _budget: Gaps(),
     IdentityChange.spec.name: lambda _tags, _budget: IdentityChange(),
+    CovertChannel.spec.name: lambda _tags, _budget: CovertChannel(),
     Credentials.spec.name: lambda _tags, _budget: Credentials(),
     Scans.spec.name: lambda _tags, _budget: Scans(),
     BruteForce.spec.name: lambda _tags, _budget: BruteForce(),

@@ -8,6 +8,7 @@ import gzip
 import io
 import time
 import tomllib
+import zipfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -192,3 +193,14 @@ def test_it_keeps_up(modsentinel_baseline: Path) -> None:
     begin = time.monotonic()
     _, _, meter = analyse(path, modsentinel_baseline)
     assert meter.packets / (time.monotonic() - begin) >= _FLOORS["speed"]["packets_per_s"]
+
+
+def test_data_hidden_in_process_values_are_told(tmp_path: Path) -> None:
+    """The whole capture carries a channel of twelve registers; nothing is learnt."""
+    with zipfile.ZipFile(data_file(_LEMAY + "channel_4d_12s.zip")) as archive:
+        (name,) = archive.namelist()
+        findings, _, _ = analyse(Path(archive.extract(name, tmp_path)))
+    (finding,) = [one for one in findings if one.cause.startswith("channel:")]
+    assert finding.cause == "channel:192.168.43.148 192.168.43.149"
+    assert "holding 9, holding 10, holding 11 and 9 more" in finding.title
+    assert finding.techniques == ("T0869",)
