@@ -283,7 +283,7 @@ class Brain:
     def _labelled(self, change: Change) -> None:
         """In the writer's thread.  What a person said of a finding reaches the fold: its table decides whether news may open it again."""
         if isinstance(change.value, Finding):
-            self._thread.submit(self._analysis.set_finding_state, change.value.id, change.value.state)
+            self._thread.submit(self._analysis.labelled, change.value)
 
     async def _fail(self) -> None:
         assert self.failure is not None

@@ -25,8 +25,8 @@ from sentinel.errors import InputError
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.command import Command, Origin
 from sentinel.model.detection import Detection, Severity
-from sentinel.model.finding import Finding, FindingState
-from sentinel.model.ids import AssetId, FindingId
+from sentinel.model.finding import Finding
+from sentinel.model.ids import AssetId
 from sentinel.model.observation import SLOT_NS, Details, Heard, Messages, Outage, Readings, TurnedAway
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
@@ -76,8 +76,8 @@ class Analysis:
         self._candidate: Candidate | None = None
         self._servers = frozenset(servers)
         self._detectors = list(detectors) if detectors is not None else all_detectors(tag_map)
-        self._triage = Triage()
         self._inventory = Inventory()
+        self._triage = Triage(tag_map, self._inventory.is_controller)
         self._gathers: dict[str, Gather] = {}
         self._learn_until = learn_until
         self._judging_only = judging_only
@@ -148,8 +148,8 @@ class Analysis:
             self.activate()
         return found
 
-    def set_finding_state(self, finding: FindingId, state: FindingState) -> None:
-        self._triage.set_state(finding, state)
+    def labelled(self, finding: Finding) -> None:
+        self._triage.labelled(finding)
 
     # -- what goes out --
 
@@ -367,7 +367,8 @@ class Analysis:
             else:
                 self._learn(window)
         findings = self._triage.fold(detections, window.source)
-        if self._candidate is not None and (news := self._candidate.take(window, detections)):
+        unlearnt = [each for each in detections if not self._triage.is_learnt(each)]
+        if self._candidate is not None and (news := self._candidate.take(window, unlearnt)):
             self._drifts()
             findings = _latest([*findings, *self._triage.fold(news)])
         self._watch_drift(detections)

@@ -5,7 +5,7 @@ has scanned, and commands that were kept but not judged any more.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -15,6 +15,7 @@ from sentinel.model.asset import Asset, Conduit
 from sentinel.model.command import Command, Origin
 from sentinel.model.finding import Finding, FindingState
 from sentinel.model.ids import AssetId, Digest, FindingId
+from sentinel.model.record import Label
 from sentinel.model.time import Instant, seconds_between
 from sentinel.model.verdict import Verdict
 from sentinel.records import Records
@@ -29,7 +30,7 @@ Join = tuple[AssetId, AssetId, str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recollection:
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()  # that are open, or that a person wants quiet for longer
     held: tuple[Command, ...] = ()  # by a gate; oldest first, as below
     unjudged: tuple[Command, ...] = ()
     assets: Mapping[AssetId, Asset] = field(default_factory=dict)
@@ -39,7 +40,10 @@ class Recollection:
     def of(cls, records: Records, now: Instant) -> Self:
         latest = tuple(reversed(records.page(Command, limit=_LATEST).items))
         return cls(
-            findings=tuple(finding for state in OPEN for finding in records.each(Finding, where={"state": state.value})),
+            findings=(
+                *(finding for state in OPEN for finding in records.each(Finding, where={"state": state.value})),
+                *_quiet(records, now),
+            ),
             held=tuple(command for command in latest if command.origin is Origin.GATE),
             unjudged=tuple(
                 command
@@ -106,3 +110,12 @@ def _joined(before: Asset, asset: Asset) -> Asset:
         safety=asset.safety or before.safety,
         name=asset.name or before.name,
     )
+
+
+def _quiet(records: Records, now: Instant) -> Iterator[Finding]:
+    """Labels are few: people make them."""
+    labelled = {label.finding for label in records.each(Label) if label.quiet_until is not None and label.quiet_until > now}
+    for key in sorted(labelled):
+        finding = records.find(Finding, key)
+        if finding is not None and finding.state not in OPEN and finding.quiet_until is not None and finding.quiet_until > now:
+            yield finding

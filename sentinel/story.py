@@ -254,6 +254,11 @@ class Story:
         began_ns = await self._deed_ns(verdict)
         self.result.frame_to_finding_ms = round((heard_ns - began_ns) / NS_PER_MS, 1)
         self.tell(f"Finding after {self.result.frame_to_finding_ms:.0f} ms: {finding['title']} [{', '.join(finding['techniques'])}].")
+        likeliest = finding["hypotheses"][0]
+        self.tell(
+            f"Risk {finding['risk']:.0f} of 100, most likely {likeliest['explanation']}: {'; '.join(likeliest['supporting'])}."
+            f" To look into: {'; '.join(finding['look_into'][:2])}."
+        )
         if verdict is not None:
             self.result.verdict = verdict["judgement"]
             self.tell(f"The twin's verdict: {verdict['judgement']}, {verdict['intent']}: {verdict['reason']}.")

@@ -39,6 +39,7 @@ class Permission(StrEnum):
     TWIN_WHAT_IF = "twin.what_if"
     BASELINE_READ = "baseline.read"
     BASELINE_PROMOTE = "baseline.promote"
+    BASELINE_TEACH = "baseline.teach"
     PLANS_READ = "plans.read"
     PLANS_RUN = "plans.run"
     AUDIT_READ = "audit.read"
@@ -73,6 +74,7 @@ PERMISSIONS: Mapping[Permission, frozenset[Role]] = {
     Permission.TWIN_WHAT_IF: frozenset({Role.ENGINEER, Role.ANALYST}),
     Permission.BASELINE_READ: _OPERATIONS,
     Permission.BASELINE_PROMOTE: frozenset({Role.ENGINEER}),  # asks; an approver agrees
+    Permission.BASELINE_TEACH: frozenset({Role.ENGINEER}),
     Permission.PLANS_READ: frozenset({Role.VIEWER, Role.ENGINEER}),
     Permission.PLANS_RUN: frozenset({Role.ENGINEER}),
     Permission.AUDIT_READ: frozenset({Role.ADMIN}),

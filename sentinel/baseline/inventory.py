@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinel.baseline.claims import Claims, identity_of
-from sentinel.baseline.stations import suggest
+from sentinel.baseline.stations import INDUSTRIAL, suggest
 from sentinel.model import modbus, opcua
 from sentinel.model.asset import Asset, Conduit, is_group
 from sentinel.model.columns import distinct
@@ -78,6 +78,11 @@ class Inventory:
     @property
     def conduits(self) -> tuple[Conduit, ...]:
         return tuple(self._conduits.values())
+
+    def is_controller(self, asset: AssetId) -> bool:
+        """By what it does so far: it answers in an industrial protocol, and asks nobody (`stations` looks closer)."""
+        known = self._assets.get(asset)
+        return known is not None and known.roles == ("server",) and not INDUSTRIAL.isdisjoint(known.protocols)
 
     def observe(self, window: Window) -> None:
         self._hear(window.messages)

@@ -6,7 +6,7 @@ Seconds are counted from the file's first packet.  Equal files, baselines and op
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -122,8 +122,18 @@ def as_text(finding: Finding, start: Instant) -> str:
     begin, end = (seconds_between(start, instant) for instant in (finding.first_seen, finding.last_seen))
     lines = [
         f"{finding.severity.name:8} {begin:10.3f} s  frame {finding.first_frame:<7} {finding.title}",
-        f"{'':8} until {end:.3f} s, {finding.frame_count} frames, confidence {finding.confidence:.2f}"
+        f"{'':8} until {end:.3f} s, {finding.frame_count} frames, risk {finding.risk:.0f} of 100, confidence {finding.confidence:.2f}"
         + (f", {', '.join(finding.techniques)}" if finding.techniques else ""),
     ]
     lines += [f"{'':10}- {sentence}" for sentence in finding.why]
+    lines += [f"{'':10}{line}" for line in _looked_into(finding)]
     return "\n".join(lines)
+
+
+def _looked_into(finding: Finding) -> Iterator[str]:
+    if finding.hypotheses:
+        likeliest, *others = finding.hypotheses
+        rest = ", ".join(f"{one.explanation} {one.share:.0%}" for one in others)
+        yield f"Most likely {likeliest.explanation} ({likeliest.share:.0%}; {rest}): {'; '.join(likeliest.supporting)}"
+    if finding.look_into:
+        yield f"Look into: {'; '.join(finding.look_into)}"

@@ -6,6 +6,7 @@ from enum import StrEnum
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.ids import AssetId, CommandId, Digest, FindingId, VerdictId
 from sentinel.model.time import Instant
+from sentinel.model.verdict import Intent, Judgement
 
 
 class FindingState(StrEnum):
@@ -14,6 +15,31 @@ class FindingState(StrEnum):
     CONFIRMED = "confirmed"  # a person says: true
     DISMISSED = "dismissed"  # a person says: harmless
     CLOSED = "closed"
+
+
+class Explanation(StrEnum):
+    ATTACK = "attack"
+    FAULT = "fault"  # of an instrument, an actuator, a machine or the network
+    MAINTENANCE = "maintenance"  # somebody does his work: a device replaced, firmware updated, a test
+    MISCONFIGURATION = "misconfiguration"  # somebody set something up wrongly, or erred
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypothesis:
+    """One explanation, with the sentences that speak for it and against it."""
+
+    explanation: Explanation
+    share: float  # 0 to 1, of all four; by judgement, not calibrated
+    supporting: tuple[str, ...] = ()
+    contradicting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A line of the sum that a risk is."""
+
+    what: str
+    points: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +66,11 @@ class Finding:
     verdicts: tuple[VerdictId, ...] = ()
     evidence: Digest | None = None  # of the capture excerpt
     advice: str | None = None  # what to do where a cut is the wrong answer
+    judgement: Judgement | None = None  # the gravest verdict on its commands, and
+    intent: Intent | None = None  # what it takes for their purpose
+    risk: float = 0.0  # 0 to 100: consequence times likelihood (IEC 62443-3-2, 4.6); the order in which to look
+    reckoning: tuple[Term, ...] = ()  # how the risk comes about: the consequence's terms, and what the likelihood takes off
+    hypotheses: tuple[Hypothesis, ...] = ()  # the likeliest first
+    look_into: tuple[str, ...] = ()  # what would tell them apart, most telling first
+    quiet_until: Instant | None = None  # a person says: not again before then
+    learnt: bool = False  # and: it is normal meanwhile

@@ -12,13 +12,19 @@ from sentinel.model.time import Instant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What a person says of a finding.  The newest label's state is the finding's state, whatever the fold says later."""
+    """What a person says of a finding.  The newest label's state is the finding's state, whatever the fold says later.
+
+    A dismissed one may stay ``quiet_until`` an instant: what it tells already is not told again before.  ``learnt``: it is normal
+    meanwhile, and what learns beside the baseline may learn it.
+    """
 
     finding: FindingId
     state: FindingState
     by: str
     at: Instant
     note: str | None = None
+    quiet_until: Instant | None = None
+    learnt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,24 +143,29 @@ class Records:
         limit: int = 100,
         cursor: str | None = None,
         newest_first: bool = True,
+        by: str = "at",
         where: Mapping[str, Any] | None = None,
     ) -> Page[T]:
-        """``where``: column to value; ``severity_from`` = at least, ``asset`` = takes part.  Raises InputError on a foreign cursor."""
+        """``where``: column to value; ``severity_from`` = at least, ``asset`` = takes part.  ``by``: the column that orders them.
+
+        Raises InputError on a foreign cursor.
+        """
         shelf = CATALOGUE[kind]
         table: Any = shelf.table
         limit = max(1, min(limit, MAX_PAGE))
-        query = select(table.at, table.key, table.body)
+        order = getattr(table, by)
+        query = select(order.label("place"), table.key, table.body)
         for condition in conditions(table, where or {}):
             query = query.where(condition)
         if cursor is not None:
-            at, key = from_cursor(cursor)
-            beyond, tie = (table.at < at, table.key < key) if newest_first else (table.at > at, table.key > key)
-            query = query.where(or_(beyond, and_(table.at == at, tie)))
-        order = (desc(table.at), desc(table.key)) if newest_first else (table.at, table.key)
+            place, key = from_cursor(cursor, by)
+            beyond, tie = (order < place, table.key < key) if newest_first else (order > place, table.key > key)
+            query = query.where(or_(beyond, and_(order == place, tie)))
+        ordered = (desc(order), desc(table.key)) if newest_first else (order, table.key)
         with self._reading.connect() as connection:
-            rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
+            rows = connection.execute(query.order_by(*ordered).limit(limit + 1)).all()
         items = tuple(from_json(kind, row.body) for row in rows[:limit])
-        following = to_cursor(rows[limit - 1].at, rows[limit - 1].key) if len(rows) > limit else None
+        following = to_cursor(by, rows[limit - 1].place, rows[limit - 1].key) if len(rows) > limit else None
         return Page(items, following)
 
     def each(self, kind: type[T], *, where: Mapping[str, Any] | None = None) -> Iterator[T]:

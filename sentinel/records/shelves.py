@@ -75,6 +75,7 @@ _SHELVES: tuple[Shelf[Any], ...] = (
             "state": v.state.value,
             "severity": int(v.severity),
             "cause": v.cause,
+            "risk": round(10 * v.risk),
             "assets": "".join(f"\n{asset}" for asset in v.assets) + "\n",
         },
     ),

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sentinel.errors import InputError
 from sentinel.model.action import Action
 from sentinel.model.codec import from_json, to_json
-from sentinel.model.finding import Finding, FindingState
+from sentinel.model.finding import Finding
 from sentinel.model.record import Label
 from sentinel.records.shelves import CATALOGUE, Shelf, asset_pattern
 from sentinel.records.tables import CounterRow, FindingRow, LabelRow
@@ -44,15 +44,18 @@ def conditions(table: Any, where: Mapping[str, Any]) -> Iterator[Any]:
             yield getattr(table, name) == value
 
 
-def to_cursor(at: int, key: str) -> str:
-    return base64.urlsafe_b64encode(f"{at} {key}".encode()).decode().rstrip("=")
+def to_cursor(by: str, place: int, key: str) -> str:
+    return base64.urlsafe_b64encode(f"{by} {place} {key}".encode()).decode().rstrip("=")
 
 
-def from_cursor(text: str) -> tuple[int, str]:
+def from_cursor(text: str, by: str) -> tuple[int, str]:
+    """(place, key).  Raises InputError for what was not given out in this order."""
     try:
         padded = text + "=" * (-len(text) % 4)
-        at, key = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode().split(" ", 1)
-        return int.from_bytes(int(at).to_bytes(8, "big", signed=True), "big", signed=True), key
+        order, place, key = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode().split(" ", 2)
+        if order != by:
+            raise InputError(f"the cursor was given out for an order by {order}, not by {by}")
+        return int.from_bytes(int(place).to_bytes(8, "big", signed=True), "big", signed=True), key
     except (binascii.Error, ValueError, OverflowError) as error:  # SQLite's integers have 64 bits
         raise InputError("the cursor is not one that was given out here") from error
 
@@ -79,9 +82,12 @@ def put(connection: Connection, shelf: Shelf[Any], value: Any) -> list[Change]:
 
 def _as_labelled(connection: Connection, finding: Finding) -> Finding:
     """What a person said stays, though the fold goes on."""
-    newest = select(_labels.state).where(_labels.finding == finding.id).order_by(desc(_labels.at)).limit(1)
-    state = connection.execute(newest).scalar_one_or_none()
-    return dataclasses.replace(finding, state=FindingState(state)) if state else finding
+    newest = select(_labels.body).where(_labels.finding == finding.id).order_by(desc(_labels.at)).limit(1)
+    body = connection.execute(newest).scalar_one_or_none()
+    if body is None:
+        return finding
+    label = from_json(Label, body)
+    return dataclasses.replace(finding, state=label.state, quiet_until=label.quiet_until, learnt=label.learnt)
 
 
 def _apply_label(connection: Connection, label: Label) -> list[Change]:

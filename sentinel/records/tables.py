@@ -44,6 +44,7 @@ class FindingRow(Row, table=True):
     state: str = text_column()
     severity: int = number_column()
     cause: str = text_column()
+    risk: int = number_column()  # thousandths of all
     assets: str = text_column(index=False)  # "\n10.0.0.1\n10.0.0.2\n"
 
 

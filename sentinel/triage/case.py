@@ -6,8 +6,11 @@ from dataclasses import dataclass, field, replace
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.finding import Finding, FindingState
 from sentinel.model.ids import AssetId, CommandId, FindingId, VerdictId, short_id
+from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
-from sentinel.triage.severity import together
+from sentinel.model.verdict import Intent, Judgement, Verdict
+from sentinel.triage.explanation import hypotheses
+from sentinel.triage.severity import Controls, reckoned, together
 
 MAX_FRAMES = 1000
 MAX_ASSETS = 64
@@ -16,6 +19,7 @@ MAX_DETECTIONS = 64  # the first of each detector and feature
 MAX_FRAMES_PER_DETECTION = 16  # in what is kept with the finding
 MAX_WHY = 64
 MAX_COMMANDS = 256
+_GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +47,10 @@ class Case:
     commands: list[CommandId] = field(default_factory=list)
     verdicts: list[VerdictId] = field(default_factory=list)
     safe_commands: set[CommandId] = field(default_factory=set)
+    judgement: Judgement | None = None
+    intent: Intent | None = None
+    quiet_until: Instant | None = None
+    learnt: bool = False
 
     @classmethod
     def opened(cls, cause: str, title: str, severity: Severity, seen: Instant, frame: int) -> "Case":
@@ -68,6 +76,8 @@ class Case:
         case.why, case.detections, case.detection_count = list(finding.why), list(finding.detections), finding.detection_count
         case.features = {(d.detector, d.feature): d.confidence for d in finding.detections}
         case.commands, case.verdicts = list(finding.commands), list(finding.verdicts)
+        case.judgement, case.intent = finding.judgement, finding.intent
+        case.quiet_until, case.learnt = finding.quiet_until, finding.learnt
         return case
 
     def add(self, detection: Detection, *, strikes: bool) -> None:
@@ -111,7 +121,26 @@ class Case:
         if sentence not in self.why and len(self.why) < MAX_WHY:
             self.why.append(sentence)
 
-    def finding(self) -> Finding:
+    def note(self, verdict: Verdict) -> None:
+        """What the court said of one of its commands; the gravest is remembered."""
+        if verdict.id not in self.verdicts and len(self.verdicts) < MAX_COMMANDS:
+            self.verdicts.append(verdict.id)
+        gravity = _GRAVITY[verdict.judgement], verdict.intent is Intent.TARGETED
+        if self.judgement is None or gravity >= (_GRAVITY[self.judgement], self.intent is Intent.TARGETED):
+            self.judgement, self.intent = verdict.judgement, verdict.intent
+        self.last_seen = max(self.last_seen, verdict.judged)
+        self.explain(f"The twin judged {verdict.judgement}: {verdict.reason}")
+        for sentence in verdict.evidence:
+            self.explain(sentence)
+
+    def finding(self, tags: TagMap | None, controls: Controls) -> Finding:
+        """As it stands, with its risk and its explanations.  ``tags`` and ``controls``: what is at stake in this plant."""
+        bare = self._bare()
+        risk, reckoning = reckoned(bare, tags, controls)
+        likeliest, look_into = hypotheses(bare)
+        return replace(bare, risk=risk, reckoning=reckoning, hypotheses=likeliest, look_into=look_into)
+
+    def _bare(self) -> Finding:
         return Finding(
             id=self.id,
             cause=self.cause,
@@ -133,4 +162,8 @@ class Case:
             detection_count=self.detection_count,
             commands=tuple(self.commands),
             verdicts=tuple(self.verdicts),
+            judgement=self.judgement,
+            intent=self.intent,
+            quiet_until=self.quiet_until,
+            learnt=self.learnt,
         )

@@ -12,15 +12,16 @@ from collections.abc import Iterable, Sequence
 
 from sentinel.model.command import Command
 from sentinel.model.detection import Detection, Severity
-from sentinel.model.finding import Finding, FindingState
+from sentinel.model.finding import Finding
 from sentinel.model.ids import AssetId, CommandId, FindingId
 from sentinel.model.observation import Outage, TurnedAway
+from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant, iso, seconds_between
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.ports import Outcome
 from sentinel.triage.case import MAX_COMMANDS, Case
 from sentinel.triage.lifecycle import TAKES_NEWS
-from sentinel.triage.severity import lowered, severity_of_verdict
+from sentinel.triage.severity import Controls, lowered, severity_of_verdict
 
 QUIET_S = 900.0  # a cause that was silent for a quarter of an hour comes back as a new finding: another episode
 QUIET_SMALL_S = 86_400.0  # small news of one cause is told once a day
@@ -51,18 +52,21 @@ def _quiet_s(case: Case) -> float:
 class Triage:
     """Every method returns the findings that are new or have changed, oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, tags: TagMap | None = None, controls: Controls = lambda _: False) -> None:
+        self._tags, self._controls = tags, controls
         self._cases: OrderedDict[FindingId, Case] = OrderedDict()
         self._by_cause: dict[str, FindingId] = {}
+        self._quiet: dict[tuple[str, str, str], FindingId] = {}  # (cause, detector, feature) that a person does not want to hear of
         self._commands: OrderedDict[CommandId, Command] = OrderedDict()
         self._heard_by: dict[CommandId, str | None] = {}
         self._case_of: dict[CommandId, FindingId] = {}
         self._crowds: OrderedDict[tuple[str, AssetId | None], tuple[Instant, int]] = OrderedDict()
         self.let_go = 0
+        self.quieted = 0  # detections that a person did not want to hear of
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        return tuple(case.finding() for case in self._cases.values())
+        return tuple(self._told(case) for case in self._cases.values())
 
     def restore(self, findings: Iterable[Finding]) -> None:
         for finding in sorted(findings, key=lambda finding: (finding.first_seen, finding.first_frame, finding.id)):
@@ -70,12 +74,26 @@ class Triage:
             self._cases[case.id] = case
             self._by_cause[case.cause] = case.id
             self._case_of |= dict.fromkeys(case.commands, case.id)
+            self.labelled(finding)
 
-    def set_state(self, finding: FindingId, state: FindingState) -> None:
-        """What a person decided; the rules of it are in ``lifecycle``."""
-        case = self._cases.get(finding)
-        if case:
-            case.state = state
+    def labelled(self, finding: Finding) -> None:
+        """What a person decided; the rules of it are in ``lifecycle``.  A finding that is to be quiet for a time takes what it told
+        already, and nothing graver, without a word; whatever else its cause does is told."""
+        case = self._cases.get(finding.id)
+        if case is None:
+            return
+        case.state, case.quiet_until, case.learnt = finding.state, finding.quiet_until, finding.learnt
+        for detector, feature in case.features:
+            key = case.cause, detector, feature
+            if case.quiet_until is not None:
+                self._quiet[key] = case.id
+            elif self._quiet.get(key) == case.id:
+                del self._quiet[key]
+
+    def is_learnt(self, detection: Detection) -> bool:
+        """A person says that this is normal, for a time."""
+        case = self._quiet_about(detection)
+        return case is not None and case.learnt
 
     # -- detections --
 
@@ -84,13 +102,25 @@ class Triage:
         touched: dict[FindingId, Case] = {}
         frames: dict[FindingId, list[int]] = defaultdict(list)
         for detection in sorted(detections, key=lambda d: (_kind(d.cause) in _SMALL, d.seen, d.frame, -d.severity, d.cause, d.feature)):
+            if (quiet := self._quiet_about(detection)) is not None:
+                self.quieted += 1
+                quiet.add(detection, strikes=False)
+                if quiet.detection_count.bit_count() == 1:  # told with every doubling
+                    touched[quiet.id] = quiet
+                continue
             case = self._case_for(detection)
             case.add(detection, strikes=_kind(detection.cause) == _kind(case.cause))
             frames[case.id] += detection.frames
             touched[case.id] = case
         for key, case in touched.items():
             case.add_frames(frames[key], source)
-        return [case.finding() for case in touched.values()]
+        return [self._told(case) for case in touched.values()]
+
+    def _quiet_about(self, detection: Detection) -> Case | None:
+        case = self._cases.get(self._quiet.get((detection.cause, detection.detector, detection.feature), FindingId("")))
+        if case is None or case.quiet_until is None or detection.seen >= case.quiet_until or detection.severity > case.severity:
+            return None
+        return case
 
     def _case_for(self, detection: Detection) -> Case:
         if _kind(detection.cause) in _SMALL:
@@ -158,10 +188,8 @@ class Triage:
             if command.source == subject and abs(seconds_between(command.seen, case.first_seen)) <= TOGETHER_S:
                 self._attach(command, case)
         while len(self._cases) > MAX_CASES:
-            _, oldest = self._cases.popitem(last=False)
+            self._let_go(next(iter(self._cases.values())))
             self.let_go += 1
-            if self._by_cause.get(oldest.cause) == oldest.id:
-                del self._by_cause[oldest.cause]
         return case
 
     # -- commands, verdicts, outcomes, outages --
@@ -176,7 +204,7 @@ class Triage:
         for cause in (f"actor:{command.source}", f"habit:{command.source}"):
             case = self._open_case(cause, command.seen)
             if case and self._attach(command, case):
-                return [case.finding()]
+                return [self._told(case)]
         return []
 
     def _attach(self, command: Command, case: Case) -> bool:
@@ -195,12 +223,12 @@ class Triage:
         if severity is None:
             if case is None:
                 return []
-            self._note(case, verdict)
+            case.note(verdict)
             if verdict.judgement is Judgement.SAFE:
                 case.safe_commands.add(verdict.command)
                 if _kind(case.cause) in _SMALL and case.safe_commands.issuperset(case.commands):
                     case.severity = lowered(case.severity)
-            return [case.finding()]
+            return [self._told(case)]
         title = f"The twin says no: {verdict.reason}"
         source, target, seen, frame = AssetId("unknown"), AssetId("unknown"), verdict.judged, 0
         if command:
@@ -219,17 +247,8 @@ class Triage:
         case.raise_to(severity, title, verdict.probability or 0.5)
         case.struck = max(case.struck, seen)
         case.features["court", verdict.invariant or "invariant"] = max(verdict.probability or 0.5, 0.5)
-        self._note(case, verdict)
-        return [case.finding()]
-
-    @staticmethod
-    def _note(case: Case, verdict: Verdict) -> None:
-        if verdict.id not in case.verdicts and len(case.verdicts) < MAX_COMMANDS:
-            case.verdicts.append(verdict.id)
-        case.last_seen = max(case.last_seen, verdict.judged)
-        case.explain(f"The twin judged {verdict.judgement}: {verdict.reason}")
-        for sentence in verdict.evidence:
-            case.explain(sentence)
+        case.note(verdict)
+        return [self._told(case)]
 
     def outcome(self, outcome: Outcome) -> list[Finding]:
         """What the gate did.  A refusal that no finding explains is one: somebody's write did not reach the plant."""
@@ -248,7 +267,7 @@ class Triage:
             return []
         case.explain(sentence)
         case.last_seen = max(case.last_seen, outcome.at)
-        return [case.finding()]
+        return [self._told(case)]
 
     def outage(self, outage: Outage) -> list[Finding]:
         cause = f"outage:{outage.process}"
@@ -262,7 +281,7 @@ class Triage:
         case.detection_count += 1
         case.last_seen = max(case.last_seen, outage.until)
         case.explain(sentence)
-        return [case.finding()]
+        return [self._told(case)]
 
     def turned_away(self, told: TurnedAway) -> list[Finding]:
         """The business of whoever knocked: a machine whose certificate nobody has put there yet, or one that tries."""
@@ -275,7 +294,7 @@ class Triage:
         case.involve((told.source, told.target), (), ())
         case.raise_to(Severity.MEDIUM, sentence, 0.5)
         case.explain(f"{sentence}.  It showed the certificate of {told.subject}.")
-        return [case.finding()]
+        return [self._told(case)]
 
     def loss(self, source: str, packets: int, seen: Instant) -> list[Finding]:
         """A sensor has lost so many packets, or what they said, since it began: told when there are some, and with every doubling."""
@@ -289,7 +308,7 @@ class Triage:
         case.explain(
             f"{source} has dropped {packets} packets or rows by {iso(seen)}: more comes than it can take, or its limits are reached."
         )
-        return [case.finding()]
+        return [self._told(case)]
 
     def repetition(self, source: str, copies: int, packets: int, seen: Instant) -> list[Finding]:
         """Of so many packets that a sensor has heard since it began, so many were copies: told as `loss` is."""
@@ -306,11 +325,21 @@ class Triage:
             "port copies both ends of a conversation, or several VLANs.  No copy is counted or taken for a message, but they use up what "
             "the port can carry."
         )
-        return [case.finding()]
+        return [self._told(case)]
 
     def tick(self, now: Instant) -> None:
         """Let go of what no news can reach any more."""
-        for key in [key for key, case in self._cases.items() if seconds_between(case.last_seen, now) > 2 * _quiet_s(case)]:
-            case = self._cases.pop(key)
-            if self._by_cause.get(case.cause) == key:
-                del self._by_cause[case.cause]
+        for case in [case for case in self._cases.values() if seconds_between(case.last_seen, now) > 2 * _quiet_s(case)]:
+            if case.quiet_until is None or case.quiet_until <= now:
+                self._let_go(case)
+
+    def _let_go(self, case: Case) -> None:
+        del self._cases[case.id]
+        if self._by_cause.get(case.cause) == case.id:
+            del self._by_cause[case.cause]
+        for detector, feature in case.features:
+            if self._quiet.get((case.cause, detector, feature)) == case.id:
+                del self._quiet[case.cause, detector, feature]
+
+    def _told(self, case: Case) -> Finding:
+        return case.finding(self._tags, self._controls)

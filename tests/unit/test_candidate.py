@@ -1,6 +1,7 @@
 """Learning beside the anchor: what it takes, what it shows, and that nothing it takes changes what judges."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sentinel.candidate import WITHHELD_NS, Candidate
 from sentinel.detect.catalogue import detectors
 from sentinel.errors import InputError
 from sentinel.model.detection import Detection, Severity
+from sentinel.model.finding import FindingState
 from sentinel.model.observation import Heard
 from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.time import Instant, seconds_between
@@ -202,3 +204,24 @@ def test_a_promoted_candidate_judges_and_the_one_before_can_come_back() -> None:
     one.promote(before)
     one.heard(heard(120, [request(115.1, function=4)], [flow(115.1)]))
     assert one.findings[0].last_seen == at(115.1)
+
+
+def test_what_a_person_says_is_normal_for_a_time_is_learnt_beside_the_anchor() -> None:
+    one = analysis()
+    one.heard(polled(0, 60))
+    one.activate()
+
+    def busy(since: int, until: int) -> Heard:
+        odd = [flow(second + 0.2, port=8080) for second in range(since, until)]
+        return heard(
+            until, [request(second + 0.1) for second in range(since, until)], [*odd, *(flow(s + 0.1) for s in range(since, until))]
+        )
+
+    one.heard(busy(60, 80))
+    (finding,) = one.findings
+    assert one.candidate is not None
+    assert (finding.severity, one.candidate.windows) == (Severity.MEDIUM, 0)
+    one.labelled(replace(finding, state=FindingState.DISMISSED, quiet_until=Instant(at(100)), learnt=True))
+    one.heard(busy(80, 120))
+    assert one.candidate.windows == 20, "until its end"
+    assert [each.state for each in one.findings] == [FindingState.DISMISSED, FindingState.OPEN]

@@ -30,7 +30,7 @@ MATRIX = {
     },
     Role.ENGINEER: {
         "assets.read", "observations.read", "findings.read", "commands.read", "verdicts.read", "actions.read", "events.read", "twin.read",
-        "baseline.read", "twin.what_if", "plans.read", "plans.run", "baseline.promote",
+        "baseline.read", "twin.what_if", "plans.read", "plans.run", "baseline.promote", "baseline.teach",
     },
     Role.ADMIN: {"audit.read", "audit.verify", "people.read", "people.invite", "people.revoke"},
 }  # fmt: skip

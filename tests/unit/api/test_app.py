@@ -23,7 +23,7 @@ from sentinel.model.finding import Finding
 from sentinel.model.ids import ActionId, AssetId, CommandId, Digest, VerdictId
 from sentinel.model.observation import Outage
 from sentinel.model.record import AuditEntry, Excerpt, Signature, Tally
-from sentinel.model.time import Instant
+from sentinel.model.time import Instant, seconds_between
 from sentinel.model.verdict import Judgement, Verdict
 from tests.unit.api.appliance import Appliance, a_finding, an_action
 from tests.unit.collectors.capture.frames import ethernet, ip4, udp
@@ -162,6 +162,47 @@ async def test_a_label_is_the_findings_state(served: Appliance) -> None:
         is_problem(await client.post("/findings/nobody/labels", json={"state": "closed"}), 404, "nobody")
         is_problem(await client.post("/findings/f1/labels", json={"state": "wonderful"}), 422, "state")
         is_problem(await client.post("/findings/f1/labels", json={"state": "closed", "more": 1}), 422, "more")
+
+
+async def test_a_dismissed_finding_may_be_quiet_until_an_end(served: Appliance) -> None:
+    served.records.keep(a_finding())
+    async with served.client(served.person("anna", "analyst")) as client:
+        said = (await client.post("/findings/f1/labels", json={"state": "dismissed", "quiet_s": 3600})).json()
+        now = served.clock.now()
+        assert 3590 < seconds_between(now, said["quiet_until"]) <= 3600
+        assert said["learnt"] is False
+        assert (await client.post("/findings/f1/labels", json={"state": "open"})).json()["quiet_until"] is None
+        is_problem(await client.post("/findings/f1/labels", json={"state": "confirmed", "quiet_s": 3600}), 422, "goes with state dismissed")
+        is_problem(await client.post("/findings/f1/labels", json={"state": "dismissed", "quiet_s": 1e9}), 422, "quiet_s")
+
+
+async def test_only_an_engineer_says_that_something_is_normal_and_for_how_long(served: Appliance) -> None:
+    served.records.keep(a_finding())
+    lesson = {"lasts_s": 86_400, "note": "the pump is run by hand this week"}
+    async with served.client(served.person("anna", "analyst")) as client:
+        is_problem(await client.post("/findings/f1/lessons", json=lesson), 403, "baseline.teach")
+    async with served.client(served.person("egon", "engineer")) as client:
+        is_problem(await client.post("/findings/f1/lessons", json={"lasts_s": 86_400}), 422, "note")
+        is_problem(await client.post("/findings/f2/lessons", json=lesson), 404, "f2")
+        said = (await client.post("/findings/f1/lessons", json=lesson)).json()
+        assert (said["state"], said["learnt"]) == ("dismissed", True)
+        label = (await client.get("/findings/f1/labels")).json()["items"][0]
+        assert (label["by"], label["note"], label["quiet_until"]) == ("egon", lesson["note"], said["quiet_until"])
+
+
+async def test_findings_come_in_the_order_in_which_to_look_at_them(served: Appliance) -> None:
+    risks = {"f1": 12.5, "f2": 80.0, "f3": 0.0, "f4": 79.9, "f5": 12.5}
+    served.records.keep(*(a_finding(name, risk=risk, last_seen=Instant(9_000 - round(risk))) for name, risk in risks.items()))
+    async with served.client(served.person("anna", "analyst")) as client:
+        seen, cursor = [], None
+        while True:
+            page = (await client.get("/findings", params={"order": "risk", "limit": 2, **({"cursor": cursor} if cursor else {})})).json()
+            seen += [item["id"] for item in page["items"]]
+            if page["next"] is None:
+                break
+            cursor = page["next"]
+        assert seen == ["f2", "f4", "f5", "f1", "f3"]
+        is_problem(await client.get("/findings", params={"cursor": cursor}), 422, "an order by risk, not by at")
 
 
 async def test_evidence_is_what_was_kept(served: Appliance) -> None:

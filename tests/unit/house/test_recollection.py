@@ -12,6 +12,7 @@ from sentinel.model.command import Command, Origin
 from sentinel.model.detection import Severity
 from sentinel.model.finding import Finding, FindingState
 from sentinel.model.ids import AssetId, CommandId, Digest, FindingId, VerdictId
+from sentinel.model.record import Label
 from sentinel.model.time import NS_PER_S, Instant, after
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.places import Places
@@ -63,6 +64,16 @@ def test_open_findings_come_back_with_their_evidence_and_their_scanners(records:
     assert [one.id for one in recollection.findings] == ["open"]
     assert recollection.evidence == {"open": evidence}
     assert recollection.scanners == {SCANNER}
+
+
+def test_what_a_person_wants_quiet_comes_back_until_its_end(records: Records) -> None:
+    for name, until in (("quiet", 60.0), ("over", -60.0), ("told again", 60.0)):
+        records.keep(finding(name, FindingState.OPEN))
+        quiet = Label(finding=FindingId(name), state=FindingState.DISMISSED, by="anna", at=after(NOW, -90.0), quiet_until=after(NOW, until))
+        records.keep(quiet)
+    records.keep(Label(finding=FindingId("told again"), state=FindingState.DISMISSED, by="anna", at=NOW))
+    (kept,) = Recollection.of(records, NOW).findings
+    assert (kept.id, kept.quiet_until) == ("quiet", after(NOW, 60.0))
 
 
 def test_who_was_known_before_a_restart_is_no_newcomer_after_it(records: Records) -> None:

@@ -110,7 +110,7 @@ def test_a_cause_that_turns_grave_or_comes_back_opens_a_new_finding() -> None:
 def test_a_dismissed_finding_takes_no_news() -> None:
     triage = Triage()
     (first,) = triage.fold([detection(0, ACTOR)])
-    triage.set_state(first.id, FindingState.DISMISSED)
+    triage.labelled(replace(first, state=FindingState.DISMISSED))
     (second,) = triage.fold([detection(1, ACTOR)])
     assert second.id != first.id
 
