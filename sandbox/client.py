@@ -3,6 +3,7 @@
 In: snapshots as the twin makes them (`keep`), commands (`judge`, or `remember` for those that need no verdict) and what the gate did with
 held ones (`settle`).  Out: a `Verdict`; undecided, with the reason, when there is no snapshot, no court, no answer in time, or an answer
 that is none.
+Connections come and go below the questions: what no court has begun with is asked of the next one, as long as somebody waits for it.
 Everything that the court sends is treated as hostile.  `run` holds the connection and must be running.
 """
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 HELD_PATIENCE_S = 0.15  # the gate's deadline is 0.2 s; the ruling has to travel back
 PATIENCE_S = 5.0
 MAX_IN_FLIGHT = 64
+MAX_COURTS = 2  # that one command is given to: what goes down with two of them before either has begun with it is given to no third
 HELD_AT_ONCE = 2  # of one source: a judgement takes some 10 ms, so that a source that floods costs another one's write two of them
 MAX_SNAPSHOTS = 8  # a command is judged from the last one before it, even when it is handed over late
 STEPS_PER_TAG = 16  # per tag, so that noise on other tags cannot push a slow drift out of memory
@@ -54,8 +56,12 @@ class _Asked:
     sequence: int
     request: Request
     snapshot: Snapshot
+    until_s: float  # by the monotonic clock: nobody waits for it any more
     answer: "asyncio.Future[Verdict | str]"  # a text says why there is no verdict
     rest: "asyncio.Future[Verdict] | None" = None  # of a verdict that came incomplete: what completes it, or itself when nothing will
+    courts: int = 0  # that it was given to
+    is_begun: bool = False  # by the one that has it now
+    lost: str = ""  # why the last one has it no more
 
 
 class CourtClient:
@@ -80,8 +86,9 @@ class CourtClient:
         self._judged: OrderedDict[VerdictId, tuple[Request, Snapshot]] = OrderedDict()
         self._turns: WeakValueDictionary[AssetId, asyncio.Semaphore] = WeakValueDictionary()  # of sources that have writes held
         self._sequence = 0
+        self._has_met = False  # the court of this connection has said that it is in session
         self._steps: OrderedDict[str, deque[tuple[CommandId, Step]]] = OrderedDict()
-        self.connected = asyncio.Event()
+        self.connected = asyncio.Event()  # to a court that has said it is in session, and as far as is known still is
         self.nonsense = 0  # answers that were none
 
     def keep(self, snapshot: Snapshot) -> None:
@@ -126,7 +133,8 @@ class CourtClient:
     async def judge(self, command: Command) -> Verdict:
         """Of a held command as soon as the judgement is known: `completed` gives the rest.
 
-        Held writes of one source take turns, for the court judges one command after the other.
+        Held writes of one source take turns, for the court judges one command after the other.  Where there is no court, the next one is
+        waited for as long as an answer would be.
         """
         began_s = self._clock.monotonic_s()
         is_held = command.origin is Origin.GATE
@@ -144,7 +152,7 @@ class CourtClient:
                 self.remember(command)
                 verdict = f"{HELD_AT_ONCE} writes of {command.source} are being judged, and its turn did not come"
             else:
-                verdict = "the court did not answer"
+                verdict = self._silence(asked)
             verdict += f" within {1000 * patience_s:.0f} ms"
         return self._undecided(command, verdict, began_s) if isinstance(verdict, str) else verdict
 
@@ -157,8 +165,16 @@ class CourtClient:
             async with asyncio.timeout(self._patience_s):
                 verdict = await self._answer(asked)
         except TimeoutError:
-            verdict = f"the wire tier did not answer within {self._patience_s:g} s"
+            verdict = f"of the wire tier: {self._silence(asked)} within {self._patience_s:g} s"
         return self._undecided(request.command, verdict, began_s, first.id) if isinstance(verdict, str) else verdict
+
+    def _silence(self, asked: _Asked | str) -> str:
+        """Why there was no answer in time."""
+        if isinstance(asked, str):
+            return asked
+        if not asked.courts:
+            return "no court was in session"
+        return f"{asked.lost}, and no other answered" if asked.lost else "the court did not answer"
 
     async def _answer(self, asked: _Asked | str) -> Verdict | str:
         """What is answered, or why nothing is; cancelled when whoever waits has no more patience."""
@@ -198,15 +214,22 @@ class CourtClient:
         return self._put(request, snapshot)
 
     def _put(self, request: Request, snapshot: Snapshot) -> _Asked | str:
-        if self._writer is None:
-            return "the court is not in session"
         if len(self._asked) >= MAX_IN_FLIGHT:
             return f"{MAX_IN_FLIGHT} commands wait for the court already"
-        self._send(request.snapshot, snapshot)
         self._sequence += 1
-        asked = self._asked[self._sequence] = _Asked(self._sequence, request, snapshot, asyncio.get_running_loop().create_future())
-        self._writer.write(Frame(FrameKind.JUDGE, self._sequence, to_json(request)).encode())
+        until_s = self._clock.monotonic_s() + request.patience_s
+        asked = _Asked(self._sequence, request, snapshot, until_s, asyncio.get_running_loop().create_future())
+        self._asked[self._sequence] = asked
+        self._give(asked)
         return asked
+
+    def _give(self, asked: _Asked) -> None:
+        """To the court in session, if there is one; otherwise the next one gets it."""
+        left_s = asked.until_s - self._clock.monotonic_s()
+        self._send(asked.request.snapshot, asked.snapshot)
+        if left_s > 0.0 and self._write(Frame(FrameKind.JUDGE, asked.sequence, to_json(replace(asked.request, patience_s=left_s)))):
+            asked.courts += 1
+            asked.lost = ""
 
     def _recall(self, command: Command) -> tuple[Step, ...]:
         """The tags of this command first to keep, then the latest of the others."""
@@ -229,8 +252,18 @@ class CourtClient:
         if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT_OCTETS:
             return  # the court is busy; what it has not read yet is old already, and the next command sends again
         self._sequence += 1
-        self._writer.write(Frame(FrameKind.SNAPSHOT, self._sequence, snapshot.to_octets()).encode())
-        self._sent.append(name)
+        if self._write(Frame(FrameKind.SNAPSHOT, self._sequence, snapshot.to_octets())):
+            self._sent.append(name)
+
+    def _write(self, frame: Frame) -> bool:
+        """False where no court is in session: a connection that a write fails on is none any more, and `run` finds it so."""
+        if not self.connected.is_set():
+            return False
+        assert self._writer is not None
+        self._writer.write(frame.encode())
+        if self._writer.transport.is_closing():
+            self.connected.clear()
+        return self.connected.is_set()
 
     def _undecided(self, command: Command, reason: str, began_s: float, refers: VerdictId | None = None) -> Verdict:
         snapshot = self._meeting(command)[0] if self._snapshots else None
@@ -254,41 +287,65 @@ class CourtClient:
                 async with asyncio.timeout(_CONNECT_S):
                     reader, writer = await asyncio.open_unix_connection(self._socket)
             except (OSError, TimeoutError):
-                await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
                 failures += 1
-                continue
-            failures = 0
-            self._writer = writer
+            else:
+                failures = 0 if await self._attend(reader, writer) else failures + 1
+            await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One connection, until it ends.  False when nobody was there: a court that dies leaves connections that nobody takes."""
+        self._writer, self._has_met = writer, False
+        why, goes_on = "the court went away", False
+        try:
+            await self._listen(reader)
+            goes_on = True
+        except (FramingError, CodecError) as error:
+            self.nonsense += 1
+            why = f"the court does not speak the protocol: {error}"
+            log.warning("%s", why)
+        except ConnectionError as error:
+            why = f"the connection to the court broke: {error}"
+            goes_on = True
+        finally:
+            self.connected.clear()
+            self._writer = None
             self._sent.clear()
-            self.connected.set()
-            why = "the court went away"
-            try:
-                if self._snapshots:
-                    self._send(*self._snapshots[-1])
-                await self._listen(reader)
-            except (FramingError, CodecError) as error:
-                self.nonsense += 1
-                why = f"the court does not speak the protocol: {error}"
-                log.warning("%s", why)
-            except ConnectionError as error:
-                why = f"the connection to the court broke: {error}"
-            finally:
-                self.connected.clear()
-                self._writer = None
-                writer.close()
-                for asked in (*self._asked.values(), *self._completing.values()):
+            writer.close()
+            for asked in (*self._asked.values(), *self._completing.values()):
+                if asked.is_begun or asked.courts >= MAX_COURTS or not goes_on:
                     _resolve(asked, why)
-                self._completing.clear()
+                elif asked.courts:
+                    asked.lost = why
+            self._completing.clear()
+        return self._has_met
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         frames = FrameReader(MAX_ANSWER_OCTETS)
         while octets := await reader.read(_CHUNK):
             for frame in frames.feed(octets):
-                self._take(frame)
+                if self._has_met:
+                    self._take(frame)
+                else:
+                    self._meet(frame)
+
+    def _meet(self, frame: Frame) -> None:
+        """The court says that it is in session: it gets what there is to judge from, and what waits, in the order in which it came."""
+        if frame.kind is FrameKind.FAILURE:
+            log.warning("the court does not take us: %s", problem_of(frame))
+            return
+        if frame.kind is not FrameKind.HELLO:
+            raise CodecError(f"{frame.kind.name} before HELLO")
+        self._has_met = True
+        self.connected.set()
+        if self._snapshots:
+            self._send(*self._snapshots[-1])
+        for asked in self._asked.values():
+            if not asked.answer.done():
+                self._give(asked)
 
     def _take(self, frame: Frame) -> None:
         """Raises CodecError on what no honest court would send."""
-        if frame.kind not in (FrameKind.VERDICT, FrameKind.FAILURE) or not 0 <= frame.sequence <= self._sequence:
+        if frame.kind not in (FrameKind.BEGUN, FrameKind.VERDICT, FrameKind.FAILURE) or not 0 <= frame.sequence <= self._sequence:
             raise CodecError(f"a {frame.kind.name} frame with sequence {frame.sequence}")
         begun = next((one for one in self._completing.values() if one.sequence == frame.sequence), None)
         if begun is not None:
@@ -299,6 +356,9 @@ class CourtClient:
             if frame.kind is FrameKind.FAILURE:  # of a snapshot, or of a question that is no longer waited for
                 log.warning("the court refuses: %s", problem_of(frame))
                 self._sent.clear()
+            return
+        if frame.kind is FrameKind.BEGUN:
+            asked.is_begun = True
             return
         if frame.kind is FrameKind.FAILURE:
             self._sent.clear()  # the snapshot may be what it lacks

@@ -1,8 +1,9 @@
 """What client and court say to each other: frames of `sentinel.model.framing` over a unix socket.  Sans-io.
 
-client: SNAPSHOT (octets of a `Snapshot`), JUDGE (JSON `Request`).  court: VERDICT (JSON `Verdict`) or FAILURE (JSON {"problem"}), with the
-sequence of the JUDGE that it answers.  The first VERDICT on a held command may be incomplete; a second one with the same sequence completes
-it.  A SNAPSHOT is answered by FAILURE only when it is refused.  Both sides treat the other as hostile:
+client: SNAPSHOT (octets of a `Snapshot`), JUDGE (JSON `Request`).  court: HELLO (empty) once it has taken a connection; BEGUN (empty) when
+it turns to a command, so that what ends it is given to no other; VERDICT (JSON `Verdict`) or FAILURE (JSON {"problem"}); these three with
+the sequence of the JUDGE that they answer.  The first VERDICT on a held command may be incomplete; a second one with the same sequence
+completes it.  A SNAPSHOT is answered by FAILURE only when it is refused.  Both sides treat the other as hostile:
 lengths are capped before anything is parsed, values are checked against their types, and names must match what was asked.
 """
 
@@ -66,6 +67,13 @@ def request_of(frame: Frame) -> Request:
     if not all(math.isfinite(number) for number in numbers):
         raise CodecError("Request: a value that is not finite")
     return request
+
+
+HELLO = Frame(FrameKind.HELLO, 0, b"")
+
+
+def begun(sequence: int) -> Frame:
+    return Frame(FrameKind.BEGUN, sequence, b"")
 
 
 def failure(sequence: int, problem: str) -> Frame:

@@ -1,8 +1,9 @@
 """The court in session: a unix socket, a queue with held commands first, one judge.
 
-In: frames of `sandbox.protocol`.  Out: a VERDICT or a FAILURE for each JUDGE; of a held command the judgement first, as soon as it is
-known, and a second VERDICT when it is complete, for which nobody who holds another one has to wait.  A connection that does not speak
-the protocol is told so and closed; nothing that arrives ends the process.  The queue is bounded: what does not fit is refused at once.
+In: frames of `sandbox.protocol`.  Out: HELLO on each connection; a VERDICT or a FAILURE for each JUDGE, after BEGUN where it is heard; of
+a held command the judgement first, as soon as it is known, and a second VERDICT when it is complete, for which nobody who holds another
+one has to wait.  A connection that does not speak the protocol is told so and closed; nothing that arrives ends the process.  The queue is
+bounded: what does not fit is refused at once.
 """
 
 import asyncio
@@ -92,6 +93,7 @@ class Court:
             if self._connections > MAX_CONNECTIONS:
                 writer.write(protocol.failure(0, "too many connections").encode())
                 return
+            writer.write(protocol.HELLO.encode())
             while octets := await reader.read(_CHUNK):
                 for frame in frames.feed(octets):
                     self._take(frame, writer)
@@ -176,6 +178,8 @@ class Court:
             verdict = undecided(command, snapshot, self._replay, _NOT_ISOLATED, self._config.seed, now)
             return protocol.answer(waiting.sequence, verdict)
         terms, seed = self._config.thresholds, self._config.seed
+        if waiting.writer is not None and not waiting.writer.is_closing():
+            waiting.writer.write(protocol.begun(waiting.sequence).encode())
         waiting.hearing = hearing(command, snapshot, self._replay, request.context, terms, seed, now)
         return self._go_on(waiting)
 

@@ -55,8 +55,11 @@ class Tier:
     def serve(self, connection: socket.socket) -> None:
         frames = FrameReader(protocol.MAX_REQUEST_OCTETS)
         try:
+            connection.sendall(protocol.HELLO.encode())
             while octets := connection.recv(_CHUNK):
                 for frame in frames.feed(octets):
+                    if frame.kind is FrameKind.JUDGE:
+                        connection.sendall(protocol.begun(frame.sequence).encode())
                     if answer := self._take(frame):
                         connection.sendall(answer.encode())
         except FramingError as error:

@@ -33,6 +33,7 @@ class FrameKind(IntEnum):
     SNAPSHOT = 50  # JSON + arrays: the state that the court judges from
     JUDGE = 51  # JSON Command and what it refers to
     VERDICT = 52  # JSON Verdict
+    BEGUN = 53  # nothing: the court has begun with the command of that sequence
     FAILURE = 60  # JSON {"problem"}: the request of that sequence could not be served
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.client import HELD_AT_ONCE, MAX_IN_FLIGHT, MAX_TAGS, STEPS_PER_TAG, CourtClient, Familiarity
+from sandbox.client import HELD_AT_ONCE, MAX_COURTS, MAX_IN_FLIGHT, MAX_TAGS, STEPS_PER_TAG, CourtClient, Familiarity
 from sandbox.config import Thresholds
 from sandbox.judge import judge
-from sandbox.protocol import Request, answer, failure, request_of
+from sandbox.protocol import HELLO, Request, answer, begun, failure, request_of
 from sandbox.replay import Replay
 from sentinel.clock import SystemClock
 from sentinel.model.command import Command, Origin
@@ -22,10 +23,11 @@ from sentinel.model.time import after
 from sentinel.model.verdict import Intent, Judgement, Verdict
 from sentinel.ports import Outcome
 from sentinel.twin.snapshot import Snapshot
-from tests.unit.sandbox.conftest import NOW, CourtProcess, command, end, start_court
+from tests.unit.sandbox.conftest import NOW, START_S, CourtProcess, command, end, start_court
 
 Connect = Callable[[Path], Awaitable[CourtClient]]
 Reply = Callable[[Request, int], bytes]
+LAST = b"last words"  # an impostor that is about to say this hangs up instead
 
 
 @asynccontextmanager
@@ -40,14 +42,18 @@ async def impostor(
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         frames = FrameReader()
+        writer.write(HELLO.encode())
         with contextlib.suppress(ConnectionError):
-            while octets := await reader.read(65536):
+            while not writer.is_closing() and (octets := await reader.read(65536)):
                 for frame in frames.feed(octets):
-                    if frame.kind is FrameKind.JUDGE:
+                    if frame.kind is FrameKind.JUDGE and not writer.is_closing():
                         request = request_of(frame)
                         if asked is not None:
                             asked.append(request)
-                        writer.write(reply(request, frame.sequence))
+                        said, last, _ = reply(request, frame.sequence).partition(LAST)
+                        writer.write(said)
+                        if last:
+                            writer.close()
         writer.close()
 
     path = directory / "impostor.sock"
@@ -57,8 +63,12 @@ async def impostor(
     async with server, asyncio.timeout(30):
         await client.connected.wait()
         yield client
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await ended(running)
+
+
+async def ended(running: "asyncio.Task[None]") -> None:
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.fixture
@@ -75,11 +85,11 @@ async def test_a_true_verdict_comes_through(court: CourtProcess, connect: Connec
 
 
 async def test_without_snapshot_or_court_it_is_undecided(tmp_path: Path, snapshot: Snapshot) -> None:
-    client = CourtClient(tmp_path / "none.sock", SystemClock())
+    client = CourtClient(tmp_path / "none.sock", SystemClock(), held_patience_s=0.05)
     assert (await client.judge(command({"LIC101.SP": 1.9}))).reason == "the twin has not given a snapshot yet"
     client.keep(snapshot)
     verdict = await client.judge(command({"LIC101.SP": 1.9}))
-    assert (verdict.judgement, verdict.reason) == (Judgement.UNDECIDED, "the court is not in session")
+    assert (verdict.judgement, verdict.reason) == (Judgement.UNDECIDED, "no court was in session within 50 ms")
 
 
 async def test_a_silent_court_is_waited_for_no_longer_than_the_gate_can(tmp_path: Path, snapshot: Snapshot) -> None:
@@ -229,21 +239,108 @@ async def test_too_many_questions_at_once(tmp_path: Path, snapshot: Snapshot) ->
     assert verdict.reason == f"{MAX_IN_FLIGHT} commands wait for the court already"
 
 
-async def test_a_court_that_dies_and_comes_back(tmp_path: Path, connect: Connect, snapshot: Snapshot) -> None:
+async def test_a_court_that_dies_and_comes_back(tmp_path: Path, snapshot: Snapshot) -> None:
     court = start_court(tmp_path)
-    client = await connect(court.socket)
+    client = CourtClient(court.socket, SystemClock(), held_patience_s=START_S)
+    running = asyncio.create_task(client.run())
     client.keep(snapshot)
-    assert (await client.judge(command({"LIC101.SP": 1.9}))).judgement is Judgement.UNSAFE
+    assert (await client.judge(command({"LIC101.SP": 1.9}))).judgement is Judgement.UNSAFE, "asked before there was a court"
     end(court)
-    gone = await client.judge(command({"LIC101.SP": 1.9}))
-    assert gone.judgement is Judgement.UNDECIDED
-    assert gone.reason.startswith(("the court went away", "the connection to the court broke"))
-    assert (await client.judge(command({"LIC101.SP": 1.9}))).reason == "the court is not in session"
+    meanwhile = asyncio.create_task(client.judge(command({"LIC101.SP": 1.9}, name="c-2")))
     again = start_court(tmp_path)
-    async with asyncio.timeout(60):
-        await client.connected.wait()
-    assert (await client.judge(command({"LIC101.SP": 1.9}))).judgement is Judgement.UNSAFE
+    assert (await meanwhile).judgement is Judgement.UNSAFE
     end(again)
+    await ended(running)
+
+
+async def test_a_connection_that_nobody_takes_is_none(tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict]) -> None:
+    """A process that is being taken apart may still listen when its connections are closed: who connects then waits in its queue."""
+    path, asked = tmp_path / "impostor.sock", list[Request]()
+    client = CourtClient(path, SystemClock(), held_patience_s=START_S)
+    client.keep(snapshot)
+    running = asyncio.create_task(client.run())
+    with socket.socket(socket.AF_UNIX) as dying:
+        dying.bind(str(path))
+        dying.listen(1)
+        dying.setblocking(False)
+        held = asyncio.create_task(client.judge(command({"LIC101.SP": 1.9})))
+        taken, _ = await asyncio.get_running_loop().sock_accept(dying)  # the client is there, and is told nothing
+        assert not client.connected.is_set()
+        taken.close()
+    path.unlink()
+    async with impostor(tmp_path, lambda request, sequence: answer(sequence, honest(request)).encode(), asked):
+        assert (await held).judgement is Judgement.UNSAFE
+        await ended(running)
+    assert [request.command.id for request in asked] == ["c-1"]
+
+
+async def test_a_court_that_cannot_be_written_to_is_gone_at_once_and_the_next_one_is_asked(
+    tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict]
+) -> None:
+    path, asked = tmp_path / "impostor.sock", list[Request]()
+    client = CourtClient(path, SystemClock(), held_patience_s=START_S)
+    running = asyncio.create_task(client.run())
+    with socket.socket(socket.AF_UNIX) as court:
+        court.bind(str(path))
+        court.listen(1)
+        court.setblocking(False)
+        taken, _ = await asyncio.get_running_loop().sock_accept(court)
+        taken.sendall(HELLO.encode())
+        await client.connected.wait()
+        taken.close()
+    path.unlink()
+    assert client.connected.is_set(), "nobody has told the client yet"
+    client.keep(snapshot)  # the other end is closed: this cannot be sent
+    assert not client.connected.is_set()
+    held = asyncio.create_task(client.judge(command({"LIC101.SP": 1.9})))
+    async with impostor(tmp_path, lambda request, sequence: answer(sequence, honest(request)).encode(), asked):
+        assert (await held).judgement is Judgement.UNSAFE
+        await ended(running)
+    assert [request.command.id for request in asked] == ["c-1"]
+
+
+async def test_what_a_court_dies_of_is_given_to_no_other_and_what_waited_behind_it_is(
+    tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict]
+) -> None:
+    asked: list[Request] = []
+
+    def reply(request: Request, sequence: int) -> bytes:
+        return begun(sequence).encode() + (LAST if request.command.id == "deadly" else answer(sequence, honest(request)).encode())
+
+    async with impostor(tmp_path, reply, asked) as client:
+        client.keep(snapshot)
+        names = ("deadly", "behind", "last")
+        judged = [client.judge(command({"LIC101.SP": 1.9}, name=name, source=f"192.0.2.{at}")) for at, name in enumerate(names)]
+        first, *others = await asyncio.gather(*judged)
+    assert (first.judgement, first.reason) == (Judgement.UNDECIDED, "the court went away")
+    assert [verdict.judgement for verdict in others] == [Judgement.UNSAFE] * 2
+    assert [request.command.id for request in asked] == ["deadly", "behind", "last"]
+    assert asked[1].patience_s < asked[0].patience_s, "the time until the next court was there is gone"
+
+
+async def test_what_goes_down_with_one_court_after_the_other_is_given_to_no_third(tmp_path: Path, snapshot: Snapshot) -> None:
+    asked: list[Request] = []
+    async with impostor(tmp_path, lambda request, sequence: LAST, asked, patience_s=START_S) as client:
+        client.keep(snapshot)
+        verdict = await client.judge(command({"LIC101.SP": 1.9}))
+    assert (verdict.judgement, verdict.reason) == (Judgement.UNDECIDED, "the court went away")
+    assert len(asked) == MAX_COURTS
+
+
+async def test_where_no_other_court_comes_it_says_what_became_of_the_first(tmp_path: Path, snapshot: Snapshot) -> None:
+    client = CourtClient(tmp_path / "impostor.sock", SystemClock(), held_patience_s=0.3)
+    running = asyncio.create_task(client.run())
+
+    def reply(request: Request, sequence: int) -> bytes:
+        (tmp_path / "impostor.sock").unlink()
+        return LAST
+
+    async with impostor(tmp_path, reply):
+        await client.connected.wait()
+        client.keep(snapshot)
+        verdict = await client.judge(command({"LIC101.SP": 1.9}))
+        await ended(running)
+    assert verdict.reason == "the court went away, and no other answered within 300 ms"
 
 
 async def test_what_a_question_carries(tmp_path: Path, snapshot: Snapshot, honest: Callable[[Request], Verdict]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from sandbox.__main__ import ENDED, MISCONFIGURED, NOT_ISOLATED, TOO_LONG
 from sandbox.client import CourtClient
+from sandbox.protocol import HELLO
 from sentinel.model.command import Origin
 from sentinel.model.verdict import Judgement
 from sentinel.twin.engine import Model, initial
@@ -90,10 +91,11 @@ def test_it_ends_when_told_to_and_takes_its_socket_along(tmp_path: Path) -> None
 
 
 def test_it_dies_with_its_warden_and_a_new_one_takes_the_socket_over(tmp_path: Path) -> None:
-    court = start_court(tmp_path)
+    court, greeting = start_court(tmp_path), HELLO.encode()
     with listening(court.socket, court.process) as link:
         court.process.kill()
         with contextlib.suppress(ConnectionResetError):  # it may not have taken the connection yet
+            assert link.recv(len(greeting) + 1) in (b"", greeting)
             assert link.recv(1) == b""
     court.process.communicate(timeout=START_S)
     again = start_court(tmp_path)

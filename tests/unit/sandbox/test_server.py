@@ -32,19 +32,22 @@ class Link:
         self.reader, self.writer = reader, writer
         self._frames = FrameReader()
         self._waiting: list[Frame] = []
+        self.begun: list[int] = []  # sequences
 
     async def say(self, octets: bytes) -> None:
         self.writer.write(octets)
         await self.writer.drain()
 
     async def hear(self) -> Frame | None:
-        """The next frame; None when the court has closed the connection."""
+        """The next answer; None when the court has closed the connection."""
         async with asyncio.timeout(START_S):
             while not self._waiting:
                 octets = await self.reader.read(65536)
                 if not octets:
                     return None
-                self._waiting += self._frames.feed(octets)
+                said = self._frames.feed(octets)
+                self.begun += [frame.sequence for frame in said if frame.kind is FrameKind.BEGUN]
+                self._waiting += [frame for frame in said if frame.kind not in (FrameKind.HELLO, FrameKind.BEGUN)]
         return self._waiting.pop(0)
 
 
@@ -162,6 +165,7 @@ async def test_a_held_command_comes_first(court: CourtProcess, connect: Connect,
         await link.say(patient + judging(snapshot, 99, urgent=True).encode())
         order = [frame.sequence for frame in [await link.hear() for _ in range(21)] if frame]
         assert order == [99, *range(2, 22)]
+        assert link.begun == [1, *order], "each is announced before it is heard"
 
 
 async def test_a_held_command_hears_its_judgement_first_and_the_next_one_does_not_wait_for_the_rest(
