@@ -11,7 +11,7 @@ from sentinel.demo.physics import STEP_S, Actuators, Physics
 from sentinel.demo.registers import Registers
 
 # tag: (standard deviation of its noise in engineering units, share of the reading added to it, lag s, dead time s)
-_TRANSMITTERS: dict[str, tuple[float, float, float, float]] = {
+TRANSMITTERS: dict[str, tuple[float, float, float, float]] = {
     "LT101": (0.0008, 0.0, 0.4, 0.0),
     "LT102": (0.0008, 0.0, 0.4, 0.0),
     "FT101": (0.002, 0.003, 0.3, 0.0),
@@ -62,13 +62,13 @@ class Instruments:
         self._chance = chance
         self._noise = noise
         self._seen: dict[str, float] = {}
-        self._pipes = {tag: deque[float](maxlen=round(dead / STEP_S) + 1) for tag, (_, _, _, dead) in _TRANSMITTERS.items() if dead}
+        self._pipes = {tag: deque[float](maxlen=round(dead / STEP_S) + 1) for tag, (_, _, _, dead) in TRANSMITTERS.items() if dead}
 
     def measure(self, physics: Physics, actuators: Actuators) -> dict[str, float]:
         """Fills the input registers; returns the truth behind them."""
         real = truth(physics, actuators)
         seen, gauss, noise = self._seen, self._chance.gauss, self._noise
-        for tag, (sigma, share, lag, dead) in _TRANSMITTERS.items():
+        for tag, (sigma, share, lag, dead) in TRANSMITTERS.items():
             value = real[tag]
             if dead:
                 pipe = self._pipes[tag]

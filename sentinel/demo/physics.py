@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sentinel.demo.parameters import Parameters
 
 STEP_S = 0.1
-_SUBSTEPS = 2
+SUBSTEPS = 2
 
 RIM_M = 2.0
 BOIL_C = 98.0  # at the loop's highest point
@@ -183,8 +183,8 @@ class Physics:
     def advance(self, a: Actuators) -> None:
         """100 ms further."""
         self._disturb()
-        s, h = self.state, STEP_S / _SUBSTEPS
-        for _ in range(_SUBSTEPS):
+        s, h = self.state, STEP_S / SUBSTEPS
+        for _ in range(SUBSTEPS):
             self.stem102 = self._move(self.stem102, a.fv102, h / self.parameters.fv102_stroke)
             self.stem301 = self._move(self.stem301, a.fv301, h / self.parameters.cl301_stroke)
             k1 = self._rates(s, a)
@@ -233,7 +233,8 @@ class Physics:
         s, d = self.state, self._doses
         running1, running2 = a.p101_on and "P101.burnt" not in self._broken, a.p102_on and s.p102 > 0.5
         slip = a.p101_speed - s.p101 if running1 else 0.0
-        d.winding_k += STEP_S * (30.0 * max(slip, 0.0) ** 2 - d.winding_k / 300.0)
+        heated = max(slip, 0.0)
+        d.winding_k += STEP_S * (30.0 * heated * heated - d.winding_k / 300.0)
         d.air_s += STEP_S if running2 and s.level2 < VORTEX_M and self.stem102 > 0.02 else -min(d.air_s, STEP_S / 10)
         d.soak_k_s += STEP_S * max(s.bearing - SOAK_C, 0.0)
         self._break("T101.spill", self.spilled_l[0] > 0, "T101 runs over its rim")

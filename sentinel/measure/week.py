@@ -1,8 +1,8 @@
 """``sentinel bench week``: does the court let a plant's people work?  A simulated week of routine, every write of it held and judged.
 
-The plant lives the whole week, with its own physics; the twin listens from `LISTEN_S` before people do something until they are done.  A
-write that the court refuses does not reach the plant; whether it was rightly refused is asked of the plant itself: left alone with the
-write for the court's horizon, does it leave its envelope?
+The plant lives the whole week, with its own physics, compiled; the twin listens, at the appliance's pace, from `LISTEN_S` before people do
+something until they are done.  A write that the court refuses does not reach the plant; whether it was rightly refused is asked of the
+plant itself: left alone with the write for the court's horizon, does it leave its envelope?
 """
 
 import argparse
@@ -18,11 +18,13 @@ import numpy as np
 
 from sandbox.client import CourtClient
 from sentinel.clock import Clock, SystemClock
+from sentinel.demo.leap import leap
+from sentinel.demo.physics import STEP_S
 from sentinel.demo.simulation import ReferencePlant
 from sentinel.demo.week import DAY_S, Doing, week
 from sentinel.demo.wiring import PLANT_FILE, Interface, read_interface
 from sentinel.measure.courtroom import command, forward, in_session, timed
-from sentinel.measure.stage import LivePlant, Stage
+from sentinel.measure.stage import POLL_S, LivePlant, Stage
 from sentinel.measure.truth import Limit, limits_of
 from sentinel.model.command import Origin
 from sentinel.model.verdict import Judgement, Verdict
@@ -35,14 +37,28 @@ LISTEN_S = 90.0
 
 @dataclass(slots=True)
 class Week:
-    """What became of the writes.  ``wrong``: a line for each that a person was kept from, or left in doubt about, without need."""
+    """What became of the writes."""
 
     writes: int = 0
     refused_rightly: int = 0
     refused_wrongly: int = 0
     undecided: int = 0
     times_ms: list[float] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+
+
+class Watch(Stage):
+    """Keeps the appliance's pace: the twin moves with each poll, and to the moment of each write; between two polls the plant is alone."""
+
+    def follow(self, until_s: float) -> None:
+        plant = self.live.plant
+        while plant.time_s < until_s:
+            due_s = max(self._polled_s + POLL_S - STEP_S / 2, plant.time_s + STEP_S / 2)
+            leap(plant, min(due_s, until_s))
+            if plant.time_s >= due_s:
+                self._polled_s = plant.time_s
+                self.sync.observe(self._readings(), self.now)
+            else:
+                self.sync.advance(self.now)
 
 
 @dataclass(slots=True)
@@ -53,13 +69,14 @@ class _Diary:
     client: CourtClient
     clock: Clock
     horizon_s: float
+    lists_wrong: bool  # at once, on standard error
     found: Week = field(default_factory=Week)
 
     async def live(self, seed: int, doings: Sequence[Doing]) -> Week:
         live = LivePlant.of_reference(seed, self.interface)
         for number, doing in enumerate(doings):
-            live.run(doing.at_s - LISTEN_S)
-            await self._do(doing, Stage(self.model, live))
+            leap(live.plant, doing.at_s - LISTEN_S)
+            await self._do(doing, Watch(self.model, live))
             _tell(f"{number + 1} of {len(doings)}, day {doing.at_s / DAY_S:.1f}: {doing.says}")
         return self.found
 
@@ -76,7 +93,7 @@ class _Diary:
             else:
                 if verdict.judgement is Judgement.UNDECIDED:
                     self.found.undecided += 1
-                    self.found.wrong.append(_line(doing, tag, value, verdict))
+                    self._wrong(doing, tag, value, verdict)
                 forward(self.client, stage, asked, verdict, took_ms)
 
     def _refused(self, doing: Doing, stage: Stage, tag: str, value: float, verdict: Verdict) -> None:
@@ -84,7 +101,13 @@ class _Diary:
             self.found.refused_rightly += 1
         else:
             self.found.refused_wrongly += 1
-            self.found.wrong.append(_line(doing, tag, value, verdict))
+            self._wrong(doing, tag, value, verdict)
+
+    def _wrong(self, doing: Doing, tag: str, value: float, verdict: Verdict) -> None:
+        """A person was kept from it, or left in doubt about it, without need."""
+        if self.lists_wrong:
+            line = f"day {doing.at_s / DAY_S:.2f}, {doing.says}: {tag} = {value:g}\n  {verdict.judgement}: {verdict.reason}"
+            print(line, file=sys.stderr, flush=True)
 
     def _leaves_its_envelope(self, plant: ReferencePlant, tag: str, value: float) -> bool:
         tried = copy.deepcopy(plant)
@@ -97,19 +120,15 @@ class _Diary:
         return False
 
 
-def _line(doing: Doing, tag: str, value: float, verdict: Verdict) -> str:
-    return f"day {doing.at_s / DAY_S:.2f}, {doing.says}: {tag} = {value:g}\n  {verdict.judgement}: {verdict.reason}"
-
-
 def _tell(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{text:<100}", end="", file=sys.stderr, flush=True)
 
 
-async def _measure(days: int, seed: int, members: int, horizon_s: float) -> Week:
+async def _measure(days: int, seed: int, members: int, horizon_s: float, lists_wrong: bool) -> Week:
     clock, plant = SystemClock(), load_plant(PLANT_FILE)
     async with in_session(PLANT_FILE, members, horizon_s, clock) as client:
-        diary = _Diary(compile_model(plant), read_interface(), limits_of(plant.invariants), client, clock, horizon_s)
+        diary = _Diary(compile_model(plant), read_interface(), limits_of(plant.invariants), client, clock, horizon_s, lists_wrong)
         return await diary.live(seed, week(seed, days))
 
 
@@ -122,9 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wrong", action="store_true", help="list on standard error what was refused wrongly or left undecided")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     given = parser.parse_args(arguments)
-    found = asyncio.run(_measure(given.days, given.seed, given.members, given.horizon_s))
-    if given.wrong:
-        print("\n".join(found.wrong), file=sys.stderr)
+    found = asyncio.run(_measure(given.days, given.seed, given.members, given.horizon_s, given.wrong))
     p50, p99 = np.percentile(found.times_ms, (50, 99))
     result = {
         "days": given.days,
