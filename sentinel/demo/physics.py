@@ -196,6 +196,10 @@ class Physics:
         self._steps += 1
         self._suffer(a)
 
+    def overhaul(self) -> None:
+        """P101 gives again what it gave when it was new."""
+        self._wear = 1.0
+
     def _move(self, stem: float, asked: float, travel: float) -> float:
         """A stem sticks until the signal leaves its dead band, then slips all the way, at the actuator's speed."""
         asked = min(max(asked, 0.0), 1.0)

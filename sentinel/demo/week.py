@@ -1,7 +1,8 @@
 """A week of routine at the reference plant, as writes: shifts, grade changes, tool changes, maintenance, and slips that do no harm.
 
 In: a seed and days.  Out: `Doing`s in the order of time, each a few writes that belong together.  Pumps and loops are left as they were
-found.  Nothing here sets the bypass: who wants it needs a permit, not a routine.
+found, but for P101: it is made to wear within hours (6 % of its flow a day) and would not last the week, so that each of its
+changeovers brings an overhauled one.  Nothing here sets the bypass: who wants it needs a permit, not a routine.
 """
 
 import random
@@ -26,11 +27,12 @@ _MISTYPED: Mapping[str, float] = {"TIC201.SP": 6.0, "SIC301.SP": 600.0, "TIC301.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doing:
-    """``writes``: seconds after ``at_s``, tag, value."""
+    """``writes``: seconds after ``at_s``, tag, value.  ``overhauls``: before the last of them P101 is changed for an overhauled one."""
 
     at_s: float
     says: str
     writes: tuple[tuple[float, str, float], ...]
+    overhauls: bool = False
 
 
 def week(seed: int, days: int = 7) -> list[Doing]:
@@ -78,7 +80,8 @@ def _nudge(chance: random.Random, at_s: float, grade: dict[str, float]) -> Itera
 
 
 def _changeover(chance: random.Random, at_s: float, grade: dict[str, float]) -> Iterator[Doing]:
-    yield Doing(at_s=at_s, says="pump changeover", writes=((0.0, "P101.RUN", 0.0), (chance.uniform(5.0, 60.0), "P101.RUN", 1.0)))
+    writes = ((0.0, "P101.RUN", 0.0), (chance.uniform(5.0, 60.0), "P101.RUN", 1.0))
+    yield Doing(at_s=at_s, says="pump changeover", writes=writes, overhauls=True)
 
 
 def _tool(chance: random.Random, at_s: float, grade: dict[str, float]) -> Iterator[Doing]:

@@ -45,6 +45,10 @@ class Week:
     undecided: int = 0
     times_ms: list[float] = field(default_factory=list)
 
+    def says(self) -> str:
+        wrongly, rightly = self.refused_wrongly, self.refused_rightly
+        return f"{self.writes} writes, refused {wrongly} wrongly and {rightly} rightly, {self.undecided} undecided"
+
 
 class Watch(Stage):
     """Keeps the appliance's pace: the twin moves with each poll, and to the moment of each write; between two polls the plant is alone."""
@@ -78,11 +82,15 @@ class _Diary:
             leap(live.plant, doing.at_s - LISTEN_S)
             await self._do(doing, Watch(self.model, live))
             _tell(f"{number + 1} of {len(doings)}, day {doing.at_s / DAY_S:.1f}: {doing.says}")
+            if self.lists_wrong and (number + 1 == len(doings) or doings[number + 1].at_s // DAY_S > doing.at_s // DAY_S):
+                print(f"day {doing.at_s // DAY_S + 1:.0f} has ended: {self.found.says()}", file=sys.stderr, flush=True)
         return self.found
 
     async def _do(self, doing: Doing, stage: Stage) -> None:
         for after_s, tag, value in doing.writes:
             stage.follow(doing.at_s + after_s)
+            if doing.overhauls and after_s == doing.writes[-1][0]:
+                stage.live.plant.physics.overhaul()
             self.client.keep(stage.snapshot())
             asked = command(self.interface, Origin.GATE, stage.now, tag, value)
             verdict, took_ms = await timed(self.client, self.clock, asked)
@@ -138,7 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the plant and of what its people do (default: %(default)s)")
     parser.add_argument("--members", type=int, default=256, help="futures per rollout (default: %(default)s)")
     parser.add_argument("--horizon-s", type=float, default=600.0, help="how far ahead (default: %(default)g)")
-    parser.add_argument("--wrong", action="store_true", help="list on standard error what was refused wrongly or left undecided")
+    parser.add_argument(
+        "--wrong", action="store_true", help="list on standard error what is refused wrongly or left undecided, and each day"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     given = parser.parse_args(arguments)
     found = asyncio.run(_measure(given.days, given.seed, given.members, given.horizon_s, given.wrong))
