@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from sentinel.actions import Actions
+from sentinel.backlog import Backlog
 from sentinel.intake import Intake
 from sentinel.model.command import Command, Origin
+from sentinel.model.detection import Detection
 from sentinel.model.finding import Finding
-from sentinel.model.ids import ActionId, VerdictId
+from sentinel.model.ids import ActionId, AssetId, VerdictId
 from sentinel.model.tags import TagMap
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.permits import Permits
@@ -27,7 +29,7 @@ from sentinel.settings import Gate
 from sentinel.twin.snapshot import Snapshot
 
 _BACK_S = 20.0  # after a start the court and a twin in step are waited for so long, where nothing is held meanwhile
-_JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the rest queue behind them
+_JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the rest wait in the backlog
 _VERDICTS = 4096
 _GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
@@ -62,11 +64,19 @@ class Asking:
     """Without a ``court`` nothing is judged: the gate takes each tag's declared choice.  ``ready`` is set once the twin is in step."""
 
     def __init__(
-        self, court: Court | None, tags: TagMap, gates: Sequence[Gate], records: Records, learning: Callable[[], bool], judged: Judged
+        self,
+        court: Court | None,
+        tags: TagMap,
+        gates: Sequence[Gate],
+        records: Records,
+        learning: Callable[[], bool],
+        judged: Judged,
+        is_new: Callable[[AssetId], bool] = lambda _: False,
     ) -> None:
         self._court, self._tags, self._gates, self._records = court, tags, gates, records
         self._learning, self._tell = learning, judged
-        self._queue: asyncio.Queue[Command] = asyncio.Queue()
+        self._backlog = Backlog(is_new)
+        self._filled = asyncio.Event()
         self._verdicts: OrderedDict[VerdictId, Verdict] = OrderedDict()
         self.ready = asyncio.Event()
         self.intake: Intake | None = None  # this and what follows is set by the composition root
@@ -75,10 +85,19 @@ class Asking:
         self.permits: Permits | None = None  # None: nobody is asked
 
     def later(self, command: Command) -> None:
-        self._queue.put_nowait(command)
+        self._backlog.put(command)
+        self._filled.set()
 
     def waiting(self) -> int:
-        return self._queue.qsize()
+        return len(self._backlog)
+
+    def unjudged(self) -> list[Detection]:
+        """What was heard and passed over since the last call."""
+        return self._backlog.drain()
+
+    def health(self) -> Mapping[str, int]:
+        """Of what was only heard, since the start."""
+        return {"judged_with_another": self._backlog.repeated, "superseded": self._backlog.superseded, "dropped": self._backlog.dropped}
 
     async def run(self) -> None:
         """What is not held, until cancelled."""
@@ -92,7 +111,9 @@ class Asking:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.ready.wait(), _BACK_S)
         while True:
-            command = await self._queue.get()
+            while (command := self._backlog.take()) is None:
+                self._filled.clear()
+                await self._filled.wait()
             if self._court is not None:
                 await self._complete(command, await self._court.judge(command), None)
 

@@ -8,12 +8,13 @@ it is kept: keeping costs a disk's time, and the collector holds it in its outbo
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, assert_never
 
 from sentinel.actions import Actions
 from sentinel.asking import Asking, Court
+from sentinel.backlog import lasting
 from sentinel.baseline.inventory import with_stations
 from sentinel.clock import Clock
 from sentinel.errors import SentinelError
@@ -25,6 +26,7 @@ from sentinel.model.action import Receipt
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.codec import to_jsonable
 from sentinel.model.command import Command, Origin
+from sentinel.model.detection import Detection
 from sentinel.model.exchange import Polled, Presence
 from sentinel.model.finding import Finding
 from sentinel.model.ids import AssetId
@@ -108,7 +110,7 @@ class Brain:
         self.learnt_until: Instant | None = None  # None while learning
         self.presences: dict[str, Presence] = {}  # the newest of each collector; one that was never there is not listed
         self.failure: asyncio.Future[None] | None = None
-        self.asking = Asking(court, tags, settings.gate, records, lambda: analysis.learning, self._judged)
+        self.asking = Asking(court, tags, settings.gate, records, lambda: analysis.learning, self._judged, self.is_new)
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
@@ -156,8 +158,9 @@ class Brain:
                     self._sync.observe(readings, heard.until)
                     self._keep_past(readings)
             commands = self._held.without_echoes(self._analysis.take_commands())
-            for command in commands:
-                self._replicate(command, command.seen)
+            if self._sync is not None:
+                for at, writes in lasting(commands):
+                    self._sync.write(writes, at)
             return findings, commands
 
         findings, commands = await self.think(think)
@@ -318,7 +321,7 @@ class Brain:
     async def _ticks(self) -> None:
         while True:
             now = self._clock.now()
-            findings, snapshot, step = await self.think(self._tick, now)
+            findings, snapshot, step = await self.think(self._tick, now, self.asking.unjudged())
             if snapshot is not None and self._court is not None:
                 self._snapshot = snapshot
                 self._keep_states(snapshot)
@@ -334,12 +337,12 @@ class Brain:
                 self._records.submit(*tallies)
             await asyncio.sleep(_TICK_S)
 
-    def _tick(self, now: Instant) -> tuple[list[Finding], Snapshot | None, Step]:
+    def _tick(self, now: Instant, unjudged: Sequence[Detection]) -> tuple[list[Finding], Snapshot | None, Step]:
         snapshot, step = None, Step()
         if self._sync is not None:
             self._sync.advance(now)
             snapshot = self._sync.snapshot()
-        findings = self._analysis.tick(now)
+        findings = [*self._analysis.tick(now), *self._analysis.told(unjudged)]
         if self.learning is not None:
             step = self.learning.tick()
         self._progress = self._analysis.progress()
@@ -399,6 +402,7 @@ class Brain:
         waiting = {
             "records": self._records.waiting(),
             "judging": self.asking.waiting(),
+            "unjudged": self.asking.health(),
             "untaken_dropped": self._analysis.untaken_dropped,
         }
         past = to_jsonable(self.past.counters()) if self.past is not None else None

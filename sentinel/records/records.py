@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -29,7 +30,7 @@ from sentinel.records.audit_log import AuditLog
 from sentinel.records.database import integrity_problems, open_database
 from sentinel.records.evidence import EvidenceFiles, dropped_at, first_damaged
 from sentinel.records.shelves import CATALOGUE
-from sentinel.records.statements import Change, conditions, from_cursor, put, revision_query, to_cursor
+from sentinel.records.statements import Change, conditions, from_cursor, put, put_all, revision_query, to_cursor
 from sentinel.records.tables import InvitationRow
 from sentinel.records.writer import Writer
 
@@ -88,12 +89,12 @@ class Records:
 
     def submit(self, *values: Any) -> "Future[None]":
         """All of them or none, in one transaction; the future is done after the commit.  Never waits."""
-        shelves = [CATALOGUE[type(value)] for value in values]
-        durable = not all(shelf.telemetry for shelf in shelves)
+        kinds = [(CATALOGUE[kind], tuple(alike)) for kind, alike in groupby(values, type)]
+        durable = not all(shelf.telemetry for shelf, _ in kinds)
         outcome: Future[None] = Future()
 
         def run(connection: Connection) -> list[Change]:
-            return [change for shelf, value in zip(shelves, values, strict=True) for change in put(connection, shelf, value)]
+            return [change for shelf, alike in kinds for change in put_all(connection, shelf, alike)]
 
         def finish(done: "Future[list[Change]]") -> None:
             error = done.exception()

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import sqlite3
@@ -16,8 +17,9 @@ from sentinel.clock import ManualClock
 from sentinel.errors import InputError, TransientError
 from sentinel.model.action import Action
 from sentinel.model.asset import Asset
+from sentinel.model.command import Command
 from sentinel.model.finding import Finding, FindingState
-from sentinel.model.ids import AssetId, Digest, FindingId
+from sentinel.model.ids import AssetId, CommandId, Digest, FindingId
 from sentinel.model.record import Invitation, Label, Tally
 from sentinel.model.time import Instant
 from sentinel.records import Change, Records
@@ -284,3 +286,14 @@ def test_a_row_that_was_altered_is_named(records: Records, tmp_path: Path) -> No
     assert len(problems) == 1
     assert "findings" in problems[0]
     assert "severity" in problems[0]
+
+
+def test_many_at_once_are_kept_as_one_by_one(records: Records) -> None:
+    """A flood of commands is one statement; the newest of a key stands, and what comes between them is kept as ever."""
+    commands: list[Any] = [value for value, _ in EVERY if isinstance(value, Command)]
+    many = [dataclasses.replace(commands[0], id=CommandId(f"c-{number}")) for number in range(500)]
+    again = dataclasses.replace(many[7], operation="mask_write_register")
+    records.keep(*many, finding(), *many[:3], again)
+    assert records.count(Command) == 500
+    assert {one.id: one for one in records.each(Command)} == {one.id: one for one in (*many, again)}
+    assert records.count(Finding) == 1
