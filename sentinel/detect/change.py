@@ -6,6 +6,7 @@ so a slow creep is held against where it began.  The limit comes from the mean n
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy.optimize import brentq
@@ -71,6 +72,21 @@ class Change:
         step = value - self.mean
         self.mean += step / self.count
         self.squares += step * (value - self.mean)
+
+    def standing(self) -> list[float]:
+        """What `going_on` takes: count, mean, squares, up, down, begun."""
+        return [self.count, self.mean, self.squares, self.up, self.down, self.begun]
+
+    def going_on(self, standing: Sequence[float]) -> "Change":
+        """This anchor, where it stood before a restart.  Raises ValueError for what no values can have led to."""
+        count, mean, squares, up, down, begun = standing
+        if (
+            not all(map(math.isfinite, standing))
+            or min(squares, up, down, begun) < 0.0
+            or not self.count <= count <= max(ANCHOR, self.count)
+        ):
+            raise ValueError(f"a CUSUM cannot stand at {list(standing)}")
+        return Change(self.smallest, int(count), float(mean), float(squares), float(up), float(down), int(begun))
 
     def restart(self) -> None:
         """After it was told: what goes on is the same change, and is told again only when it adds up anew."""

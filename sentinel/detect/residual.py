@@ -229,16 +229,11 @@ class Residual:
         if not kept["tags"] or self._model is None:
             return
         from sentinel.detect.process_model import Memory
-        from sentinel.detect.upkeep import CLIP, Course
+        from sentinel.detect.upkeep import Course
 
-        offset, trend = np.asarray(kept["offset"], np.float64), np.asarray(kept["trend"], np.float64)
-        names, farthest = [self._tags[place] for place in self._model.tags.tolist()], self._model.bounds.farthest
-        if list(kept["tags"]) != names or offset.shape != farthest.shape or trend.shape != farthest.shape:
+        if list(kept["tags"]) != [self._tags[place] for place in self._model.tags.tolist()]:
             raise ValueError("the offsets are those of other tags")
-        if not (np.isfinite(offset).all() and np.isfinite(trend).all()):
-            raise ValueError("an offset is no number")
-        course = Course.of(len(names))
-        course.offset, course.trend = np.clip(offset, -farthest, farthest), np.clip(trend, -CLIP, CLIP)
+        course = Course.going_on(kept["offset"], kept["trend"], self._model.bounds)
         self._memory, self._told_drift = Memory(course=course), {str(tag) for tag in kept["told"]}
 
 

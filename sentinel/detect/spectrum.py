@@ -141,6 +141,30 @@ class Spectrum:
                 raise ValueError(f"the spectrum of {name} and its list of features differ in length")
             self._sensors[str(name)] = _Sensor(tuple(map(str, features)), model=model, memories=model.memories())
 
+    # -- over a restart --
+
+    def lasting(self) -> Mapping[str, Any]:
+        """The offsets that follow drift, of each sensor in each of its modes."""
+        kept: dict[str, Any] = {}
+        for name, sensor in sorted(self._sensors.items()):
+            modes = [(number, memory.course) for number, memory in enumerate(sensor.memories) if memory.course is not None]
+            kept |= {f"{number} {name}": [course.offset.tolist(), course.trend.tolist()] for number, course in modes}
+        return {"modes": kept}
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        from sentinel.detect.process_model import Memory
+        from sentinel.detect.upkeep import Course
+
+        found: dict[tuple[str, int], Memory] = {}
+        for key, (offset, trend) in kept["modes"].items():
+            number, name = int(key.partition(" ")[0]), key.partition(" ")[2]
+            sensor = self._sensors.get(name)
+            if sensor is None or sensor.model is None or not 0 <= number < len(sensor.model.models):
+                raise ValueError(f"there is no mode {number} of {name}")
+            found[name, number] = Memory(course=Course.going_on(offset, trend, sensor.model.models[number].bounds))
+        for (name, number), memory in found.items():
+            self._sensors[name].memories[number] = memory
+
 
 def _frames(readings: Readings) -> list[tuple[str, tuple[str, ...], Array, Array]]:
     """(sensor, features, times, frames x features) of whole frames: every feature of a sensor, at one time, good and finite."""

@@ -7,7 +7,7 @@ through a CUSUM whose limit keeps the plant's false-alarm budget over all actuat
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -178,6 +178,20 @@ class Strokes:
             follows = (str(load[0]), float(load[1]), float(load[2])) if load else None
             self._actuators[tag, verb] = _Actuator(change, follows, float(a_week))
         self._active = True
+
+    # -- over a restart --
+
+    def lasting(self) -> Mapping[str, Any]:
+        """The sums of every CUSUM, and what it has compared with since: a drift of weeks adds up over restarts too."""
+        return {"actuators": [[*key, *each.change.standing()] for key, each in sorted(self._actuators.items())]}
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        """Directions that the anchor does not know begin where they stood as well."""
+        found = {}
+        for tag, verb, *standing in kept["actuators"][:MAX_ACTUATORS]:
+            known = self._actuators.get((str(tag), str(verb)), _Actuator())
+            found[str(tag), str(verb)] = replace(known, change=known.change.going_on(standing))
+        self._actuators |= found
 
 
 def _load(learnt: Sequence[tuple[float, Array]], names: Mapping[str, int]) -> tuple[str, float, float] | None:

@@ -12,6 +12,7 @@ with every gap at its conditional mean, which entries were measured, and how far
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,18 @@ class Course:
     @classmethod
     def of(cls, count: int) -> "Course":
         return cls(np.full(count, np.nan), np.zeros(count, np.int64), np.zeros(count), np.zeros(count), [])
+
+    @classmethod
+    def going_on(cls, offset: Any, trend: Any, bounds: Bounds) -> "Course":
+        """After a restart: the offsets as they were kept, within the bounds of the anchor.  Raises ValueError for those of other tags."""
+        course, farthest = cls.of(len(bounds.farthest)), bounds.farthest
+        offset, trend = np.asarray(offset, np.float64), np.asarray(trend, np.float64)
+        if offset.shape != farthest.shape or trend.shape != farthest.shape:
+            raise ValueError("the offsets are those of other tags")
+        if not (np.isfinite(offset).all() and np.isfinite(trend).all()):
+            raise ValueError("an offset is no number")
+        course.offset, course.trend = np.clip(offset, -farthest, farthest), np.clip(trend, -CLIP, CLIP)
+        return course
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
