@@ -33,8 +33,8 @@ class Excerpts:
         return self._evidence.get(finding.id, finding.evidence)
 
     def wants(self, finding: Finding) -> bool:
-        """Whether frames are to be fetched (`fetch`), which is said once."""
-        if finding.evidence is not None or finding.first_frame == NO_FRAME or finding.id in self._ordered:
+        """Whether frames are to be fetched (`fetch`), which is said once: not before the window that counts them."""
+        if finding.evidence is not None or not finding.frames or finding.first_frame == NO_FRAME or finding.id in self._ordered:
             return False
         self._ordered.add(finding.id)
         return True

@@ -32,7 +32,7 @@ from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
 from sentinel.model.window import Window
-from sentinel.ports import Detector, Lasting, Outcome
+from sentinel.ports import Detector, Lasting, Outcome, Prompt
 from sentinel.triage.fold import Triage
 
 _DRIFT_HABITS = 50  # so many new small habits since activation ask for a person's review
@@ -76,6 +76,7 @@ class Analysis:
         self._candidate: Candidate | None = None
         self._servers = frozenset(servers)
         self._detectors = list(detectors) if detectors is not None else all_detectors(tag_map)
+        self._prompt = [detector for detector in self._detectors if isinstance(detector, Prompt)]
         self._inventory = Inventory()
         self._triage = Triage(tag_map, self._inventory.is_controller)
         self._gathers: dict[str, Gather] = {}
@@ -96,7 +97,8 @@ class Analysis:
     # -- what comes in --
 
     def heard(self, heard: Heard) -> list[Finding]:
-        findings = self._windows_in(self._gather(heard.source).hear(heard))
+        gather = self._gather(heard.source)
+        findings = [*self._windows_in(gather.hear(heard)), *self._foretold(heard.source, gather.fresh())]
         counters, seen = heard.counters, max(heard.until, self._reached)
         if _has_doubled(self._lost, heard.source, counters.dropped):
             findings = [*findings, *self._triage.loss(heard.source, counters.dropped, seen)]
@@ -233,7 +235,7 @@ class Analysis:
             raise InputError("this analysis has no other detectors to judge by")
         detectors = list(self._fresh())
         _restored(detectors, baseline)
-        self._detectors, self._habits = detectors, 0
+        self._detectors, self._prompt, self._habits = detectors, [each for each in detectors if isinstance(each, Prompt)], 0
         self._judge_by(baseline)
 
     def _judge_by(self, baseline: Baseline) -> None:
@@ -304,8 +306,15 @@ class Analysis:
             if self.learning and self._learn_until is not None and window.start >= self._learn_until:
                 self.activate()
             self._reached = max(self._reached, window.end)
+            self._foretold(window.source, window.messages)  # a slot that came at once has told nothing yet; of others it is no news
             changed += self._one(self._enriched(window))
         return _latest(changed)
+
+    def _foretold(self, source: str, messages: Messages) -> list[Finding]:
+        """What single messages are enough for, before their second is over.  In order of slots, whatever arrives together."""
+        if not len(messages) or (self.learning and self._learn_until is not None):
+            return []
+        return self._triage.foretell([found for detector in self._prompt for found in detector.at_once(messages)], source)
 
     def _enriched(self, window: Window) -> Window:
         """With the values that its own messages carry."""

@@ -12,6 +12,7 @@ from sentinel.model.action import Action, Receipt
 from sentinel.model.command import Command
 from sentinel.model.detection import Detection
 from sentinel.model.ids import CommandId
+from sentinel.model.observation import Messages
 from sentinel.model.plan import Plan
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
@@ -66,6 +67,14 @@ class Lasting(Protocol):
 
     def go_on(self, kept: Mapping[str, Any]) -> None:
         """After `restore`.  Raises KeyError, TypeError or ValueError for what is none of its own."""
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A detector to which single messages tell enough: nobody waits for the end of their second."""
+
+    def at_once(self, messages: Messages) -> Sequence[Detection]:
+        """What `score` says of every window that holds these rows, of the same causes and at least as grave.  Changes nothing."""
 
 
 class Verifier(Protocol):

@@ -29,6 +29,7 @@ class Gather:
         self._closed = 0  # everything before this instant has been given out
         self._parts: dict[int, list[tuple[str, Any]]] = defaultdict(list)
         self._held_rows = 0
+        self._shown = (0, 0)  # an open slot, and how many of its parts `fresh` has given out
 
     def hear(self, heard: Heard) -> list[Window]:
         self._hold("messages", heard.messages, heard.messages.time)
@@ -41,6 +42,15 @@ class Gather:
         if residuals is not None:
             self._hold("residuals", residuals, residuals.seen)
         return self._close(until)
+
+    def fresh(self) -> Messages:
+        """The messages of the oldest open slot that were not given out so before; its window will hold them once more."""
+        if not self._parts:
+            return Messages.empty()
+        slot = min(self._parts)
+        parts, shown = self._parts[slot], self._shown[1] if self._shown[0] == slot else 0
+        self._shown = (slot, len(parts))
+        return Messages.concat([part for kind, part in parts[shown:] if kind == "messages"])
 
     def flush(self) -> list[Window]:
         """Close all that is held: the file or the source has ended."""

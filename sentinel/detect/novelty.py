@@ -104,6 +104,18 @@ class Novelty:
             return ()
         return [*self._score_flows(window.flows), *self._score_messages(window.messages)]
 
+    def at_once(self, messages: Messages) -> Sequence[Detection]:
+        """Of strangers' requests only: whoever talks to the server already and does a little more can wait for his second."""
+        if not self._active:
+            return ()
+        rows = np.flatnonzero((messages.kind == MessageKind.REQUEST) & (messages.client >= 0) & (messages.server >= 0))
+        first, which = distinct(messages.client[rows], messages.server[rows], messages.port[rows])
+        places = zip(*(column[rows[first]].tolist() for column in (messages.client, messages.server, messages.port)), strict=True)
+        foreign = [not self._is_known(messages.names[client], messages.names[server], f"tcp/{port}") for client, server, port in places]
+        if not any(foreign):
+            return ()
+        return self._score_messages(messages.take(rows[np.array(foreign)[which]]))
+
     def _is_known(self, client: str, server: str, service: str) -> bool:
         return (client, server, service) in self._conduits or (
             (client, server) in self._dynamic and not industrial_port(service) and service.startswith("tcp/")

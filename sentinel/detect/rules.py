@@ -124,16 +124,18 @@ class Rules:
     def learn(self, window: Window) -> None:
         for rule in self._rules:
             if rule.severity <= Severity.MEDIUM:
-                self._usual.learn(self._matches(rule, window))
+                self._usual.learn(self._matches(rule, _rows_for(rule, window)))
 
     def activate(self) -> None:
         """Rules have no thresholds."""
 
     def score(self, window: Window) -> Sequence[Detection]:
-        return self._usual.without(found for rule in self._rules for found in self._matches(rule, window))
+        return self._usual.without(found for rule in self._rules for found in self._matches(rule, _rows_for(rule, window)))
 
-    def _matches(self, rule: Rule, window: Window) -> list[Detection]:
-        columns: Any = window.messages if rule.columns is Messages else window.flows
+    def at_once(self, messages: Messages) -> Sequence[Detection]:
+        return self._usual.without(found for rule in self._rules if rule.columns is Messages for found in self._matches(rule, messages))
+
+    def _matches(self, rule: Rule, columns: Any) -> list[Detection]:
         if not len(columns):
             return []
         rows = np.flatnonzero(rule.matches(columns))
@@ -185,3 +187,7 @@ class Rules:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._usual.restore(state)
+
+
+def _rows_for(rule: Rule, window: Window) -> Messages | Flows:
+    return window.messages if rule.columns is Messages else window.flows

@@ -1,7 +1,8 @@
 """A case: one finding while it grows.  Every list in it is bounded; the counts are exact."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.finding import Finding, FindingState
@@ -79,6 +80,10 @@ class Case:
         case.judgement, case.intent = finding.judgement, finding.intent
         case.quiet_until, case.learnt = finding.quiet_until, finding.learnt
         return case
+
+    def copied(self) -> "Case":
+        """What is added to the one does not show in the other."""
+        return Case(**{each.name: copy(getattr(self, each.name)) for each in fields(self)})
 
     def add(self, detection: Detection, *, strikes: bool) -> None:
         """``strikes``: it is the thing itself, not a symptom of it."""

@@ -3,12 +3,13 @@
 The cause of a detection names a kind and a subject.  A small kind (``habit``, ``protocol``, ``rhythm``, ``process``) joins a strong
 finding about the same asset that is going on at that moment: a flood and the polls that it starves are one thing.  A cause that was
 quiet for long, or that turns from small to grave, opens a new finding: who looked at the small one must not miss the grave one.
-Subjects are named by addresses, and addresses can be forged: beyond a number of new findings a minute, what many subjects do to one asset
-is one finding about that asset (``crowd``).
+What single messages are enough for is told before its window is folded (`foretell`), as a draft; the window opens the case under the
+draft's name, with all that rests on it.  Subjects are named by addresses, and addresses can be forged: beyond a number of new findings a
+minute, what many subjects do to one asset is one finding about that asset (``crowd``).
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sentinel.model.command import Command
 from sentinel.model.detection import Detection, Severity
@@ -31,6 +32,7 @@ MAX_CASES = 10_000  # the oldest are let go; they stay in the records
 MAX_COMMANDS_REMEMBERED = 10_000
 CROWD = 32  # new findings of one kind about one asset within a minute; nobody reads more of them one by one
 CROWD_S = 60.0
+MAX_DRAFTS = 256  # of one source and second
 MAX_CROWDED = 4096  # assets that are counted; the one longest unheard is forgotten
 _SMALL = frozenset({"habit", "protocol", "rhythm", "process"})
 _SUFFERED = frozenset({"rhythm", "process"})
@@ -61,6 +63,7 @@ class Triage:
         self._heard_by: dict[CommandId, str | None] = {}
         self._case_of: dict[CommandId, FindingId] = {}
         self._crowds: OrderedDict[tuple[str, AssetId | None], tuple[Instant, int]] = OrderedDict()
+        self._drafts: dict[str, dict[str, Case]] = defaultdict(dict)  # by source and cause; until the source's window is folded
         self.let_go = 0
         self.quieted = 0  # detections that a person did not want to hear of
 
@@ -79,7 +82,7 @@ class Triage:
     def labelled(self, finding: Finding) -> None:
         """What a person decided; the rules of it are in ``lifecycle``.  A finding that is to be quiet for a time takes what it told
         already, and nothing graver, without a word; whatever else its cause does is told."""
-        case = self._cases.get(finding.id)
+        case = self._cases.get(finding.id) or next((draft for draft in self._pending() if draft.id == finding.id), None)
         if case is None:
             return
         case.state, case.quiet_until, case.learnt = finding.state, finding.quiet_until, finding.learnt
@@ -96,6 +99,43 @@ class Triage:
         return case is not None and case.learnt
 
     # -- detections --
+
+    def foretell(self, detections: Sequence[Detection], source: str) -> list[Finding]:
+        """Of messages whose window comes later, in any pieces: graver news as it stands so far, without the frames that the window will
+        count.  Each cause is named by its first message, so that neither its pieces nor their times show in what is folded."""
+        told: dict[str, Case] = {}
+        for detection in sorted(detections, key=lambda d: (d.seen, d.frame, -d.severity, d.cause, d.feature)):
+            if _kind(detection.cause) in _SMALL or detection.severity < Severity.MEDIUM or self._quiet_about(detection) is not None:
+                continue
+            drafts = self._drafts[source]
+            draft = drafts.get(detection.cause) or self._drafted(detection, len(drafts))
+            if draft is None:
+                continue
+            drafts[detection.cause] = draft
+            if (detection.detector, detection.feature) not in draft.features or detection.severity > draft.severity:
+                if draft.id in self._cases and draft is self._cases[draft.id]:
+                    draft = drafts[detection.cause] = draft.copied()
+                draft.add(detection, strikes=True)
+                told[detection.cause] = draft
+        return [self._told(draft) for draft in told.values()]
+
+    def _drafted(self, detection: Detection, drafts: int) -> Case | None:
+        """The open case that this will join, or what opens one; None where a crowd does, or the second has too many already."""
+        case = self._open_case(detection.cause, detection.seen)
+        if drafts >= MAX_DRAFTS:
+            return None
+        if case is not None and case.severity >= Severity.MEDIUM:
+            return case
+        if self._is_crowded(detection):
+            return None
+        return Case.opened(detection.cause, detection.title, detection.severity, detection.seen, detection.frame)
+
+    def _pending(self) -> Iterator[Case]:
+        """Drafts whose case is still to be opened."""
+        return (draft for drafts in self._drafts.values() for draft in drafts.values() if draft.id not in self._cases)
+
+    def _draft_of(self, cause: str, severity: Severity) -> Case | None:
+        return next((draft for draft in self._pending() if draft.cause == cause), None) if severity >= Severity.MEDIUM else None
 
     def fold(self, detections: Sequence[Detection], source: str | None = None) -> list[Finding]:
         """The detections of one window; ``source`` heard their frames."""
@@ -114,6 +154,10 @@ class Triage:
             touched[case.id] = case
         for key, case in touched.items():
             case.add_frames(frames[key], source)
+        if source is not None and source in self._drafts:
+            for draft in [draft for draft in self._pending() if self._drafts[source].get(draft.cause) is draft]:
+                touched[draft.id] = self._open(draft)  # whoever judged meanwhile by another baseline: what was told stays told
+            del self._drafts[source]
         return [self._told(case) for case in touched.values()]
 
     def _quiet_about(self, detection: Detection) -> Case | None:
@@ -128,7 +172,7 @@ class Triage:
             if strong:
                 return strong
         case = self._open_case(detection.cause, detection.seen)
-        if case is None and self._is_crowded(detection):
+        if case is None and self._draft_of(detection.cause, detection.severity) is None and self._is_crowded(detection):
             return self._crowd_about(detection)
         if case and not (case.severity <= Severity.LOW and detection.severity >= Severity.MEDIUM):
             return case
@@ -181,6 +225,9 @@ class Triage:
         return case
 
     def _open(self, case: Case) -> Case:
+        draft = self._draft_of(case.cause, case.severity)
+        if draft is not None:
+            case.id, case.state = draft.id, draft.state
         self._cases[case.id] = case
         self._by_cause[case.cause] = case.id
         subject = _subject(case.cause)

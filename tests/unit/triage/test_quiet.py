@@ -86,3 +86,11 @@ def test_only_what_is_normal_for_a_time_may_be_learnt() -> None:
         assert triage.is_learnt(detection(1, ACTOR, feature="port scan")) is learnt
         assert not triage.is_learnt(detection(1, ACTOR, feature="foreign write"))
         assert not triage.is_learnt(detection(3600, ACTOR, feature="port scan"))
+
+
+def test_what_is_quiet_is_not_told_ahead_of_its_window_either() -> None:
+    triage = Triage()
+    hushed(triage)
+    assert triage.foretell([detection(1, ACTOR, feature="port scan")], "sensor") == []
+    (told,) = triage.foretell([detection(1, ACTOR, feature="foreign write")], "sensor")
+    assert told.state is FindingState.OPEN
