@@ -20,7 +20,7 @@ from sentinel import settings as configuration
 from sentinel.access import Access
 from sentinel.access.authority import DAY_S
 from sentinel.actions import Actions
-from sentinel.anchors import Anchors
+from sentinel.anchors import Anchors, Chain
 from sentinel.api import ApiState, Tls, build_app, build_enrolment_app, serve
 from sentinel.brain import Brain
 from sentinel.cases import Cases
@@ -80,7 +80,7 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         )
         recollection = Recollection.of(records, clock.now())
         access.authority.server_certificate(settings.appliance.name, (settings.api.host,), clock.now())  # seals are made with its key
-        anchors = Anchors(places.directory, access.authority, places.given)
+        anchors = Anchors(places.directory, access.authority, places.given, Chain(records.audit))
         anchor = anchors.at_start(clock.now())
         if anchor is not None:
             analysis.restore(anchor[0], recollection.findings)

@@ -194,7 +194,7 @@ class Learning:
         if self._anchor is None or action_of(self._anchor.digest) != action.id:
             return True, "another baseline judges already"
         kept, now = self._anchors.read(PREVIOUS), self._clock.now()
-        if kept is None:
+        if kept is None or kept[1].digest != self._anchor.previous:
             return False, "the baseline before it is not there any more"
         self._analysis.promote(kept[0])
         self._judges(self._anchors.keep(kept[0], kept[1].by, now), now)
@@ -255,12 +255,12 @@ def _refused(reason: str, now: Instant) -> Detection:
     """Whoever changes what the appliance takes for normal hides what is not."""
     return Detection(
         detector="baseline",
-        title="A baseline that this appliance did not make, or that was changed since, was refused",
+        title="A baseline that this appliance did not make, that was changed since, or that does not judge any more, was refused",
         seen=now,
         cause="baseline:anchor",
         feature="seal",
-        observed="a file whose seal does not hold",
-        expected="the seal of this appliance",
+        observed="a file whose seal does not hold, or not the one that judged last",
+        expected="the seal of this appliance, on what the audit chain names",
         score=1.0,
         threshold=0.0,
         why=reason,

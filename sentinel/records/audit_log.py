@@ -72,6 +72,13 @@ class AuditLog:
             row = connection.execute(select(_audit.record, _audit.previous, _audit.hash).where(_audit.sequence == sequence)).one_or_none()
         return _entry(row) if row else None
 
+    def newest(self, action: str) -> AuditEntry | None:
+        """The last entry of this action."""
+        query = select(_audit.record, _audit.previous, _audit.hash).where(_audit.action == action).order_by(desc(_audit.sequence)).limit(1)
+        with self._reading.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return _entry(row) if row else None
+
     def page(self, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
         """Newest first."""
         query = select(_audit.record, _audit.previous, _audit.hash).order_by(desc(_audit.sequence)).limit(limit)

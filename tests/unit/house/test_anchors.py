@@ -4,17 +4,19 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sentinel import durable
-from sentinel.anchors import ANCHOR, CANDIDATE, CHECKPOINT, PREVIOUS, Anchors
+from sentinel.anchors import ANCHOR, CANDIDATE, CHECKPOINT, PREVIOUS, Anchors, Chain
 from sentinel.baseline import store
 from sentinel.baseline.anchor import Kind, Statement, sealed
 from sentinel.baseline.store import Baseline
 from sentinel.clock import ManualClock
+from sentinel.records import Records
 from tests.unit.access.test_seal import an_authority
 
 _BASELINE = Baseline(
@@ -133,3 +135,78 @@ def test_a_checkpoint_is_no_anchor(anchors: Anchors, tmp_path: Path, clock: Manu
     anchors.forget(CHECKPOINT)
     assert anchors.read(CHECKPOINT) is None
     assert anchors.refused == []
+
+
+@pytest.fixture
+def records(tmp_path: Path, clock: ManualClock) -> Iterator[Records]:
+    records = Records(tmp_path / "records.db", clock)
+    yield records
+    records.close()
+
+
+def _began(directory: Path, clock: ManualClock, records: Records) -> Anchors:
+    clock.advance(60)
+    return Anchors(directory, an_authority(directory / "authority", clock), witness=Chain(records.audit))
+
+
+def test_an_older_anchor_in_the_place_of_the_newest_is_refused_however_good_its_seal(
+    tmp_path: Path, clock: ManualClock, records: Records
+) -> None:
+    anchors = _began(tmp_path, clock, records)
+    old: list[bytes] = []
+    for windows in (7, 8, 9):
+        clock.advance(60)
+        anchors.keep(dataclasses.replace(_BASELINE, windows=windows), "rita", clock.now())
+        old.append((tmp_path / ANCHOR).read_bytes())
+    kept = _began(tmp_path, clock, records).at_start(clock.now())
+    assert kept is not None
+    assert kept[0].windows == 9
+    (tmp_path / ANCHOR).write_bytes(old[0])
+    again = _began(tmp_path, clock, records)
+    kept = again.at_start(clock.now())
+    assert kept is not None
+    assert kept[0].windows == 8, "the one before it judges, as when a file was changed"
+    (told,) = again.refused
+    assert "judged last; moved to baseline.refused" in told
+    assert (tmp_path / "baseline.refused").read_bytes() == old[0]
+    kept = _began(tmp_path, clock, records).at_start(clock.now())
+    assert kept is not None
+    assert kept[0].windows == 8
+    for name in (ANCHOR, PREVIOUS):
+        (tmp_path / name).write_bytes(old[0])
+    again = _began(tmp_path, clock, records)
+    assert again.at_start(clock.now()) is None, "neither judged last nor before it"
+    assert len(again.refused) == 2
+    (tmp_path / ANCHOR).write_bytes(old[2])
+    assert _began(tmp_path, clock, records).at_start(clock.now()) is None, "nor does what the one that judged last took the place of"
+
+
+def test_an_anchor_that_was_taken_away_is_told(tmp_path: Path, clock: ManualClock, records: Records) -> None:
+    _began(tmp_path, clock, records).keep(_BASELINE, "rita", clock.now())
+    (tmp_path / ANCHOR).unlink()
+    anchors = _began(tmp_path, clock, records)
+    assert anchors.at_start(clock.now()) is None
+    assert "is not there any more" in anchors.refused[0]
+
+
+def test_killed_before_the_chain_knew_the_newest_anchor_judges(tmp_path: Path, clock: ManualClock, records: Records) -> None:
+    _began(tmp_path, clock, records).keep(_BASELINE, "rita", clock.now())
+    clock.advance(60)
+    _, newer = Anchors(tmp_path, an_authority(tmp_path / "authority", clock)).keep(_LATER, "rita", clock.now())
+    anchors = _began(tmp_path, clock, records)
+    kept = anchors.at_start(clock.now())
+    assert kept is not None
+    assert (kept[0].windows, anchors.refused) == (8, [])
+    assert Chain(records.audit).judged() == newer
+
+
+def test_an_older_anchor_that_is_put_there_while_it_judges_does_not_come_back(tmp_path: Path, clock: ManualClock, records: Records) -> None:
+    anchors = _began(tmp_path, clock, records)
+    anchors.keep(_BASELINE, "rita", clock.now())
+    old = (tmp_path / ANCHOR).read_bytes()
+    clock.advance(60)
+    _, second = anchors.keep(_LATER, "rita", clock.now())
+    (tmp_path / ANCHOR).write_bytes(old)
+    _, third = anchors.keep(dataclasses.replace(_BASELINE, windows=9), "rita", clock.now())
+    assert third.previous is None
+    assert second.digest[:12] in anchors.refused[0]
