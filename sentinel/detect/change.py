@@ -8,28 +8,51 @@ so a slow creep is held against where it began.  The limit comes from the mean n
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 from scipy.stats import t as student
+
+from sentinel.model.columns import Array
 
 ANCHOR = 200  # values; of so many the mean is known to 0.07 deviations
 MIN_BEFORE = 8  # values before anything is said: fewer do not tell their own spread
 _OVERSHOOT = 1.166  # Siegmund's correction for discrete values
 _REFERENCE = (0.25, 1.5)  # standard deviations; half the change to find, within what a CUSUM can use
 _LARGEST = 5.0  # standard deviations that one value may contribute
+REMEMBERED = 8192  # limits, one for each actuator and direction: a reference changes no more once its anchor is full
+_NO_DRIFT = 1e-3  # standard deviations a value; below, Siegmund's formula loses its digits
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)  # of a normal distribution
+_WEIGHT = _WEIGHTS / _WEIGHTS.sum()
+_OFF, _SCALE = _NODES / math.sqrt(ANCHOR), np.exp(_NODES / math.sqrt(2.0 * ANCHOR))  # errors of an anchor's mean and deviation
 
 
+@lru_cache(maxsize=REMEMBERED)
 def limit_for(run_length: float, reference: float) -> float:
-    """h of a two-sided CUSUM whose false alarms are ``run_length`` values apart on average; infinite where none is allowed."""
+    """h of a two-sided CUSUM whose false alarms are ``run_length`` values apart on average; infinite where none is allowed.
+
+    On average over what an anchor may have got wrong: one that lies 0.07 deviations off tells more false alarms on one side than it
+    saves on the other, the more so the rarer they are meant to be.
+    """
     if math.isinf(run_length):
         return math.inf
+    off, scale = _OFF[:, None], _SCALE[None, :]
 
-    def apart(limit: float) -> float:
-        width = 2.0 * reference * (limit + _OVERSHOOT)
-        return (math.exp(min(width, 700.0)) - width - 1.0) / (2.0 * reference**2) / 2.0 - run_length
+    def rarer(limit: float) -> float:
+        often = sum(1.0 / _apart((reference - side) / scale, limit / scale + _OVERSHOOT) for side in (off, -off))
+        return 1.0 - run_length * float(_WEIGHT @ often @ _WEIGHT)
 
-    return 0.0 if apart(0.0) >= 0.0 else float(brentq(apart, 0.0, 350.0 / reference))
+    return 0.0 if rarer(0.0) >= 0.0 else float(brentq(rarer, 0.0, 350.0 / reference))
+
+
+def _apart(reference: Array, limit: Array) -> Array:
+    """Values between two alarms of one side (Siegmund), of values with mean 0 and deviation 1; ``reference`` may be negative."""
+    reference = np.where(np.abs(reference) < _NO_DRIFT, _NO_DRIFT, reference)
+    width = 2.0 * reference * limit
+    apart: Array = (np.exp(np.minimum(width, 700.0)) - width - 1.0) / (2.0 * reference**2)
+    return apart
 
 
 @dataclass(slots=True)
