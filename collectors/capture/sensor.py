@@ -19,6 +19,7 @@ from collectors.capture.fragments import Reassembler
 from collectors.capture.packets import PacketBatch
 from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_MAC, HEAD, NEVER, TICK, make_tables
 from collectors.capture.track import track
+from collectors.compiled import Words
 from collectors.wire.modbus.decoder import columns
 from collectors.wire.opcua.details import BodyReader
 from sentinel.model.observation import SLOT_NS, U1, Counters, Details, Flows, Heard, Messages
@@ -49,6 +50,7 @@ class Sensor:
         self.source = source
         seed = secrets.randbits(64) if seed is None else seed
         self._t = make_tables(seed)
+        self._words = Words(self._t)
         self._bodies = BodyReader(seed)
         self._fragments = Reassembler(self._t.state[0]["seed"])
         self._announcements = Announcements(spell)
@@ -107,7 +109,7 @@ class Sensor:
         announcing = self._announcements.places(self._heads, octets, batch.time[first : first + count], count)
         for stop in sorted({*(place + 1 for place in announcing), count}):
             while taken < stop:
-                taken += track(self._t, self._heads[taken:stop], octets, batch.time, batch.frame, first + taken, stop - taken)
+                taken += track(self._words, self._heads[taken:stop], octets, batch.time, batch.frame, first + taken, stop - taken)
                 if taken < stop:
                     self._drain(heard)
             if stop - 1 in announcing:  # its details come where its packet does, however packets are batched

@@ -1,10 +1,9 @@
 """`python -m collectors.capture.warm`: compile every kernel of the ears into the cache, so that no start pays for it.
 
-Runs each kernel once over a small conversation.  An image is built with it; `NUMBA_CPU_NAME` and `NUMBA_CPU_FEATURES` name the machine
-that the code is made for, where that is not the one it is built on.
+Runs each kernel once over a small conversation, which loads what was compiled before.  An image is built with it; `NUMBA_CPU_NAME` and
+`NUMBA_CPU_FEATURES` name the machine that the code is made for, where that is not the one it is built on.
 """
 
-import gc
 import sys
 import time
 
@@ -35,16 +34,9 @@ def _frame(port: int, payload: bytes) -> bytes:
 
 
 def warm() -> float:
-    """Seconds that it took; next to nothing when everything was cached.  The compiler's memory is given back."""
+    """Seconds that it took; next to nothing when everything was cached.  The loader's memory is given back."""
     started = time.perf_counter()
-    release()  # what importing it took
-    collected = gc.isenabled()
-    gc.disable()  # what is loaded stays: looking through it again and again takes a tenth of a start
-    try:
-        _run_each()
-    finally:
-        if collected:
-            gc.enable()
+    _run_each()
     release()
     return time.perf_counter() - started
 
