@@ -1,4 +1,4 @@
-"""A court to measure: in a process of its own, locked in, with a client that waits long enough to hear how long it takes."""
+"""A court to measure: in a process of its own, locked in, with clients that wait long enough to hear how long it takes."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.client import CourtClient, Familiarity
@@ -23,16 +24,16 @@ _PATIENCE = 5.0  # times the limit of a case
 _SOURCE, _PLC = AssetId("192.0.2.7"), AssetId("192.0.2.1")  # RFC 5737: nobody's
 
 
-@asynccontextmanager
-async def in_session(plant: Path, members: int, horizon_s: float, clock: Clock, case_limit_s: float = 1.0) -> AsyncIterator[CourtClient]:
-    """``case_limit_s``: what a case may take of the processor; who asks waits five times as long."""
-    with tempfile.TemporaryDirectory(prefix="sentinel-court-") as directory:
-        socket, config = Path(directory, "court.sock"), Path(directory, "court.json")
-        told = {"plant": str(plant), "socket": str(socket), "members": members, "horizon_s": horizon_s, "case_limit_s": case_limit_s}
-        config.write_text(json.dumps(told))
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sandbox", str(config), stderr=asyncio.subprocess.DEVNULL)
-        patience_s = _PATIENCE * case_limit_s
-        client = CourtClient(socket, clock, lambda _: Familiarity(), held_patience_s=patience_s, patience_s=patience_s)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Court:
+    socket: Path
+    clock: Clock
+    patience_s: float
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[CourtClient]:
+        """One that remembers nothing yet: what was written to another plant, or in another life of this one, is none of its past."""
+        client = CourtClient(self.socket, self.clock, lambda _: Familiarity(), held_patience_s=self.patience_s, patience_s=self.patience_s)
         connection = asyncio.create_task(client.run())
         try:
             async with asyncio.timeout(_START_S):
@@ -40,6 +41,19 @@ async def in_session(plant: Path, members: int, horizon_s: float, clock: Clock, 
             yield client
         finally:
             connection.cancel()
+
+
+@asynccontextmanager
+async def in_session(plant: Path, members: int, horizon_s: float, clock: Clock, case_limit_s: float = 1.0) -> AsyncIterator[Court]:
+    """``case_limit_s``: what a case may take of the processor; who asks waits five times as long."""
+    with tempfile.TemporaryDirectory(prefix="sentinel-court-") as directory:
+        socket, config = Path(directory, "court.sock"), Path(directory, "court.json")
+        told = {"plant": str(plant), "socket": str(socket), "members": members, "horizon_s": horizon_s, "case_limit_s": case_limit_s}
+        config.write_text(json.dumps(told))
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sandbox", str(config), stderr=asyncio.subprocess.DEVNULL)
+        try:
+            yield Court(socket=socket, clock=clock, patience_s=_PATIENCE * case_limit_s)
+        finally:
             process.terminate()
             await process.wait()
 

@@ -4,6 +4,7 @@ The plant is the reference plant: its own physics, controller, instruments and r
 every half second, as the registers round it.  The same seed and the same writes give the same bits.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -104,6 +105,11 @@ class Stage:
         registers = self.live.plant.registers
         registers.put(tag, value)
         self.sync.write({tag: registers.value(tag)}, self.now)
+
+    def fork(self) -> "Stage":
+        """Another life of plant and twin from here on; what neither of them changes is shared."""
+        shared = (self.sync.model, self.live.plant.interface)
+        return copy.deepcopy(self, {id(one): one for one in shared})
 
     def snapshot(self) -> Snapshot:
         return self.sync.snapshot()

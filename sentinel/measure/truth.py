@@ -165,27 +165,34 @@ class Jury:
         breaks: bool = True,
     ) -> str | None:
         """The first thing that falls when an action follows the steps, and holds when it follows only the ``others`` among them."""
+        writes, until_s = _then(steps, action), steps[-1][0] + self.horizon_s
+        guards = self._guards_alone(steps, others)
+        if not guards and not self._first_new(writes, until_s, limits, frozenset(), breaks):
+            return None  # what falls otherwise need not be known
         alone = self._left_alone(others, action, breaks)
-        if self._is_unused(steps, others, alone.tripped):
+        if guards and not guards & alone.tripped:
             return None
-        until_s = steps[-1][0] + self.horizon_s
-        return next(iter(self._first_new(_then(steps, action), until_s, limits, alone.fallen(limits), breaks)), None)
+        return next(iter(self._first_new(writes, until_s, limits, alone.fallen(limits), breaks)), None)
 
-    def _is_unused(self, steps: tuple[Write, ...], others: tuple[Write, ...], tripped: frozenset[str]) -> bool:
-        """The defence that the steps take away, and the others do not, was never called upon: the plant lives the same life without it,
-        bit for bit, and need not live it again.  A limit is read by its interlocks alone, and the bypass by all of them; ``others`` are
-        at the same instants, or the action would come at another."""
+    def _guards_alone(self, steps: tuple[Write, ...], others: tuple[Write, ...]) -> frozenset[str]:
+        """The alarms of the interlocks by which alone the two lives differ; empty where more may differ.
+
+        Where none of them is ever called upon the plant lives the same life without them, bit for bit, and need not live it again.  A limit
+        is read by its interlocks alone, and the bypass by all of them; ``others`` are at the same instants, or the action would come at
+        another.
+        """
         taken = [step for step in steps if step not in others]
         if not others and len(steps) > 1 and steps[-1][0] > 0.0:
-            return False
+            return frozenset()
         if others and others[-1][0] != steps[-1][0]:
-            return False
+            return frozenset()
+        found = set[str]()
         for _, tag, value in taken:
             guarded = {lock.alarm for lock in INTERLOCKS if lock.limit == tag or (tag == "BYPASS" and value != 0)}
-            outward = all(self._is_outward(lock, value) for lock in INTERLOCKS if lock.limit == tag)
-            if not guarded or not outward or guarded & tripped:
-                return False
-        return bool(taken)
+            if not guarded or not all(self._is_outward(lock, value) for lock in INTERLOCKS if lock.limit == tag):
+                return frozenset()
+            found |= guarded
+        return frozenset(found)
 
     def _is_outward(self, lock: Interlock, value: float) -> bool:
         stood = self.settled.registers.value(lock.limit)

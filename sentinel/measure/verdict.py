@@ -22,13 +22,12 @@ from sandbox.client import CourtClient
 from sentinel.clock import Clock, SystemClock
 from sentinel.demo.wiring import PLANT_FILE, Interface, read_interface
 from sentinel.measure import eastman
-from sentinel.measure.courtroom import command, forward, in_session, timed
+from sentinel.measure.courtroom import Court, command, forward, in_session, timed
 from sentinel.measure.scores import score
-from sentinel.measure.stage import BEGINNING, LivePlant, Stage, Write
+from sentinel.measure.stage import LivePlant, Stage, Write
 from sentinel.measure.trials import LISTEN_S, SETTLE_S, TRIALS_PER_PLANT, Group, Trial, draw
 from sentinel.measure.truth import Limit, Truth, limits_of, truths
 from sentinel.model.command import Origin
-from sentinel.model.time import after
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.twin.compiled import Model
 from sentinel.twin.engine import compile_model
@@ -39,7 +38,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Venue:
-    """Which plant is tried.  ``apart_s``: between two plants, longer than one lives and the court remembers its steps."""
+    """Which plant is tried."""
 
     plant: Path
     live: Callable[[int, Interface, Sequence[Write]], LivePlant[Any]]
@@ -47,7 +46,6 @@ class Venue:
     truths: Callable[[Group, tuple[Limit, ...], float], tuple[Truth, ...]]
     settle_s: float
     listen_s: float
-    apart_s: float
     horizon_s: float
     case_limit_s: float
 
@@ -60,7 +58,6 @@ VENUES = {
         truths=truths,
         settle_s=SETTLE_S,
         listen_s=LISTEN_S,
-        apart_s=7200.0,
         horizon_s=600.0,
         case_limit_s=1.0,
     ),
@@ -71,7 +68,6 @@ VENUES = {
         truths=eastman.truths,
         settle_s=eastman.SETTLE_S,
         listen_s=eastman.LISTEN_S,
-        apart_s=21_600.0,
         horizon_s=1200.0,
         case_limit_s=5.0,
     ),
@@ -86,59 +82,62 @@ class Tried:
     took_ms: tuple[float, ...]  # of each decision
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Hearing:
-    """Judges trials.  Every plant lives in a time of its own, so that the court does not take one for the past of another."""
+    """Judges trials.  A plant is followed once, and each sequence goes on from there in a life of its own, before a client of its own."""
 
     venue: Venue
     model: Model
     interface: Interface
-    client: CourtClient
+    court: Court
     clock: Clock
-    plants: int = 0
 
     async def try_group(self, group: Group) -> list[Tried]:
         stage = self._stage(group)
-        self.client.keep(stage.snapshot())
-        tried = [await self._single(stage, trial) for trial in group.trials if len(trial.steps) == 1]
-        return tried + [await self._sequence(self._stage(group), trial) for trial in group.trials if len(trial.steps) > 1]
+        async with self.court.client() as client:
+            client.keep(stage.snapshot())
+            tried = [await self._single(client, stage, trial) for trial in group.trials if len(trial.steps) == 1]
+        for trial in group.trials:
+            if len(trial.steps) > 1:
+                async with self.court.client() as client:
+                    tried.append(await self._sequence(client, stage.fork(), trial))
+        return tried
 
     def _stage(self, group: Group) -> Stage:
         live = self.venue.live(group.seed, self.interface, group.history)
         live.run(self.venue.settle_s - self.venue.listen_s)
-        stage = Stage(self.model, live, after(BEGINNING, self.plants * self.venue.apart_s))
-        self.plants += 1
+        stage = Stage(self.model, live)
         stage.follow(self.venue.settle_s)
         return stage
 
-    async def _single(self, stage: Stage, trial: Trial) -> Tried:
+    async def _single(self, client: CourtClient, stage: Stage, trial: Trial) -> Tried:
         _, tag, value = trial.steps[0]
-        verdict, took_ms = await timed(self.client, self.clock, command(self.interface, Origin.API, stage.now, tag, value))
+        verdict, took_ms = await timed(client, self.clock, command(self.interface, Origin.API, stage.now, tag, value))
         return Tried(kind=trial.kind, verdict=verdict, took_ms=(took_ms,))
 
-    async def _sequence(self, stage: Stage, trial: Trial) -> Tried:
+    async def _sequence(self, client: CourtClient, stage: Stage, trial: Trial) -> Tried:
         """Until the court refuses one; what it does not refuse reaches the plant."""
         times: list[float] = []
         worst: Verdict | None = None
         for at_s, tag, value in trial.steps:
             stage.follow(self.venue.settle_s + at_s)
-            self.client.keep(stage.snapshot())
+            client.keep(stage.snapshot())
             asked = command(self.interface, Origin.GATE, stage.now, tag, value)
-            verdict, took_ms = await timed(self.client, self.clock, asked)
+            verdict, took_ms = await timed(client, self.clock, asked)
             times.append(took_ms)
             if worst is None or _SEVERITY[verdict.judgement] >= _SEVERITY[worst.judgement]:
                 worst = verdict
             if verdict.judgement is Judgement.UNSAFE:
                 break
-            forward(self.client, stage, asked, verdict, took_ms)
+            forward(client, stage, asked, verdict, took_ms)
         assert worst is not None
         return Tried(kind=trial.kind, verdict=worst, took_ms=tuple(times))
 
 
 async def judged(groups: Sequence[Group], model: Model, venue: Venue, members: int, horizon_s: float, tell: Tell) -> list[list[Tried]]:
     clock = SystemClock()
-    async with in_session(venue.plant, members, horizon_s, clock, venue.case_limit_s) as client:
-        hearing = _Hearing(venue, model, read_interface(venue.plant), client, clock)
+    async with in_session(venue.plant, members, horizon_s, clock, venue.case_limit_s) as court:
+        hearing = _Hearing(venue, model, read_interface(venue.plant), court, clock)
         tried = []
         for group in groups:
             tried.append(await hearing.try_group(group))

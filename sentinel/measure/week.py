@@ -135,7 +135,7 @@ def _tell(text: str) -> None:
 
 async def _measure(days: int, seed: int, members: int, horizon_s: float, lists_wrong: bool) -> Week:
     clock, plant = SystemClock(), load_plant(PLANT_FILE)
-    async with in_session(PLANT_FILE, members, horizon_s, clock) as client:
+    async with in_session(PLANT_FILE, members, horizon_s, clock) as court, court.client() as client:
         diary = _Diary(compile_model(plant), read_interface(), limits_of(plant.invariants), client, clock, horizon_s, lists_wrong)
         return await diary.live(seed, week(seed, days))
 
