@@ -31,8 +31,9 @@ def by_hand(p101: float, fv102: float, h201: float, fv301: float, rpm: float):
         through = 3.162 * (l1 - l2) / np.sqrt(abs(l1 - l2) + 1e-4)
         outflow = stem * 4.0 * np.sqrt(max(l2 + 0.5, 0.0))
         heat = (40 + 760 * flow / 1.0) * (element - water)
-        friction = 1.2e-5 * n * n
-        cooling = (4 + 3.0 * valve * 10) * (bearing - coolant)
+        friction = 6e-3 * n + 1.1e-5 * n * n / (1 + 0.003 * (bearing - 45))
+        film = 3.25 * valve * 10
+        cooling = (4 + film / (1 + film / 200)) * (bearing - coolant)
         return [
             (inflow - through) / 250, (through - outflow) / 250, (p101 - speed) / 1.5, np.clip(fv102 - stem, -1 / 8, 1 / 8),
             (30e3 * h201 - heat) / 5e3, (heat - 400 * (water - 20)) / 84e3, (1 - flow) / 1.0, (rpm - n) / 2.0,

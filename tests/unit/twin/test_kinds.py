@@ -122,3 +122,40 @@ def test_a_belt_delays_and_stands_when_there_is_no_room() -> None:
     assert ends["buffered"][-1] == pytest.approx(50.0, abs=1.0)
     assert ends["leaving"][-1] == pytest.approx(0.0, abs=0.5)
     assert ends["stock"][-1] == pytest.approx(ends["stock"][-300], abs=1.0), "blocked up to the first machine"
+
+
+def bearing(more: str, at: str = "45 degC") -> str:
+    return (
+        "plant: spindle\nengine: {step: 0.5 s}\ncomponents:\n"
+        "  S1: {type: spindle, max_speed: 12000 rpm, lag: 2 s, run: S1.RUN, speed: S1.SP, start: 6000 rpm}\n"
+        "  B1: {type: bearing, of: S1, friction: 1e-5 W/rpm^2, capacity: 2 kJ/K, still: 4 W/K, per_flow: 3 W/K/(L/min), coolant: C1,\n"
+        f"       temperature: {at}{more}}}\n"
+        "  C1: {type: coolant_loop, rated: 10 L/min, supply: 22 degC, temperature: 25 degC, capacity: 40 kJ/K, chiller: 120 W/K,\n"
+        "       stroke: 4 s, run: C1.RUN, position: C1.OP}\n"
+        "tags:\n"
+        f"  S1.RUN: {MODE}\n  C1.RUN: {MODE}\n"
+        "  S1.SP: {role: setpoint, unit: rpm, range: [0, 8000], writable: true, start: 6000}\n"
+        '  C1.OP: {role: setpoint, unit: "%", range: [0, 100], writable: true, start: 50}\n'
+        "  bearing: {role: process_value, unit: degC, range: [0, 150], of: B1.temperature}\n"
+        "  coolant: {role: process_value, unit: degC, range: [0, 100], of: C1.temperature}\n"
+        "  power: {role: process_value, unit: W, range: [0, 20000], of: B1.power}\n"
+    )
+
+
+def test_a_bearing_of_which_nothing_more_is_said_rubs_with_the_square_of_its_speed_at_any_temperature() -> None:
+    for at in ("20 degC", "80 degC"):
+        _, ends = lived(bearing("", at), 8000.0)
+        assert ends["power"] == pytest.approx(360.0, rel=1e-9)
+        assert ends["power"][-1] == pytest.approx(19.0 * (ends["bearing"][-1] - ends["coolant"][-1]), rel=1e-6)
+
+
+def test_grease_thins_as_it_warms_and_what_a_bearing_carries_does_not() -> None:
+    _, ends = lived(bearing(", load: 10 mW/rpm, thinning: 0.004 1/K, warm: 45 degC", "20 degC"), 3000.0)
+    assert ends["power"] == pytest.approx(60.0 + 360.0 / (1.0 + 0.004 * (ends["bearing"] - 45.0)), rel=1e-9)
+    assert ends["power"][0] > 420.0
+
+
+def test_a_housing_in_the_way_lets_no_more_heat_pass_than_it_conducts() -> None:
+    _, ends = lived(bearing(", housing: 10 W/K"), 8000.0)
+    passed = ends["power"][-1] / (ends["bearing"][-1] - ends["coolant"][-1])
+    assert passed == pytest.approx(4.0 + 1.0 / (1.0 / 15.0 + 1.0 / 10.0), rel=1e-6)
