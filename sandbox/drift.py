@@ -1,13 +1,15 @@
 """Slow drift: steps that are harmless one by one and lead out of the envelope together.
 
-In: the values that anybody wrote to a tag lately, and the one that is asked for now.  Out: where the tag will stand when as many steps
-again follow in the same direction.  Of a source that is known to write it goes no further than the range that an operator's screen allows,
-until the drift itself has left it: a ramp from one grade to another is not to be refused for where a stranger might lead it.  The court
-judges that value as if it were written now.
+In: the values that anybody wrote to a tag lately, and the one that is asked for now.  Out: where the tag is led from here.  Of a source
+that is new or has scanned: as many moves again, the median of what follows a run of unknown length (J. R. Gott, Nature 363, 1993).  Of one
+that is known to write it: no further than the range that an operator's screen allows, for a ramp from one grade to another is not to be
+refused for where a stranger might lead it; and once it has left that range, one more move, for every further one comes before the court
+itself.  The court judges that value as if it were written now.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sandbox.protocol import Step
 from sentinel.model.tags import Tag
@@ -24,7 +26,8 @@ class Trend:
     first: float
     value: float  # now asked for
     moves: int  # in one direction, the last of them now
-    ahead: float  # the value after as many moves again, or the end of its range
+    ahead: float  # where it is led
+    led: str  # in words, by which moves
 
 
 def trend_of(tag: Tag, value: float, steps: Sequence[Step], now: Instant, is_stranger: bool) -> Trend | None:
@@ -42,7 +45,10 @@ def trend_of(tag: Tag, value: float, steps: Sequence[Step], now: Instant, is_str
     moves = len(path) - 1
     if moves < MIN_MOVES:
         return None
-    ahead = value + (value - path[-1])
-    if tag.low <= value <= tag.high and not is_stranger:
-        ahead = min(max(ahead, tag.low), tag.high)
-    return Trend(tag=tag.name, first=path[-1], value=value, moves=moves, ahead=ahead)
+    ahead, led = value + (value - path[-1]), "as many again"
+    if not is_stranger:
+        if tag.low <= value <= tag.high:
+            ahead = min(max(ahead, tag.low), tag.high)
+        else:
+            ahead, led = value + max((b - a for a, b in pairwise(reversed(path))), key=abs), "one more"
+    return Trend(tag=tag.name, first=path[-1], value=value, moves=moves, ahead=ahead, led=led)

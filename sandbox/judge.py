@@ -219,7 +219,7 @@ class _Judge:
         unit = plant.tags.by_name[trend.tag].unit
         reason = (
             f"harmless alone, but it is the last of {trend.moves} moves of {trend.tag} in one direction, from "
-            f"{amount(trend.first, unit)} to {amount(trend.value, unit)}; as many again and the {falls(plant.invariants[row], pairs[row])}"
+            f"{amount(trend.first, unit)} to {amount(trend.value, unit)}; {trend.led} and the {falls(plant.invariants[row], pairs[row])}"
         )
         return _Harm(reason=reason, row=row, pair=pairs[row], before=before, writes=led_to, run=ahead)
 

@@ -40,10 +40,14 @@ def test_a_known_source_s_ramp_within_its_range_is_led_no_further_than_its_end()
         assert round(stranger.ahead - end, 9) == (0.7 if end else -0.6)
 
 
-def test_a_drift_that_has_left_its_range_is_led_on() -> None:
-    trend = trend_of(SP, 2.1, steps(1.2, 1.5, 1.8), NOW, is_stranger=False)
-    assert trend is not None
-    assert round(trend.ahead, 9) == 3.0
+def test_a_drift_that_has_left_its_range_is_led_on_by_its_largest_move_or_by_as_many_again_if_a_stranger_makes_it() -> None:
+    for value, before, one_more, as_many in ((2.1, (1.2, 1.6, 1.8), 2.5, 3.0), (-0.1, (0.8, 0.5, 0.1), -0.5, -1.0)):
+        known = trend_of(SP, value, steps(*before), NOW, is_stranger=False)
+        stranger = trend_of(SP, value, steps(*before), NOW, is_stranger=True)
+        assert known is not None
+        assert stranger is not None
+        assert (round(known.ahead, 9), known.led) == (one_more, "one more")
+        assert (round(stranger.ahead, 9), stranger.led) == (as_many, "as many again")
 
 
 def test_only_the_last_run_counts() -> None:

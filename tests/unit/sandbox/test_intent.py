@@ -19,7 +19,7 @@ def test_harm_alone_is_a_mistake_and_nothing_is_one_too() -> None:
 
 def test_every_piece_is_a_sentence() -> None:
     other = Step(seen=NOW, source=AssetId("10.0.0.20"), tag="LIC101.SP", value=1.2, applied=True)
-    trend = Trend(tag="LIC101.SP", first=1.2, value=1.4, moves=4, ahead=1.6)
+    trend = Trend(tag="LIC101.SP", first=1.2, value=1.4, moves=4, ahead=1.6, led="as many again")
     context = Context(steps=(other,), source_is_new=True, source_scanned=True)
     says = [piece.says for piece in gather(command({"LIC101.SP": 1.4}), context, (), (trend,), 0.97)]
     assert says == [
