@@ -340,7 +340,8 @@ class Triage:
         case.features["gate", "turned away"] = 0.5
         case.involve((told.source, told.target), (), ())
         case.raise_to(Severity.MEDIUM, sentence, 0.5)
-        case.explain(f"{sentence}.  It showed the certificate of {told.subject}.")
+        shown = f"It showed the certificate of {told.subject}" if told.subject else "What it showed names nobody"
+        case.explain(f"{sentence}.  {shown}.")
         return [self._told(case)]
 
     def loss(self, source: str, packets: int, seen: Instant) -> list[Finding]:

@@ -352,10 +352,12 @@ async def begin(story: Story) -> asyncio.subprocess.Process:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, setting: Setting, learn_s: float) -> AsyncIterator[Appliance]:
+async def running(
+    directory: Path, setting: Setting, learn_s: float, more_gates: tuple[configuration.Gate, ...] = ()
+) -> AsyncIterator[Appliance]:
     """With the API answering and the operator at work; the baseline learns by then."""
     settings = settings_for(setting, free_port(), learn_s)
-    gates = tuple(dataclasses.replace(gate, deadline_ms=DEADLINE_MS) for gate in settings.gate)
+    gates = tuple(dataclasses.replace(gate, deadline_ms=DEADLINE_MS) for gate in (*settings.gate, *more_gates))
     settings = dataclasses.replace(settings, court=configuration.Court(hold_timeout_ms=HELD_MS), gate=gates)
     story = Story(prepare(directory, settings), settings, setting, SystemClock(), lambda _: None, "setpoint")
     story.enrol()

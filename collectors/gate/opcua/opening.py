@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from collectors.gate.opcua.binary import (
@@ -34,6 +35,14 @@ _WIDE_KEY_OCTETS = 256  # above it the size of the padding takes two octets
 _SMALLEST_KEY, _LARGEST_KEY = 2048, 4096  # bits, of all three policies
 
 
+class CertificateError(ChannelError):
+    """What was shown for a certificate is none that could be used.  ``subject``: by its own word, where it can be read."""
+
+    def __init__(self, problem: str, subject: str = "") -> None:
+        super().__init__(SECURITY_CHECKS_FAILED, problem)
+        self.subject = subject
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """The other side, by the certificate that it showed."""
@@ -46,17 +55,23 @@ class Peer:
     def thumbprint(self) -> bytes:
         return hashlib.sha1(self.der, usedforsecurity=False).digest()
 
+    @property
+    def subject(self) -> str:
+        return self.certificate.subject.rfc4514_string()
+
 
 def peer_of(octets: bytes) -> Peer:
-    """Of a certificate, which its issuers' may follow (OPC 10000-6, 6.2.6).  Raises ChannelError."""
+    """Of a certificate, which its issuers' may follow (OPC 10000-6, 6.2.6).  Raises CertificateError."""
     size = 4 + int.from_bytes(octets[2:4], "big") if octets[:2] == b"\x30\x82" else len(octets)
+    if not octets:
+        raise CertificateError("it shows no certificate, and asks for a channel that needs one")
     try:
         certificate = x509.load_der_x509_certificate(octets[:size])
-        key = certificate.public_key()
-    except ValueError as error:
-        raise ChannelError(SECURITY_CHECKS_FAILED, f"its certificate cannot be read: {error}") from error
+        subject, key = certificate.subject.rfc4514_string(), certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError(f"its certificate cannot be read: {error}") from error
     if not isinstance(key, RSAPublicKey) or not _SMALLEST_KEY <= key.key_size <= _LARGEST_KEY:
-        raise ChannelError(SECURITY_CHECKS_FAILED, f"its key is not RSA of {_SMALLEST_KEY} to {_LARGEST_KEY} bits")
+        raise CertificateError(f"its key is not RSA of {_SMALLEST_KEY} to {_LARGEST_KEY} bits", subject)
     return Peer(octets[:size], certificate, key)
 
 

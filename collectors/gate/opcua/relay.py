@@ -16,9 +16,10 @@ from typing import Any, Protocol
 from collectors.gate.inline import Held
 from collectors.gate.opcua import opening, rewriting
 from collectors.gate.opcua.binary import DecodingError, fault, request_header, service_of
+from collectors.gate.opcua.certificates import Own
 from collectors.gate.opcua.channel import CLOSE, MESSAGE, Channel, Message, Sequence, Token
 from collectors.gate.opcua.judgement import PASSING, TOO_MANY_OPERATIONS, Judged, refusal
-from collectors.gate.opcua.opening import ISSUE, RENEW, Envelope, Peer
+from collectors.gate.opcua.opening import ISSUE, RENEW, CertificateError, Envelope, Peer
 from collectors.gate.opcua.policies import NONCE_OCTETS, Keys, Mode
 from collectors.gate.opcua.rewriting import Creating, Face, RefusedError, Session
 from collectors.gate.opcua.server_side import RECEIVE_OCTETS, ServerSide
@@ -86,7 +87,7 @@ class Keeper(Protocol):
 
     def why_not(self, peer: Peer) -> str | None: ...
 
-    def turn_away(self, client: "ClientSide", peer: Peer, reason: str) -> None: ...
+    def turn_away(self, client: "ClientSide", subject: str, reason: str) -> None: ...
 
     def decide(self, client: "ClientSide", request: int, body: bytes, arrived_s: float) -> "HeldRequest | Judged | None": ...
 
@@ -245,14 +246,28 @@ class ClientSide(asyncio.BufferedProtocol):
         self._state = State.AGREED
         self._write(acknowledge(Agreed(receives, sends, min(said.message or largest, largest), self._gate.chunks)))
 
-    def _open(self, chunk: bytes) -> None:
-        envelope = opening.read_envelope(chunk)
-        if envelope.sender is not None and (reason := self._gate.why_not(envelope.sender)):
-            self._gate.turn_away(self, envelope.sender, reason)
+    def _known(self, chunk: bytes, own: Own) -> tuple[Envelope, tuple[int, int, bytes]]:
+        """Of somebody whom the gate trusts and who has the key to what he shows; whoever else tries is told of.  Raises ChannelError."""
+        try:
+            envelope = opening.read_envelope(chunk)
+        except CertificateError as problem:
+            self._gate.turn_away(self, problem.subject, str(problem))
+            raise
+        sender = envelope.sender
+        if sender is not None and (reason := self._gate.why_not(sender)):
+            self._gate.turn_away(self, sender.subject, reason)
             raise ChannelError(SECURITY_CHECKS_FAILED, reason)
+        try:
+            return envelope, opening.unwrap(chunk, envelope, own)
+        except ChannelError as problem:
+            if sender is not None:
+                self._gate.turn_away(self, sender.subject, f"who shows that certificate sends what cannot be opened: {problem}")
+            raise
+
+    def _open(self, chunk: bytes) -> None:
         gate = self._face
         assert gate is not None
-        sequence, request, body = opening.unwrap(chunk, envelope, gate.own)
+        envelope, (sequence, request, body) = self._known(chunk, gate.own)
         self._sequence.check(sequence)
         asked = opening.read_request(body)
         if (envelope.policy is None) is not (asked.mode is Mode.NONE):

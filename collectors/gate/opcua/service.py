@@ -78,14 +78,14 @@ class Gate(InlineGate[ClientSide]):
     def why_not(self, peer: Peer) -> str | None:
         return self.certificates.why_not(peer.certificate, peer.der)
 
-    def turn_away(self, client: ClientSide, peer: Peer, reason: str) -> None:
+    def turn_away(self, client: ClientSide, subject: str, reason: str) -> None:
         if times := self._knocks.count(client.address, self._clock.monotonic_s()):
             told = TurnedAway(
                 gate=self._config.name,
                 source=client.address,
                 target=self._server_asset,
                 at=self._clock.now(),
-                subject=plain(peer.certificate.subject.rfc4514_string()),
+                subject=plain(subject),
                 reason=plain(reason),
                 times=times,
             )

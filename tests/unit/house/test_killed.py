@@ -39,6 +39,7 @@ from tests.unit.sandbox.conftest import START_S, CourtProcess, end, in_step, mod
 
 __all__ = ["model"]  # a fixture of the court's own tests
 HELD_S = 30.0  # nothing in these tests waits so long
+PATIENCE_S = 2.0  # where no other court comes
 VALUE = 7
 pytestmark = pytest.mark.timeout(90)
 
@@ -131,7 +132,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(directory: Path, tags: TagMap, socket: Path) -> AsyncIterator[Bench]:
+async def bench(directory: Path, tags: TagMap, socket: Path, patience_s: float = HELD_S) -> AsyncIterator[Bench]:
     commands, outcomes, verdicts = list[Command](), list[Outcome](), list[Verdict]()
     changed, held, known = asyncio.Condition(), set[asyncio.Task[None]](), asyncio.Event()
     known.set()
@@ -150,7 +151,7 @@ async def bench(directory: Path, tags: TagMap, socket: Path) -> AsyncIterator[Be
 
     clock = SystemClock()
     records = Records(directory / "records", clock)
-    court = CourtClient(socket, clock, held_patience_s=HELD_S)
+    court = CourtClient(socket, clock, held_patience_s=patience_s)
     asking = Asking(court, tags, (), records, lambda: False, lambda verdict: keep(verdicts, verdict))
     asking.intake = Intake(directory / "run" / "intake.sock", take)
     connection = asyncio.create_task(court.run())
@@ -256,7 +257,7 @@ async def test_a_court_that_is_killed_leaves_a_held_write_to_its_tags_choice(
 ) -> None:
     tag = replace(line.tag, on_deadline=choice)
     async with (
-        bench(tmp_path, TagMap((tag,)), court.socket) as brain,
+        bench(tmp_path, TagMap((tag,)), court.socket, PATIENCE_S) as brain,
         frozen(brain, court, model) as tree,
         gate_process(line, brain, tmp_path, tag, address),
     ):
@@ -271,7 +272,31 @@ async def test_a_court_that_is_killed_leaves_a_held_write_to_its_tags_choice(
     assert (outcome.forwarded, outcome.ruled) == (choice is OnDeadline.FORWARD, True)
     assert outcome.reason.startswith("undecided, " + ("people are asked" if choice is OnDeadline.ASK else "by declared choice"))
     assert (verdict.judgement, verdict.command) == (Judgement.UNDECIDED, outcome.command)
-    assert "the court" in verdict.reason
+    assert verdict.reason.startswith(("the court went away", "the connection to the court broke"))
+    assert verdict.reason.endswith("and no other answered within 2000 ms")
+    assert len(brain.commands) == len(brain.outcomes) == 1
+
+
+async def test_a_write_that_outlives_its_court_is_judged_by_the_next_one(
+    line: Line, court: CourtProcess, model: Model, tmp_path: Path, address: str
+) -> None:
+    """Where it comes within the deadline: the tag's choice, which would let it pass, is not taken."""
+    tag = replace(line.tag, name="LIC101.SP", on_deadline=OnDeadline.FORWARD)
+    async with bench(tmp_path, TagMap((tag,)), court.socket) as brain, gate_process(line, brain, tmp_path, tag, address):
+        async with frozen(brain, court, model) as tree:
+            await line.begin(host_and_port(address))
+            await brain.until(brain.commands)
+            for pid in tree:
+                os.kill(pid, signal.SIGKILL)
+        again = start_court(tmp_path)
+        try:
+            assert await line.answer() == "refused"
+            outcome, verdict = await brain.until(brain.outcomes), await brain.until(brain.verdicts)
+            assert await line.written() == 0
+        finally:
+            end(again)
+    assert (outcome.forwarded, outcome.ruled) == (False, True)
+    assert (verdict.judgement, verdict.invariant) == (Judgement.UNSAFE, "T101-overfill")
     assert len(brain.commands) == len(brain.outcomes) == 1
 
 

@@ -171,6 +171,8 @@ def test_whom_a_gate_turns_away_is_a_finding_of_his_own_and_counts() -> None:
     assert (finding.cause, finding.severity, finding.assets) == ("actor:192.0.2.7", Severity.MEDIUM, ("192.0.2.7", "192.0.2.1"))
     assert "refused 192.0.2.7 a channel" in finding.title
     assert "the certificate of CN=HMI" in finding.why[0]
+    (other,) = triage.turned_away(replace(told, source=AssetId("192.0.2.8"), subject="", reason="its certificate cannot be read: no ASN.1"))
+    assert "its certificate cannot be read: no ASN.1.  What it showed names nobody." in other.why[0]
     (again,) = triage.turned_away(replace(told, at=Instant(at(60)), times=9))
     assert (again.id, again.detection_count) == (finding.id, 10)
 

@@ -171,8 +171,8 @@ class Raw:
         self._requests = 100
 
     @classmethod
-    async def connect(cls, address: tuple[str, int]) -> "Raw":
-        _RAW.append(cls(*await asyncio.wait_for(asyncio.open_connection(*address), WAIT_S)))
+    async def connect(cls, address: tuple[str, int], source: str = "127.0.0.1") -> "Raw":
+        _RAW.append(cls(*await asyncio.wait_for(asyncio.open_connection(*address, local_addr=(source, 0)), WAIT_S)))
         return _RAW[-1]  # closed when the gate is
 
     @classmethod
