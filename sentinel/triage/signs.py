@@ -114,6 +114,13 @@ SIGNS = (
     Sign("blindness", "", (0.2, 0.0, 0.3, 0.6), "what is said cannot be read", "which protocol {source} and {target} speak there"),
     Sign("gaps", "", (-1.0, 0.8, 0.0, 1.5), "the sensor misses octets", "mirror port and load of the switch"),
     Sign(
+        "backlog",
+        "",
+        (0.8, -1.0, -0.5, 0.9),
+        "more is written than can be judged",
+        "which program on {source} writes so much",
+    ),
+    Sign(
         "baseline",
         "",
         (0.1, 0.7, 0.6, 0.5),
