@@ -11,7 +11,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,9 +129,17 @@ class Sync:
         return Counters(accepted=self._accepted, refused=self._refused, dropped=self._dropped)
 
     def snapshot(self) -> Snapshot:
-        """The ensemble now; trusted only while the twin is in step."""
-        health = self.health
-        return self._main.snapshot(Instant(0) if self._at is None else self._at, trusted=health.is_in_step, health=health)
+        """The ensemble now; trusted only while the twin is in step.
+
+        What a loop puts out is read, and a loop that is taken to manual stays where that stands.  So all members share it, as the mean of
+        what each puts out for itself, which follows the noise of its own state.
+        """
+        health, at = self.health, Instant(0) if self._at is None else self._at
+        main, members = replace(self._main, controllers=self._main.controllers.copy()), self._main.members
+        for row, controller in enumerate(self.model.plant.controllers):
+            if self.monitor.speaks(controller.op, at):
+                main.controllers[2 * row + 1] = main.controllers[2 * row + 1, :members].mean()
+        return main.snapshot(at, trusted=health.is_in_step, health=health)
 
     def trusted(self) -> tuple[Snapshot, ...]:
         """The last two minutes' trusted snapshots, one a second, oldest first."""

@@ -364,3 +364,15 @@ def test_an_output_in_manual_that_nobody_reads_is_estimated(model: Model) -> Non
     assert grades[-1] is Grade.IN_STEP
     outputs = sync.snapshot().controllers[:, 1]
     assert outputs.mean() == pytest.approx(0.65, abs=0.02)
+
+
+def test_where_a_loop_stands_is_read_and_alike_in_all_futures_that_take_it_to_manual(model: Model, quiet: Recording) -> None:
+    sync = Sync(model, members=64)
+    follow(sync, quiet, 0.0, 90.0, lambda _, values: values.pop("TIC301.OP") and None)
+    snapshot = sync.snapshot()
+    stands = {one.name: snapshot.controllers[:, 2 * row + 1] for row, one in enumerate(model.plant.controllers)}
+    for loop in ("LIC101", "LIC102", "TIC201"):
+        assert np.ptp(stands[loop]) == 0.0
+        assert 100.0 * stands[loop][0] == pytest.approx(quiet.values[f"{loop}.OP"][180], abs=0.5)
+        assert snapshot.inputs[model.input_rows[f"{loop}.OP"]] == pytest.approx(100.0 * stands[loop][0], abs=1e-9)
+    assert np.ptp(stands["TIC301"]) > 0.0, "nobody reads it"
