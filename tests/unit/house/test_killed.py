@@ -38,7 +38,7 @@ from tests.unit.collectors.gate.plant import WAIT_S
 from tests.unit.sandbox.conftest import START_S, CourtProcess, end, in_step, model, start_court
 
 __all__ = ["model"]  # a fixture of the court's own tests
-HELD_S = 30.0  # nothing in these tests waits so long
+HELD_S = 60.0  # nothing in these tests waits so long
 PATIENCE_S = 2.0  # where no other court comes
 VALUE = 7
 pytestmark = pytest.mark.timeout(90)
@@ -125,8 +125,8 @@ class Bench:
     verdicts: list[Verdict]
     changed: asyncio.Condition
 
-    async def until(self, found: list[Any]) -> Any:
-        async with asyncio.timeout(WAIT_S), self.changed:
+    async def until(self, found: list[Any], within_s: float = WAIT_S) -> Any:
+        async with asyncio.timeout(within_s), self.changed:
             await self.changed.wait_for(lambda: found)
         return found[0]
 
@@ -290,8 +290,8 @@ async def test_a_write_that_outlives_its_court_is_judged_by_the_next_one(
                 os.kill(pid, signal.SIGKILL)
         again = start_court(tmp_path)
         try:
+            outcome, verdict = await brain.until(brain.outcomes, START_S), await brain.until(brain.verdicts)
             assert await line.answer() == "refused"
-            outcome, verdict = await brain.until(brain.outcomes), await brain.until(brain.verdicts)
             assert await line.written() == 0
         finally:
             end(again)
