@@ -20,7 +20,7 @@ from scipy.signal import lfilter
 
 from sentinel.detect.calibrate import WEEK_S, block_maxima, threshold
 from sentinel.detect.pyod_models import MSPC
-from sentinel.detect.trimming import strange_blocks
+from sentinel.detect.trimming import strange_blocks, without_wild
 from sentinel.detect.upkeep import (
     MAX_OFFSET,
     RECALIBRATION,
@@ -44,6 +44,8 @@ TREND_WEIGHT = 0.01  # of the newest row in the level that a drifting tag is hel
 TREND_CLIP = 30.0  # standard deviations; a drifting tag may go further before it is cut
 TREND_GUARD = 15.0  # standard deviations; what lies further off teaches the trend nothing
 DRIFT_FLOOR = 1.0  # of a drifting tag's own scatter: its smoothed level counts in no finer unit, for where it drifts to was not learnt
+HOUR_FLOOR = 0.22  # of an hour's own column, deviation 0.2: a weak witness, a tenth of the days decides nothing
+AFTERMATH_FADES = 0.003  # a row: five minutes of seconds until two thirds of an episode are forgotten
 _FLOOR = 1e-3  # of a standardised column
 _LARGEST = 60.0  # standard deviations; a longer tail adds nothing but a slow recovery
 _HOURS = 24
@@ -53,7 +55,8 @@ _MIN_SCALE = 0.3  # of a residual's own deviation: its robust scale is never sma
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Smoothing weights are those of the newest row, 1 = no memory.  ``folds`` = 1: limits from the very rows that were learnt.
-    ``margin`` multiplies every limit.  ``follows_trends``: tags that drift are held against their own recent level."""
+    ``margin`` multiplies every limit.  ``follows_trends``: tags that drift are held against their own recent level.  ``aftermath``: this
+    share of how far a tag was off counts as nothing until it is forgotten: a process comes back from far away by and by."""
 
     lags: int = 2
     tag_scales: tuple[float, ...] = (1.0,)
@@ -62,6 +65,7 @@ class Shape:
     folds: int = 5
     margin: float = 1.0
     follows_trends: bool = False
+    aftermath: float = 0.0
 
 
 # Of a process that is read every second: what a tag did in the last seconds explains a slow ramp of it, row by row, to within its noise;
@@ -76,6 +80,7 @@ class Memory:
     course: Course | None = None
     newest: Array | None = None  # the stack that was judged last
     smoothed: dict[tuple[str, float], Array] = field(default_factory=dict)
+    farthest: dict[float, Array] = field(default_factory=dict)  # of each level's tags, how far they were off, fading
 
     def resumed(self) -> "Memory":
         """After a pause: nothing of the past but the offsets."""
@@ -88,6 +93,16 @@ class Memory:
         begin = self.smoothed.get((kind, weight))
         smoothed, self.smoothed[kind, weight] = _smooth_from(rows, weight, np.zeros((1, rows.shape[1])) if begin is None else begin)
         return smoothed
+
+    def recovered(self, level: Array, weight: float, share: float) -> Array:
+        """The level of ``weight`` without the aftermath: nearer to nothing by the share of how far each tag was off."""
+        farthest = self.farthest.get(weight, np.zeros(level.shape[1]))
+        bands = np.empty_like(level)
+        for row, off in enumerate(np.abs(level)):
+            farthest = np.maximum(off, (1.0 - AFTERMATH_FADES) * farthest)
+            bands[row] = share * farthest
+        self.farthest[weight] = farthest
+        return np.asarray(level - np.clip(level, -bands, bands))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +137,7 @@ class ProcessModel:
         self.tags = np.flatnonzero(rows.std(axis=0) > np.maximum(floor, 1e-9 * np.maximum(np.abs(rows).max(axis=0), 1.0)))
         if len(self.tags) < 2:
             raise ValueError("a process model needs at least two tags that vary")
-        rows = rows[:, self.tags]
+        rows = rows[:, self.tags] if self.shape.folds > 1 else without_wild(rows[:, self.tags])
         self.mean, self.deviation = rows.mean(axis=0), rows.std(axis=0)
         self.drifting = np.zeros(rows.shape[1], bool)
         if self.shape.follows_trends:
@@ -203,7 +218,7 @@ class ProcessModel:
     def _learn(self, stack: Array) -> None:
         z = stack[:, : self.count]
         floor = np.full(stack.shape[1], _FLOOR)
-        floor[self.count * (1 + self.lags) :] = 1.0  # an hour of the day is a weak witness: a tenth of the days decides nothing
+        floor[self.count * (1 + self.lags) :] = HOUR_FLOOR
         self.moments = MSPC(floor=floor).partial_fit(stack)
         level_floor = np.where(self.drifting, DRIFT_FLOOR, _FLOOR)
         self.level_moments = [MSPC(floor=level_floor).partial_fit(_smooth(z, each)[BLOCK_ROWS:]) for each in self.shape.level_scales]
@@ -229,7 +244,10 @@ class ProcessModel:
             squared = np.minimum(self.moments.decision_function(stack) * measured, 2.0 * _LARGEST)[:, None] ** 2
             columns += [1.0 + memory.smooth("distance", squared - 1.0, each) for each in self.shape.distance_scales]
         for each, moments in zip(self.shape.level_scales, self.level_moments, strict=True):
-            columns.append(moments.decision_function(memory.smooth("level", stack[:, : self.count], each))[:, None] ** 2)
+            level = memory.smooth("level", stack[:, : self.count], each)
+            if self.shape.aftermath:
+                level = memory.recovered(level, each, self.shape.aftermath)
+            columns.append(moments.decision_function(level)[:, None] ** 2)
         return np.hstack(columns)
 
     def score(self, rows: Array, hours: Array | None = None, memory: Memory | None = None) -> Ratios:

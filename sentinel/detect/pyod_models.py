@@ -43,6 +43,7 @@ class MSPC(BaseDetector):  # type: ignore[misc]
         floor = np.zeros(len(self.mean)) if self.floor is None else self.floor
         self.deviation = np.maximum(np.sqrt(np.diag(covariance)), np.maximum(floor, 1e-9))
         correlation = covariance / np.outer(self.deviation, self.deviation)
+        np.fill_diagonal(correlation, 1.0)  # what a floor adds is noise of the feature alone
         correlation = (1.0 - self.shrink) * correlation + self.shrink * np.eye(len(correlation))
         weights, vectors = np.linalg.eigh(correlation)
         self.precision = (vectors / np.maximum(weights, 1e-9)) @ vectors.T

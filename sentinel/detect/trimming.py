@@ -5,6 +5,7 @@ in episodes: moments of the blocks that lie nearest, until these are the same.  
 exceeds what the highest of so many normal blocks reaches with `CHANCE`: a Gumbel distribution through the quartiles, which the strange ones
 do not move.  The episode goes with it: the blocks beside it as far as they lie among the farthest tenth, and the next.  Tags that mostly
 rest say nothing here: a pump that runs twice a year is rare, not strange.  Nor does a plant that lives in episodes, whose people move it.
+A run-in of too few blocks for that is only freed of values that are wild by themselves: four of them would set its mean and deviations.
 """
 
 import numpy as np
@@ -18,6 +19,8 @@ CHANCE = 0.05  # that normal learning loses an episode
 SET_ASIDE = 0.025  # of the blocks, at most: what is strange more often than that is how this plant lives
 MIN_SPREAD = 0.2  # interquartile range over the standard deviation: below, a tag mostly rests (a normal one has 1.35)
 MIN_BLOCKS = 50  # fewer do not tell how far the highest of them may lie
+WILD = 10.0  # robust deviations from a tag's median, in a short run-in
+_ROBUST = 0.6745  # the median of a normal's absolute value
 _MEDIAN, _QUARTILES = 0.36651292, 1.57253361  # of a standard Gumbel distribution: the median, and from quartile to quartile
 
 
@@ -48,3 +51,13 @@ def strange_blocks(rows: Array, block_rows: int) -> Array:
             last += 1
         found[first : last + 1] = True
     return found if found.mean() <= SET_ASIDE else np.zeros(count, bool)
+
+
+def without_wild(rows: Array) -> Array:
+    """A run-in whose wild values are replaced by their tag's median, unless a tag has many; one that mostly rests stays as it is."""
+    middle = np.median(rows, axis=0)
+    far = np.abs(rows - middle)
+    spread = np.median(far, axis=0) / _ROBUST
+    wild = (far > WILD * spread) & (spread > 0.0)
+    found: Array = np.where(wild & (wild.mean(axis=0) <= SET_ASIDE), middle, rows)
+    return found

@@ -33,8 +33,9 @@ _RUN_IN = Shape(
     distance_scales=(0.3,),
     level_scales=(0.1, 0.05),
     folds=1,
-    margin=6.0,  # minutes of run-in do not show how far an hour strays: 2.4 times as far, as squared distances count
+    margin=4.0,  # minutes of run-in do not show how far an hour strays: twice as far, as squared distances count
     follows_trends=True,
+    aftermath=0.2,
 )
 
 
@@ -203,7 +204,7 @@ def _tep(judged: Sequence[Judged], alarms: Alarms) -> dict[str, Any]:
 _OWN_SCORES: Mapping[str, Callable[[Sequence[Judged], Alarms], dict[str, Any]]] = {"batadal": _batadal, "skab": _skab, "tep": _tep}
 _OWN_ALARMS: Mapping[str, Alarms] = {
     "batadal": lambda each: in_alarm(each.ratio, each.calm),
-    "skab": lambda each: each.ratio[each.from_row :] > each.line,
+    "skab": lambda each: in_alarm(each.ratio, each.calm)[each.from_row :],
     "tep": lambda each: each.ratio > each.line,
 }
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from sentinel.detect.process_model import BLOCK_ROWS, CLEAR_ROWS, LIVE, Memory, ProcessModel, Shape, in_alarm
+from sentinel.detect.pyod_models import MSPC
+from sentinel.detect.trimming import without_wild
 from sentinel.detect.upkeep import MAX_OFFSET, Course
 
 _ROWS = 4000
@@ -94,6 +96,51 @@ def test_a_tag_that_drifts_is_held_against_its_own_level() -> None:
     assert model.score(rows).ratio.max() < 1.0
     rows[2000:, 1] += 6.0
     assert model.score(rows).ratio[2000:2060].max() > 1.0
+
+
+def test_what_comes_back_from_far_away_is_its_aftermath_and_no_other_tag_is_excused() -> None:
+    """A tag eight deviations off comes back to 2.3: calm again; the same without a past, or in another tag, are told."""
+    chance, rows = np.random.default_rng(6), 900
+    values = chance.normal(size=(rows, 3))
+    model = ProcessModel(Shape(lags=0, tag_scales=(), distance_scales=(), level_scales=(0.1,), folds=1, margin=2.0, aftermath=0.3))
+    model.fit(values[:400], 1.0, 1.0)
+    back, fresh, other = values.copy(), values.copy(), values.copy()
+    back[450:500, 0] += 8.0
+    back[500:, 0] += 2.3
+    fresh[500:, 0] += 2.3
+    other[450:500, 0] += 8.0
+    other[500:, 1] += 2.3
+    settled = slice(540, 620)
+    assert (model.score(values).ratio < 1.0).all()
+    assert (model.score(back).ratio[460:500] > 1.0).all()
+    assert (model.score(back).ratio[settled] > 1.0).mean() < 0.1
+    assert (model.score(fresh).ratio[settled] > 1.0).mean() > 0.9
+    assert (model.score(other).ratio[settled] > 1.0).mean() > 0.9
+    memory = Memory()
+    parts = [model.score(back[low:high], memory=memory).ratio for low, high in ((0, 1), (1, 470), (470, 505), (505, rows))]
+    assert np.allclose(np.concatenate(parts), model.score(back).ratio)
+
+
+def test_four_wild_rows_do_not_spoil_a_run_in() -> None:
+    chance = np.random.default_rng(8)
+    clean = chance.normal(size=(400, 3)) @ np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 1.0]])
+    resting = np.where(np.arange(400) % 100 == 0, 50.0, 0.0)
+    wild = np.column_stack([clean, resting])
+    wild[200:204, :2] += 200.0
+    freed = without_wild(wild)
+    assert np.abs(freed[:, :2]).max() < 6.0
+    assert np.array_equal(freed[:, 2:], wild[:, 2:])
+    wild[200:220, 0] += 200.0
+    assert np.array_equal(without_wild(wild)[:, 0], wild[:, 0])  # a twentieth of the rows is how this plant lives
+
+
+def test_a_floor_is_the_smallest_deviation_of_a_feature() -> None:
+    chance = np.random.default_rng(7)
+    rows = np.column_stack([chance.normal(size=5000), 1e-3 * chance.normal(size=5000)])
+    far = np.array([[0.0, 1.0]])
+    with_floor, without = (MSPC(floor=floor).partial_fit(rows) for floor in (np.array([0.0, 0.5]), None))
+    assert float(with_floor.decision_function(far)[0]) == pytest.approx(2.0 / np.sqrt(2.0), rel=0.05)
+    assert float(without.decision_function(far)[0]) > 500.0
 
 
 def test_an_alarm_ends_when_it_stayed_calm() -> None:
