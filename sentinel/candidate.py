@@ -16,7 +16,7 @@ from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import SLOT_NS
 from sentinel.model.time import Instant, iso
 from sentinel.model.window import Window
-from sentinel.ports import Detector
+from sentinel.ports import Beside, Detector
 
 WITHHELD_NS = 900 * SLOT_NS  # after grave news
 _ABOUT = "baseline"
@@ -39,8 +39,8 @@ class Candidate:
         self._grave_until = 0
         self._told: set[str] = set()
 
-    def take(self, window: Window, said: Sequence[Detection]) -> list[Detection]:
-        """Learn it, or not; the drift that is news."""
+    def take(self, window: Window, said: Sequence[Detection], judges: Sequence[Detector] = ()) -> list[Detection]:
+        """Learn it, or not; the drift that is news.  ``judges`` have scored it."""
         worst = max((each.severity for each in said), default=Severity.INFO)
         if worst >= Severity.HIGH:
             self._grave_until = max(self._grave_until, window.end + WITHHELD_NS)
@@ -49,8 +49,13 @@ class Candidate:
             return []
         ended = self.drift.take(window.readings, window.start)
         self.levels.learn(window.readings)
+        beside = {each.spec.name: each for each in judges}
         for detector in self._detectors:
-            detector.learn(window)
+            judge = beside.get(detector.spec.name)
+            if judge is not None and isinstance(detector, Beside):
+                detector.learn_beside(judge, window)
+            else:
+                detector.learn(window)
         self.windows += 1
         self.learnt_from = min(self.learnt_from or window.start, window.start)
         self.learnt_until = max(self.learnt_until, window.end)

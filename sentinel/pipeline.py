@@ -377,7 +377,7 @@ class Analysis:
                 self._learn(window)
         findings = self._triage.fold(detections, window.source)
         unlearnt = [each for each in detections if not self._triage.is_learnt(each)]
-        if self._candidate is not None and (news := self._candidate.take(window, unlearnt)):
+        if self._candidate is not None and (news := self._candidate.take(window, unlearnt, self._detectors)):
             self._drifts()
             findings = _latest([*findings, *self._triage.fold(news)])
         self._watch_drift(detections)

@@ -77,6 +77,14 @@ class Prompt(Protocol):
         """What `score` says of every window that holds these rows, of the same causes and at least as grave.  Changes nothing."""
 
 
+@runtime_checkable
+class Beside(Protocol):
+    """A detector that learns beside one of its kind that judges, from what that one has read already."""
+
+    def learn_beside(self, judge: Detector, window: Window) -> None:
+        """As `learn`, after ``judge`` has scored the window."""
+
+
 class Verifier(Protocol):
     async def judge(self, command: Command) -> Verdict:
         """Always answers: when it cannot judge, the verdict is undecided and says why."""

@@ -21,7 +21,7 @@ from sentinel.model.detection import Detection, Severity
 from sentinel.model.tags import TagMap, TagRole
 from sentinel.model.time import NS_PER_S, Instant
 from sentinel.model.window import Window
-from sentinel.ports import Spec
+from sentinel.ports import Detector, Spec
 
 SMALLEST = math.log(1.02)  # the change of rate to find
 MAX_ACTUATORS = 2048  # directions count apart
@@ -71,10 +71,21 @@ class Strokes:
         self._latest = np.full(len(self._loads), np.nan)  # the newest value of each of them
         self._heard: tuple[int, int] | None = None  # from, until, while learning
         self._active = False
+        self._read: tuple[str, Instant, list[tuple[str, Stroke, Array]]] | None = None  # the window that was scored last
 
     def learn(self, window: Window) -> None:
+        self._take(window, self._strokes(window))
+
+    def learn_beside(self, judge: Detector, window: Window) -> None:
+        """Samples are read once: reading them is most of the work, and tells the same to whoever asks."""
+        if isinstance(judge, Strokes) and judge._read is not None and judge._read[:2] == (window.source, window.start):
+            self._take(window, judge._read[2])
+        else:
+            self.learn(window)
+
+    def _take(self, window: Window, strokes: Sequence[tuple[str, Stroke, Array]]) -> None:
         self._heard = (self._heard[0] if self._heard else window.start, window.end)
-        for tag, stroke, around in self._strokes(window):
+        for tag, stroke, around in strokes:
             actuator = self._actuator(tag, stroke)
             if actuator is not None:
                 actuator.learnt.append((stroke.rate, around))
@@ -94,8 +105,9 @@ class Strokes:
     def score(self, window: Window) -> Sequence[Detection]:
         if not self._active:
             return ()
-        found = []
-        for tag, stroke, around in self._strokes(window):
+        found, strokes = [], self._strokes(window)
+        self._read = (window.source, window.start, strokes)
+        for tag, stroke, around in strokes:
             actuator = self._actuator(tag, stroke)
             if actuator is None:
                 continue

@@ -69,6 +69,17 @@ class _Rhythm:
         self.times.extend(times[-(RHYTHM_RUN + 1) :])
         return self.period()
 
+    def learn(self, times: list[int]) -> None:
+        """Hear all of them; every period on the way counts."""
+        joined = np.array([*self.times, *times], np.int64)
+        self.count += len(times)
+        self.times.extend(times[-(RHYTHM_RUN + 1) :])
+        if len(joined) <= RHYTHM_RUN:
+            return
+        gaps = np.sort(np.lib.stride_tricks.sliding_window_view(np.diff(joined), RHYTHM_RUN)[-len(times) :], axis=1)
+        periods = (gaps[:, (RHYTHM_RUN - 1) // 2] + gaps[:, RHYTHM_RUN // 2]) / 2 / NS_PER_S
+        self.fastest_s, self.slowest_s = min(self.fastest_s, float(periods.min())), max(self.slowest_s, float(periods.max()))
+
     def period(self) -> float | None:
         if len(self.times) <= RHYTHM_RUN:
             return None
@@ -105,11 +116,7 @@ class Timing:
         for key, _, _ in _conduits(window.messages):
             watched(self._presence, key, _Presence).hear(window.start)
         for symbol, times, _ in _symbols(window.messages):
-            rhythm = watched(self._rhythms, symbol, _Rhythm)
-            for time in times:
-                period = rhythm.hear(time)
-                if period is not None:
-                    rhythm.fastest_s, rhythm.slowest_s = min(period, rhythm.fastest_s), max(period, rhythm.slowest_s)
+            watched(self._rhythms, symbol, _Rhythm).learn(times)
 
     def activate(self) -> None:
         for key, presence in self._presence.items():

@@ -11,6 +11,7 @@ from sentinel.baseline.lifecycle import BaselineState
 from sentinel.baseline.store import Baseline, from_octets, to_octets
 from sentinel.candidate import WITHHELD_NS, Candidate
 from sentinel.detect.catalogue import detectors
+from sentinel.detect.strokes import Strokes
 from sentinel.errors import InputError
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.finding import FindingState
@@ -21,6 +22,7 @@ from sentinel.model.window import Window
 from sentinel.pipeline import Analysis
 from sentinel.ports import Detector
 from tests.observations import MASTER, PLC, STRANGER, at, detection, flow, heard, polling, readings, request, window
+from tests.unit.detect.test_strokes import _operated
 
 _TAGS = TagMap((
     Tag(name="LT101", role=TagRole.PROCESS_VALUE, unit="m", low=0.0, high=2.0),
@@ -225,3 +227,22 @@ def test_what_a_person_says_is_normal_for_a_time_is_learnt_beside_the_anchor() -
     one.heard(busy(80, 120))
     assert one.candidate.windows == 20, "until its end"
     assert [each.state for each in one.findings] == [FindingState.DISMISSED, FindingState.OPEN]
+
+
+_VALVE = TagMap((Tag(name="V101.POS", role=TagRole.PROCESS_VALUE, unit="%", low=0, high=100),))
+
+
+def test_beside_its_judge_it_learns_the_strokes_that_it_would_read_itself() -> None:
+    chance = np.random.default_rng(4)
+    judge, beside, alone = Strokes(_VALVE), Strokes(_VALVE), Strokes(_VALVE)
+    judge.activate()
+    for each in _operated(20, 10.0, chance, 0):
+        judge.score(each)
+        beside.learn_beside(judge, each)
+        alone.learn(each)
+    beside.learn_beside(Strokes(_VALVE), window(3600))  # a judge that has not scored it: read after all
+    alone.learn(window(3600))
+    for each in (beside, alone):
+        each.activate()
+    assert beside.state() == alone.state()
+    assert len(alone.state()["actuators"]) == 2

@@ -3,7 +3,8 @@
 Two streams, learnt and then judged, each from a seed: Modbus traffic of many connections (`collectors.capture.traffic`, decoded
 beforehand), and tag values as a poll would bring them.  ``pdus_per_s`` and ``tag_values_per_s`` are what one core takes; ``window_ms`` is
 how long a window of a second keeps the core, the worst of them, which is what stands between the end of a second and its findings.
-``slot_s``: findings of what is only heard wait for their second to end, held writes do not.  Memory is what `tracemalloc` sees of the
+``slot_s``: findings of what needs a window wait for their second to end.  ``_beside``: with the candidate that learns beside the anchor.
+Memory is what `tracemalloc` sees of the
 analysis itself, per tag and per conduit, from two sizes of plant, and what it grows by afterwards.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from collectors.capture.replay import replay
 from collectors.capture.traffic import Options, write_traffic
+from sentinel.detect.catalogue import detectors
 from sentinel.model.observation import SLOT_NS, Heard, Readings
 from sentinel.model.protocol import Quality
 from sentinel.model.tags import ModbusPoint, Table, Tag, TagMap, TagRole
@@ -44,7 +46,13 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if min(given.connections, given.tags) < 1:
         parser.error("at least one connection and one tag")
-    figures = {**pdus(given.connections), **values(given.tags), **memory()}
+    figures = {
+        **pdus(given.connections),
+        "pdus_per_s_beside": pdus(given.connections, beside=True)["pdus_per_s"],
+        **values(given.tags),
+        "tag_values_per_s_beside": values(given.tags, beside=True)["tag_values_per_s"],
+        **memory(),
+    }
     print(json.dumps(figures) if given.json else "\n".join(f"{name:28} {value}" for name, value in figures.items()))
     return 0
 
@@ -52,8 +60,8 @@ def main(arguments: Sequence[str]) -> int:
 # -- messages --
 
 
-def pdus(connections: int) -> dict[str, Any]:
-    """The stream of messages, with a plant file that names a quarter of the registers."""
+def pdus(connections: int, *, beside: bool = False) -> dict[str, Any]:
+    """The stream of messages, with a plant file that names a quarter of the registers; ``beside``: a candidate learns from it as well."""
     seconds = LEARN_S + SCORE_S
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "traffic.pcap"
@@ -61,7 +69,8 @@ def pdus(connections: int) -> dict[str, Any]:
         with path.open("wb") as out:
             write_traffic(out, Options(packets=packets, connections=connections, period_ms=PERIOD_MS, seed=SEED))
         stream = list(replay(path))
-    analysis = Analysis(tag_map=_registers())
+    tag_map = _registers()
+    analysis = Analysis(tag_map=tag_map, fresh=(lambda: detectors(tag_map)) if beside else None)
     first = int(stream[0].messages.time[0])
     edge = first + LEARN_S * NS_PER_S
     learnt, rest = [_part(heard, -1, edge) for heard in stream], [_part(heard, edge, 1 << 62) for heard in stream]
@@ -136,9 +145,9 @@ def _take(analysis: Analysis) -> None:
 # -- values --
 
 
-def values(tags: int) -> dict[str, Any]:
+def values(tags: int, *, beside: bool = False) -> dict[str, Any]:
     """Tags in groups that move together, with noise; each read 50 times a second."""
-    analysis, stream = _learnt_values(tags)
+    analysis, stream = _learnt_values(tags, beside=beside)
     took = worst = 0.0
     count = 0
     for second in range(READINGS_LEARN_S, READINGS_LEARN_S + READINGS_SCORE_S):
@@ -158,7 +167,7 @@ def values(tags: int) -> dict[str, Any]:
     }
 
 
-def _learnt_values(tags: int) -> tuple[Analysis, Any]:
+def _learnt_values(tags: int, *, beside: bool = False) -> tuple[Analysis, Any]:
     names = tuple(f"T{number}" for number in range(tags))
     roles = (TagRole.PROCESS_VALUE, TagRole.PROCESS_VALUE, TagRole.OUTPUT, TagRole.SETPOINT)
     tag_map = TagMap(tuple(Tag(name=name, role=roles[i % 4], unit="1", low=0.0, high=100.0) for i, name in enumerate(names)))
@@ -180,7 +189,7 @@ def _learnt_values(tags: int) -> tuple[Analysis, Any]:
             quality=np.full(len(at), Quality.GOOD, np.uint8),
         )
 
-    analysis = Analysis(tag_map=tag_map)
+    analysis = Analysis(tag_map=tag_map, fresh=(lambda: detectors(tag_map)) if beside else None)
     for second in range(READINGS_LEARN_S):
         analysis.readings("bench", stream(second, 2), Instant(START + (second + 1) * NS_PER_S))
     analysis.activate()

@@ -1,6 +1,9 @@
-from sentinel.detect.timing import Timing
+import numpy as np
+
+from sentinel.detect.timing import Timing, _Rhythm
 from sentinel.detect.volume import MIN_CONNECTIONS, Volume
 from sentinel.model.detection import Severity
+from sentinel.model.time import NS_PER_S
 from tests.observations import MASTER, PLC, STRANGER, flow, polling, request, window
 
 
@@ -65,3 +68,16 @@ def test_a_limit_follows_what_was_learnt() -> None:
 
 def test_a_file_transfer_by_a_stranger_is_no_flood() -> None:
     assert Volume().score(window(0, flow_rows=[flow(0, source=STRANGER, packets=9000, octets=9_000_000)])) == []
+
+
+def test_many_polls_at_once_teach_what_they_teach_one_by_one() -> None:
+    chance = np.random.default_rng(3)
+    at_once, alone = _Rhythm(), _Rhythm()
+    for size in (1, 3, 40, 2, 17, 1, 0, 30):
+        start = alone.times[-1] if alone.times else 1_700_000_000 * NS_PER_S
+        times = (start + np.cumsum(chance.integers(1, NS_PER_S, size))).tolist()
+        at_once.learn(times)
+        for time in times:
+            if (period := alone.hear(time)) is not None:
+                alone.fastest_s, alone.slowest_s = min(period, alone.fastest_s), max(period, alone.slowest_s)
+        assert at_once == alone

@@ -11,6 +11,12 @@ def test_a_small_stream_of_messages_is_judged_whole() -> None:
     assert figures["pdus_window_ms"] > 0
 
 
+def test_a_candidate_learns_beside_where_it_is_asked_for() -> None:
+    assert scoring.pdus(8, beside=True)["pdus"] == scoring.pdus(8)["pdus"]
+    assert scoring._learnt_values(2, beside=True)[0].candidate is not None
+    assert scoring._learnt_values(2)[0].candidate is None
+
+
 def test_the_process_layers_see_the_values() -> None:
     analysis, stream = scoring._learnt_values(16)
     states = analysis.baseline().detectors
