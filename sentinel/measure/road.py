@@ -1,6 +1,7 @@
 """``sentinel bench road``: what the whole appliance costs a client of the PLC, gate, brain and court together, beside the reference plant.
 
-Prints one JSON object: how much a read gains over a direct one, and how long a write is held until its verdict, in ms.
+Prints one JSON object: how much a read gains over a direct one, and how long a write is held until its verdict, in ms; with ``--heard``,
+how long a stranger's write that nobody held takes from the wire to a finding in the API.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import numpy as np
 from sentinel.clock import SystemClock
 from sentinel.commands.demo import free_port
 from sentinel.demo import topology
+from sentinel.measure.heard import MAX_WRITES, heard
 from sentinel.model.modbus import MBAP_OCTETS
 from sentinel.story import Story, prepare, settings_for
 
@@ -98,10 +100,17 @@ async def measure(directory: Path, rounds: int, held: int, learn_s: float) -> di
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="sentinel bench road", description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--reads", type=int, default=5000, help="through the gate and direct, each (default: %(default)s)")
-    parser.add_argument("--writes", type=int, default=400, help="held until their verdict (default: %(default)s)")
+    parser.add_argument(
+        "--writes", type=int, default=400, help="held until their verdict, 0 = neither reads nor writes (default: %(default)s)"
+    )
+    parser.add_argument("--heard", type=int, default=0, help="writes past the gate, found by ear alone, one in two seconds; needs root")
     parser.add_argument("--learn", type=float, default=15.0, metavar="SECONDS", help="before anything is measured (default: %(default)g)")
     parser.add_argument("--json", action="store_true", help="the only form; accepted for symmetry with the other benchmarks")
     given = parser.parse_args(arguments)
+    if not 0 <= given.heard <= MAX_WRITES:
+        parser.error(f"--heard is at most {MAX_WRITES}")
     with tempfile.TemporaryDirectory(prefix="sentinel-road-") as directory:
-        print(json.dumps(asyncio.run(measure(Path(directory), given.reads, given.writes, given.learn))))
+        figures = asyncio.run(measure(Path(directory) / "road", given.reads, given.writes, given.learn)) if given.writes else {}
+        figures |= asyncio.run(heard(Path(directory) / "heard", given.heard, given.learn)) if given.heard else {}
+        print(json.dumps(figures))
     return 0
