@@ -180,7 +180,7 @@ def _lay(value: Any, words: list[int], kinds: list[Any]) -> None:
     kind = type(value)
     if kind is np.ndarray:
         flags = value.flags.num
-        words += (0, 0, value.size, value.itemsize, value.__array_interface__["data"][0], *value.shape, *value.strides)
+        words += (0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
         kinds += (value.dtype, value.ndim, "C" if flags & _C_ORDER else "F" if flags & _F_ORDER else "A", flags & _WRITABLE)
     elif kind is bool:
         words.append(value)

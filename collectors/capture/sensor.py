@@ -7,7 +7,7 @@ with `Defect.CONTRADICTING_COPY`, which change no pairing.
 """
 
 import secrets
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from collectors.capture.decode import decode
 from collectors.capture.flows import drop_closed_rows, name_flow_rows
 from collectors.capture.fragments import Reassembler
 from collectors.capture.packets import PacketBatch
-from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_MAC, HEAD, NEVER, TICK, make_tables
+from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_IP6, FAMILY_MAC, HEAD, NEVER, TICK, make_tables
 from collectors.capture.track import track
 from collectors.compiled import Words
 from collectors.wire.modbus.decoder import columns
@@ -26,15 +26,16 @@ from sentinel.model.observation import SLOT_NS, U1, Counters, Details, Flows, He
 from sentinel.model.time import Instant
 
 _ROWS_NAMED_AT_ONCE = 65536  # where they have few enough names
-_KNOWN_NAMES = 65536  # texts kept, so that an address is spelt once
+_KNOWN_NAMES = 1 << 18  # texts kept, so that an address is spelt once
+_FAMILY_SHIFT = 48  # an IPv4 or hardware address fits below
 _FLOW_FIELDS = {"source_mac": "source_mac_code", "target_mac": "target_mac_code"}
 
 
 def spell(family: int, hi: int, lo: int) -> str:
     """An address as text."""
     if family == FAMILY_MAC:
-        return ":".join(f"{octet:02x}" for octet in (lo & 0xFFFF_FFFF_FFFF).to_bytes(6, "big"))
-    return str(IPv4Address(lo)) if family == FAMILY_IP4 else str(IPv6Address(hi << 64 | lo))
+        return (lo & 0xFFFF_FFFF_FFFF).to_bytes(6, "big").hex(":")
+    return f"{lo >> 24}.{lo >> 16 & 255}.{lo >> 8 & 255}.{lo & 255}" if family == FAMILY_IP4 else str(IPv6Address(hi << 64 | lo))
 
 
 class Parts(NamedTuple):
@@ -55,7 +56,7 @@ class Sensor:
         self._fragments = Reassembler(self._t.state[0]["seed"])
         self._announcements = Announcements(spell)
         self._heads: Any = np.zeros(BATCH_PACKETS, HEAD)
-        self._spelt: dict[tuple[int, int, int], str] = {}
+        self._spelt: dict[int | tuple[int, int], str] = {}
         self._dropped = 0
         self._closed = False
 
@@ -172,10 +173,13 @@ class Sensor:
         known = self._t.names[: int(self._t.state[0]["names"])]
         if len(self._spelt) > _KNOWN_NAMES:
             self._spelt.clear()
-        names = []
-        for key in zip(known["family"].tolist(), known["hi"].tolist(), known["lo"].tolist(), strict=True):
-            text = self._spelt.get(key)
-            if text is None:
-                text = self._spelt[key] = spell(*key)
-            names.append(text)
+        # one word is enough for each but IPv6 addresses
+        words = (known["lo"] + (known["family"].astype(np.uint64) << np.uint64(_FAMILY_SHIFT))).tolist()
+        names: list[Any] = list(map(self._spelt.get, words))
+        for row in np.flatnonzero(known["family"] == FAMILY_IP6).tolist():
+            names[row] = self._spelt.get((int(known["hi"][row]), int(known["lo"][row])))
+        unspelt = [row for row, text in enumerate(names) if text is None]
+        new = known[unspelt]
+        for row, family, hi, lo in zip(unspelt, new["family"].tolist(), new["hi"].tolist(), new["lo"].tolist(), strict=True):
+            names[row] = self._spelt[(hi, lo) if family == FAMILY_IP6 else words[row]] = spell(family, hi, lo)
         return tuple(names)

@@ -63,6 +63,7 @@ class Columns:
         return tuple(f.name for f in fields(cls) if f.metadata.get("pool"))
 
     @classmethod
+    @cache
     def empty(cls) -> Self:
         arrays: dict[str, Any] = {name: np.zeros(0, dtype) for name, dtype in cls.dtypes().items()}
         return cls(**arrays)
