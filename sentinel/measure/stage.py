@@ -15,7 +15,7 @@ from sentinel.model.observation import Readings
 from sentinel.model.time import Instant, after
 from sentinel.twin.compiled import Model
 from sentinel.twin.snapshot import Snapshot
-from sentinel.twin.sync import Sync
+from sentinel.twin.sync import Learnt, Sync
 
 POLL_S = 0.5
 BEGINNING = Instant(1_700_000_000_000_000_000)
@@ -73,14 +73,20 @@ class LivePlant(Generic[P]):
 
 
 class Stage:
-    """A live plant and the twin that follows it.  ``distort``: what somebody on the way makes of the readings."""
+    """A live plant and the twin that follows it.  ``distort``: what somebody on the way makes of the readings; ``learnt``: as `Sync`."""
 
     def __init__(
-        self, model: Model, live: LivePlant[Any], start: Instant = BEGINNING, members: int = 256, distort: Distortion | None = None
+        self,
+        model: Model,
+        live: LivePlant[Any],
+        start: Instant = BEGINNING,
+        members: int = 256,
+        distort: Distortion | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
         self.live = live
         self._distort = distort
-        self.sync = Sync(model, members=members)
+        self.sync = Sync(model, members=members, learnt=learnt)
         self._start = start
         self._tags = tuple(tag.name for tag in live.plant.interface.tags.tags)
         self._polled_s = float("-inf")

@@ -31,6 +31,7 @@ from sentinel.model.verdict import Judgement, Verdict
 from sentinel.twin.compiled import Model
 from sentinel.twin.engine import compile_model
 from sentinel.twin.plant import load_plant
+from sentinel.twin.sync import Learnt
 
 LISTEN_S = 90.0
 
@@ -78,9 +79,12 @@ class _Diary:
 
     async def live(self, seed: int, doings: Sequence[Doing]) -> Week:
         live = LivePlant.of_reference(seed, self.interface)
+        learnt: Learnt | None = None
         for number, doing in enumerate(doings):
             leap(live.plant, doing.at_s - LISTEN_S)
-            await self._do(doing, Watch(self.model, live))
+            watch = Watch(self.model, live, learnt=learnt)
+            await self._do(doing, watch)
+            learnt = watch.sync.learnt  # between two doings the appliance's twin goes on following; this one only keeps what it knew
             _tell(f"{number + 1} of {len(doings)}, day {doing.at_s / DAY_S:.1f}: {doing.says}")
             if self.lists_wrong and (number + 1 == len(doings) or doings[number + 1].at_s // DAY_S > doing.at_s // DAY_S):
                 print(f"day {doing.at_s // DAY_S + 1:.0f} has ended: {self.found.says()}", file=sys.stderr, flush=True)

@@ -45,6 +45,7 @@ SHADOW_S = 30.0  # life of a shadow; two of them, half a life apart
 SHADOW_MEMBERS = 64  # mean and width of a forecast need no more: the width is then known to a tenth
 OUTLIER = 6.0  # standard deviations: the filter skips such a reading, the test counts it
 PARAMETER_FLOOR = 0.25  # of the declared spread: what is left of doubt however long the twin has listened
+AFTER_GAP = 0.5  # of it: doubt about a parameter after a time in which nobody listened
 PARAMETER_GROWTH = 1.01  # per correction, at most: the bound on inflation
 SENSOR_LAG_S = 2.0  # a transmitter may lag so far behind: what moves fast is read less surely
 OUTSIDE = 0.05  # of the span: a reading further outside its range is a broken instrument
@@ -67,15 +68,36 @@ class _Shadow:
     predicted: F8 | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """Mean and standard deviation of each parameter over the members, in declared spreads."""
+
+    mean: F8
+    spread: F8
+
+    @staticmethod
+    def of(scores: F8) -> "Learnt":
+        return Learnt(scores.mean(axis=1), scores.std(axis=1))
+
+    def moved(self, declared: F8) -> F8:
+        """Standard scores as they were drawn, to where these are; half a declared spread of doubt at least: the plant went on unseen."""
+        scores: F8 = self.mean[:, None] + np.maximum(self.spread, AFTER_GAP)[:, None] * declared
+        return np.clip(scores, -PARAMETER_LIMIT, PARAMETER_LIMIT)
+
+
 def _within(tag: Tag) -> tuple[float, float]:
     margin = OUTSIDE * (tag.high - tag.low)
     return tag.low - margin, tag.high + margin
 
 
 class Sync:
-    """Keeps a twin in step: `observe` what was read, `advance` the time, take a `snapshot`."""
+    """Keeps a twin in step: `observe` what was read, `advance` the time, take a `snapshot`.
 
-    def __init__(self, model: Model, seed: int | None = None, members: int = 256) -> None:
+    ``learnt``: what `learnt` of an earlier one of this plant said.  A plant wears on while nobody looks, and does not mend by it: begun
+    with what is declared alone, a twin of a worn plant takes minutes to learn again what it had known, and doubts every write meanwhile.
+    """
+
+    def __init__(self, model: Model, seed: int | None = None, members: int = 256, learnt: Learnt | None = None) -> None:
         self.model = model
         seed = model.plant.seed if seed is None else seed
         self._chance = np.random.Generator(np.random.PCG64([seed, 1]))
@@ -87,6 +109,7 @@ class Sync:
         self._widest = ((WIDEST * self._sensing.spans) ** 2).tolist()
         self._forecast = Forecast(model, self._sensing.tags)
         quantities = len(model.states) + len(model.plant.controllers) + len(model.plant.parameters) + len(self._sensing.tags)
+        self._learnt = learnt
         self._rows: F8 = np.zeros((quantities, padded(members)))  # what a reading may correct: states, integrals, scores, forecasts
         self._anomaly: F8 = np.zeros((len(model.plant.parameters), members))
         self._inputs = model.input_rows
@@ -159,6 +182,11 @@ class Sync:
         named = zip(self.model.plant.parameters, scores.mean(axis=1), scores.std(axis=1), strict=True)
         return {one.name: (float(mean), float(spread)) for one, mean, spread in named}
 
+    @property
+    def learnt(self) -> Learnt | None:
+        """The parameters as they were when the twin was last trusted; None before, and once it had to be found anew in spite of them."""
+        return self._learnt
+
     # -- what comes in
 
     def observe(self, readings: Readings, now: Instant) -> None:
@@ -226,6 +254,7 @@ class Sync:
         self._reconsider()
         if self.health.is_in_step and (not self._ring or self._at // NS_PER_S > self._ring[-1].at // NS_PER_S):
             self._ring.append(self.snapshot())
+            self._learnt = Learnt.of(self._scores[:, : self._main.members])
 
     def _begin(self, at: Instant, reason: str) -> None:
         first = at // SLOT_NS * SLOT_NS
@@ -244,10 +273,12 @@ class Sync:
         if self._acquiring_since is not None or since is None:
             return
         if health.grade is Grade.LOST and seconds_between(since, self._at) > REACQUIRE_S:
+            self._learnt = None  # it may be what is wrong
             self._acquire(health.reason)
         elif health.grade is Grade.DEGRADED and seconds_between(since, self._at) > RECONSIDER_S:
             stale_s = self.monitor.longest_deviation_s(self._at)
             if stale_s > RECONSIDER_S:
+                self._learnt = None
                 self._acquire(f"{health.reason} for {stale_s:.0f} s: finding the plant's state anew")
 
     def _acquire(self, reason: str) -> None:
@@ -318,8 +349,10 @@ class Sync:
             self._last_acquired = int(end)
 
     def _set(self) -> None:
-        """States to what was read, parameters to what was declared, controllers to what holds the plant there."""
+        """States to what was read, controllers to what holds the plant there, parameters to what was declared, or learnt before a gap."""
         found = Ensemble.from_snapshot(self.model, self._start)
+        if self._learnt is not None:
+            found.parameters[:] = self._spreads.values_at(self._learnt.moved(self._spreads.scores_of(found.parameters)))
         found.inputs[:] = self._main.inputs
         found.states[:] = self._main.states.mean(axis=1, keepdims=True)
         find_state(self.model, self._sensing, self._forecast, found, self._gathered, self._chance)

@@ -16,7 +16,7 @@ from sentinel.model.protocol import Quality
 from sentinel.model.time import NS_PER_S, Instant, after
 from sentinel.twin.engine import Model, rollout
 from sentinel.twin.snapshot import Grade
-from sentinel.twin.sync import MAX_PENDING, RING, Sync
+from sentinel.twin.sync import MAX_PENDING, RING, Learnt, Sync
 
 from .conftest import PLANT_FILE
 
@@ -312,6 +312,34 @@ def test_parameters_are_learnt_within_their_spreads(model: Model, worked: Record
     # the valve of this plant lets 4.0 * (1 + x) L/s through: the twin finds x
     true = np.log(worked.parameters.fv102 / 4.0) / 0.03
     assert learnt["FV102.coefficient"][0] == pytest.approx(true, abs=0.8)
+
+
+def test_what_was_learnt_outlives_a_gap_and_a_twin_that_is_begun_with_it(model: Model, worked: Recording) -> None:
+    sync = Sync(model, seed=5)
+    follow(sync, worked, 0.0, 600.0)
+    known, learnt = sync.parameters(), sync.learnt
+    assert learnt is not None
+    sure = [name for name, (mean, spread) in known.items() if abs(mean) > 1.0 and spread < 0.6]
+    assert sure, "something was learnt that lies off what is declared"
+    follow(sync, worked, 700.0, 703.0)
+    assert sync.health.grade is not Grade.IN_STEP, "it is found anew"
+    begun = Sync(model, seed=6, learnt=learnt)
+    follow(begun, worked, 700.0, 703.0)
+    for twin in (sync, begun):
+        for name in sure:
+            mean, spread = twin.parameters()[name]
+            assert mean == pytest.approx(known[name][0], abs=0.4), name
+            assert spread >= 0.4, "somewhat doubted again"
+
+
+def test_what_was_learnt_is_forgotten_where_it_leads_astray(model: Model, worked: Recording) -> None:
+    parameters = len(model.plant.parameters)
+    wrong = Learnt(np.full(parameters, 2.5), np.full(parameters, 0.1))
+    sync = Sync(model, seed=5, learnt=wrong)
+    grades = follow(sync, worked, 0.0, 200.0)
+    assert grades[-1] is Grade.IN_STEP
+    assert sync.learnt is not None
+    assert np.abs(sync.learnt.mean).mean() < 1.25
 
 
 def test_memory_is_bounded_and_every_loss_is_counted(model: Model) -> None:
