@@ -159,10 +159,33 @@ def _move(typing_context: Any, target: Any, to: Any, octets: Any, at: Any, size:
         into, begin, source, start, count = arguments
         target_octets = builder.gep(make_array(signature.args[0])(context, builder, into).data, [begin])
         source_octets = builder.gep(make_array(signature.args[2])(context, builder, source).data, [start])
-        cgutils.raw_memmove(builder, target_octets, source_octets, count, 1)
+        _move_octets(builder, target_octets, source_octets, count)
         return context.get_dummy_value()
 
     return types.void(target, types.int64, octets, types.int64, types.int64), generate
+
+
+_SHORT_OCTETS = (16, 8, 4)
+
+
+def _move_octets(builder: ir.IRBuilder, target: Any, source: Any, count: Any) -> None:
+    """Mostly a dozen octets: two words that overlap hold 4 to 32 of them, without a call."""
+    done = builder.append_basic_block("moved")
+    for octets in _SHORT_OCTETS:
+        fits = builder.and_(builder.icmp_signed(">=", count, count.type(octets)), builder.icmp_signed("<=", count, count.type(2 * octets)))
+        short, other = builder.append_basic_block("short"), builder.append_basic_block("other")
+        builder.cbranch(fits, short, other)
+        builder.position_at_end(short)
+        word = ir.IntType(8 * octets).as_pointer()
+        last = builder.sub(count, count.type(octets))
+        words = [builder.load(builder.bitcast(builder.gep(source, [place]), word), align=1) for place in (count.type(0), last)]
+        for place, value in zip((count.type(0), last), words, strict=True):
+            builder.store(value, builder.bitcast(builder.gep(target, [place]), word), align=1)
+        builder.branch(done)
+        builder.position_at_end(other)
+    cgutils.raw_memmove(builder, target, source, count, 1)
+    builder.branch(done)
+    builder.position_at_end(done)
 
 
 _INLINE = {prefetch: _prefetch, move: _move}

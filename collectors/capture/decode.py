@@ -17,6 +17,7 @@ from collectors.capture.flows import hash_key
 from collectors.capture.packets import ETHERNET, IPV4, IPV6, LINUX_SLL, LINUX_SLL2, LOOP, NULL, RAW
 from collectors.capture.tables import FAMILY_IP4, FAMILY_IP6, FAMILY_MAC, MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS, NO_MAC, UNREADABLE
 from collectors.compiled import kernel
+from collectors.wire.announced import BACNET_PORT, ENIP_PORT
 from collectors.wire.loads import byte, word16, word32, word64
 from collectors.wire.modbus.layout import SEGMENT_OCTETS
 from sentinel.model.protocol import Defect, FlowKind
@@ -253,9 +254,14 @@ def place(head: Table, seed: Any) -> None:
 
 
 @kernel
-def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, link: Table, first: int, count: int, seed: Any) -> int:
-    """Fill ``heads[:count]`` from packets ``first`` on.  How many are fragments: their ``payload`` is the header that says so."""
-    fragments = 0
+def decode(
+    heads: Table, octets: Table, off: Table, cap: Table, wire: Table, link: Table, first: int, count: int, seed: Any
+) -> tuple[int, int]:
+    """Fill ``heads[:count]`` from packets ``first`` on.
+
+    How many are fragments, whose ``payload`` is the header that says so; how many come from a port on which devices announce themselves.
+    """
+    fragments, announcing = 0, 0
     for i in range(count):
         head = heads[i]
         at = off[first + i]
@@ -292,6 +298,8 @@ def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, lin
             read_arp(head, octets, network, end)
         if transport >= 0:
             read_transport(head, octets, transport, size, end, protocol)
+            if head.source_port in (ENIP_PORT, BACNET_PORT):
+                announcing += 1
         elif head.kind == UNREADABLE:
             head.kind = _OTHER_ETHERNET
             head.family = FAMILY_MAC
@@ -307,4 +315,4 @@ def decode(heads: Table, octets: Table, off: Table, cap: Table, wire: Table, lin
             fragments += 1
         place(head, seed)
         head.likeness = likeness_of(head, octets, network, transport, end, seed)
-    return fragments
+    return fragments, announcing

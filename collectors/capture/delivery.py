@@ -136,7 +136,7 @@ def read_anew(t: Any, f: int, protocol: int, joined: bool) -> None:
     t.flows[f].protocol = protocol
     for x in range(2 * f, 2 * f + 2):
         t.tally[0].skipped += t.streams[x].carried
-        open_stream(t.streams, t.pending, x, True, joined)
+        open_stream(t.streams, x, True, joined)
 
 
 @kernel
@@ -205,7 +205,7 @@ def deliver(
         t.state[0].gaps += 1
         side.past = 0
     if not is_copy:
-        remember(t.history, side, y, octets, start, end - start)
+        remember(t.state, t.history, t.history_owners, side, y, octets, start, end - start)
         if lost > 0:
             side.past = 0
         side.next = (side.next + end - start + lost) & _SEQUENCE_MASK
@@ -333,6 +333,6 @@ def begin_stream(t: Any, f: int, x: int, seq: int, joined: bool) -> None:
     side.next = seq
     side.past = 0
     y = stream_of(flow, f, x)
-    open_stream(t.streams, t.pending, y, is_modbus, joined)
+    open_stream(t.streams, y, is_modbus, joined)
     if not t.sides[x ^ 1].synced:  # what this side answers to may never be heard
-        open_stream(t.streams, t.pending, y ^ 1, is_modbus, True)
+        open_stream(t.streams, y ^ 1, is_modbus, True)

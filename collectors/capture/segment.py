@@ -5,7 +5,7 @@
 
 from typing import Any
 
-from collectors.capture.delivery import begin_stream, close_side, deliver_inline, take_block
+from collectors.capture.delivery import begin_stream, close_side, deliver_inline, deliver_rest, take_block
 from collectors.capture.flows import release_held
 from collectors.capture.streams import contradicts, distance, hold, may_pass_hole
 from collectors.capture.tables import HELD_OCTETS, WINDOW_OCTETS
@@ -20,6 +20,15 @@ _SEQUENCE_MASK = (1 << 32) - 1
 
 
 @kernel(inline=True)
+def acknowledge(head: Table, other: Table) -> None:
+    """What the sender says it has heard of the ``other`` side."""
+    if head.flags & _ACK and (not other.synced or distance(head.ack, other.next) < WINDOW_OCTETS):  # else it is no receiver's
+        if not other.has_acked or distance(head.ack, other.acked) > 0:
+            other.acked = head.ack
+        other.has_acked = 1
+
+
+@kernel(inline=True)
 def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets: Table, time: int, frame: int) -> None:
     """One TCP segment: handshake, acknowledgement, octets, end."""
     s, flow = t.state[0], t.flows[f]
@@ -28,6 +37,12 @@ def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets
     seq, at, size = head.seq, head.payload, int(head.payload_cap)
     cut = head.payload_wire - size
     defect = 0
+    is_quiet = head.flags & (_FIN | _SYN | _RST) == 0 and side.held == 0 and other.held == 0
+    if is_quiet and (head.payload_wire == 0 or (side.synced and seq == side.next)):  # as nearly every segment
+        acknowledge(head, other)
+        if head.payload_wire != 0:
+            deliver_inline(t, f, x, octets, at, at + size, 0, cut, False, time, frame, head.source_mac, head.target_mac, row)
+        return
     if head.flags & _SYN:
         if side.isn < 0 and not side.synced:
             begin_stream(t, f, x, (seq + 1) & _SEQUENCE_MASK, False)
@@ -35,10 +50,7 @@ def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets
         elif side.isn < 0 and side.next == ((seq + 1) & _SEQUENCE_MASK):
             side.isn = seq
         seq = (seq + 1) & _SEQUENCE_MASK
-    if head.flags & _ACK and (not other.synced or distance(head.ack, other.next) < WINDOW_OCTETS):  # else it is no receiver's
-        if not other.has_acked or distance(head.ack, other.acked) > 0:
-            other.acked = head.ack
-        other.has_acked = 1
+    acknowledge(head, other)
     is_copy, is_direct = False, False
     first = 0 if side.held != 0 or other.held != 0 else 2  # mostly nothing waits
     for step in range(first, 3):
@@ -61,7 +73,7 @@ def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets
                 if head.payload_wire == 1 and back == 1:  # a keep-alive probe repeats one octet, of any value (RFC 9293, 3.8.4)
                     continue
                 s.retransmissions += 1
-                if size > 0 and contradicts(t.state, t.history, side, y, octets, at, size, back):
+                if size > 0 and contradicts(t.state, t.history, t.history_owners, side, y, octets, at, size, back):
                     s.contradictions += 1
                     defect = _CONTRADICTING_COPY
                     is_copy = back >= head.payload_wire
@@ -105,7 +117,7 @@ def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets
                 source_mac, target_mac, heard_row = b.source_mac, b.target_mac, -1
             if missing != 0 and defect == 0:
                 defect = _STREAM_GAP
-            deliver_inline(t, f, y, buffer, start, end, missing, lost, is_copy, heard, heard_frame, source_mac, target_mac, heard_row)
+            deliver_rest(t, f, y, buffer, start, end, missing, lost, is_copy, heard, heard_frame, source_mac, target_mac, heard_row)
             missing = 0
             if is_direct:
                 is_direct = False

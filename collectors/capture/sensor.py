@@ -65,9 +65,10 @@ class Sensor:
         for first in range(0, len(batch), BATCH_PACKETS):
             count = min(BATCH_PACKETS, len(batch) - first)
             seed, octets = self._t.state[0]["seed"], batch.octets
-            if decode(self._heads, octets, batch.off, batch.cap, batch.wire, batch.link, first, count, seed):
+            fragments, announcing = decode(self._heads, octets, batch.off, batch.cap, batch.wire, batch.link, first, count, seed)
+            if fragments:
                 octets = self._fragments.join(self._heads, batch, first, count)
-            self._track(batch, octets, first, count, heard)
+            self._track(batch, octets, first, count, heard, fragments + announcing > 0)
         self._drain(heard)
         return self._heard(heard)
 
@@ -103,11 +104,11 @@ class Sensor:
             | self._fragments.counts
         )
 
-    def _track(self, batch: PacketBatch, octets: U1, first: int, count: int, heard: Parts) -> None:
+    def _track(self, batch: PacketBatch, octets: U1, first: int, count: int, heard: Parts, may_announce: bool) -> None:
         if self._closed:
             raise ValueError("the sensor was closed")
         taken = 0
-        announcing = self._announcements.places(self._heads, octets, batch.time[first : first + count], count)
+        announcing = self._announcements.places(self._heads, octets, batch.time[first : first + count], count) if may_announce else []
         for stop in sorted({*(place + 1 for place in announcing), count}):
             while taken < stop:
                 taken += track(self._words, self._heads[taken:stop], octets, batch.time, batch.frame, first + taken, stop - taken)
@@ -124,7 +125,7 @@ class Sensor:
         self._heads[0]["kind"] = kind
         self._heads[0]["defect"] = 0
         batch = PacketBatch.of([b""], [instant])
-        self._track(batch, batch.octets, 0, 1, heard)
+        self._track(batch, batch.octets, 0, 1, heard, False)
         self._drain(heard)
         return self._heard(heard)
 

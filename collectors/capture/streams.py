@@ -10,7 +10,7 @@ after HOLD_NS.
 
 from typing import Any
 
-from collectors.capture.tables import HELD_OCTETS, HELD_PER_STREAM, HISTORY_OCTETS, HOLD_NS
+from collectors.capture.tables import HELD_OCTETS, HELD_PER_STREAM, HISTORIES, HISTORY_OCTETS, HOLD_NS
 from collectors.compiled import kernel, move
 
 Table = Any
@@ -25,13 +25,20 @@ def distance(seq: int, origin: int) -> int:
 
 
 @kernel(inline=True)
-def remember(history: Table, side: Table, x: int, octets: Table, at: int, size: int) -> None:
-    """Keep the last HISTORY_OCTETS of what was delivered."""
+def remember(state: Table, history: Table, owners: Table, side: Table, x: int, octets: Table, at: int, size: int) -> None:
+    """Keep the last HISTORY_OCTETS of what was delivered on side x."""
+    row = side.history - 1
+    if row < 0 or owners[row] != x + 1:
+        row = state[0].history_at
+        state[0].history_at = (row + 1) & (HISTORIES - 1)
+        owners[row] = x + 1
+        side.history = row + 1
+        side.past = 0
     kept = min(size, HISTORY_OCTETS)
     first = (side.written + size - kept) & (HISTORY_OCTETS - 1)
     start = at + size - kept
     until_wrap = min(kept, HISTORY_OCTETS - first)
-    past = history[x]
+    past = history[row]
     move(past, first, octets, start, until_wrap)
     if kept > until_wrap:
         move(past, 0, octets, start + until_wrap, kept - until_wrap)
@@ -40,14 +47,15 @@ def remember(history: Table, side: Table, x: int, octets: Table, at: int, size: 
 
 
 @kernel
-def contradicts(state: Table, history: Table, side: Table, x: int, octets: Table, at: int, size: int, back: int) -> bool:
+def contradicts(state: Table, history: Table, owners: Table, side: Table, x: int, octets: Table, at: int, size: int, back: int) -> bool:
     """Do ``size`` octets that begin ``back`` octets before the next expected one differ from what was delivered there?"""
-    known = min(side.past, HISTORY_OCTETS)
+    row = max(0, side.history - 1)
+    known = min(side.past, HISTORY_OCTETS) if owners[row] == x + 1 else 0
     skip = max(0, back - known)
     length = min(size, back)
     if skip > 0:
         state[0].octets_unchecked += min(skip, length)
-    past = history[x]
+    past = history[row]
     first = side.written - back
     for i in range(skip, length):  # noqa: SIM110  a generator cannot be compiled
         if past[(first + i) % HISTORY_OCTETS] != octets[at + i]:

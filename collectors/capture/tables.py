@@ -19,10 +19,11 @@ from sentinel.model.time import NS_PER_MS
 Records = NDArray[Any]
 
 BATCH_PACKETS = 4096  # decoded at once: the header records stay in the second-level cache
-MAX_FLOWS = 1 << 16  # conversations known at once
+MAX_FLOWS = 1 << 17  # conversations known at once
 OPCUA_FLOWS = 512  # of them, decoded as OPC UA at once; of further ones only that they speak it is known, and counted
 BUCKETS = MAX_FLOWS * 2
 HISTORY_OCTETS = 512  # of a stream's past, per direction, to compare repeated octets with
+HISTORIES = 1 << 16  # streams whose past is kept; of more the newest, and what an older one repeats is compared with what it sent since
 HELD_BLOCKS = 4096  # segments that wait for an earlier one, over all streams
 HELD_OCTETS = 2048  # of one of them; a longer segment takes several
 HELD_PER_STREAM = 32
@@ -33,7 +34,8 @@ MIRROR_NS = (
 RECENT_PACKETS = 4096  # remembered for their copies, 0.8 million packets/s for MIRROR_NS; each until two others take its place
 WINDOW_OCTETS = 1 << 20  # a sequence number further away than this is a new start, not a hole
 MAX_SLOT_ROWS = 2 * MAX_FLOWS  # flow rows of one slot
-FLOW_ROWS = 2 * MAX_SLOT_ROWS  # of several slots, until they are handed over
+CLOSED_ROWS = 1 << 13  # of slots that are over: of more, none waits for the end of its batch
+FLOW_ROWS = MAX_SLOT_ROWS + 2 * CLOSED_ROWS  # of several slots, until they are handed over
 MAX_MAC_PAIRS = 8  # per flow direction and slot; later ones are counted with the last
 MESSAGE_POOL = 2 << 20
 # What one packet can complete at most: its own octets, those that waited on either side, and of each piece a frame that is reported as cut.
@@ -129,6 +131,7 @@ SIDE = np.dtype(
         ("written", "i8"),  # octets delivered in all: where the history goes on
         ("held", "i4"),  # first block that waits, + 1
         ("held_count", "i4"),
+        ("history", "i4"),  # its row there, + 1; 0 = it had none yet
         ("synced", "u1"),
         ("fin", "u1"),
         ("has_acked", "u1"),
@@ -226,6 +229,7 @@ STATE = np.dtype(
         ("names", "i8"),
         ("free_flows", "i8"),
         ("eviction_at", "i8"),
+        ("history_at", "i8"),  # the row that is given away next
         ("ending", "i8"),
         ("sweep_steps", "i8"),
         ("seed", "u8"),
@@ -248,6 +252,7 @@ class Tables(NamedTuple):
     free: Records
     wheel: Records
     history: Records
+    history_owners: Records  # of each row: its side, from 1; 0 = free
     held: Records
     held_octets: Records
     recent: Records
@@ -289,7 +294,8 @@ def make_tables(seed: int) -> Tables:
         buckets=np.zeros(BUCKETS, np.int32),
         free=np.arange(MAX_FLOWS - 1, -1, -1, dtype=np.int32),
         wheel=np.zeros(WHEEL_SECONDS, np.int32),
-        history=np.zeros((2 * MAX_FLOWS, HISTORY_OCTETS), np.uint8),
+        history=np.zeros((HISTORIES, HISTORY_OCTETS), np.uint8),
+        history_owners=np.zeros(HISTORIES, np.int32),
         held=held,
         held_octets=np.zeros(HELD_BLOCKS * HELD_OCTETS, np.uint8),
         recent=zeros(RECENT_PACKETS, RECENT),

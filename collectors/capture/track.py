@@ -28,6 +28,7 @@ from collectors.capture.segment import take_segment
 from collectors.capture.tables import (
     BUCKET_AHEAD,
     BUCKETS,
+    CLOSED_ROWS,
     END,
     FLOW_AHEAD,
     FLOW_ROWS,
@@ -70,6 +71,7 @@ def has_room(t: Any) -> bool:
         tally.rows + ROWS_PER_PACKET <= MESSAGE_ROWS
         and tally.pool + POOL_PER_PACKET <= MESSAGE_POOL
         and s.names + NAMES_PER_PACKET <= NAMES
+        and s.closed_rows <= CLOSED_ROWS
         and (s.rows < FLOW_ROWS - 1 or s.closed_rows == 0)
     )
 
@@ -152,7 +154,9 @@ def look_ahead(t: Any, heads: Table, i: int, count: int) -> None:
             x = 2 * f + head.side
             side = t.sides[x]
             prefetch(t.flow_rows, max(0, side.row - t.state[0].row_base), 0)
-            prefetch(t.history, x * HISTORY_OCTETS + side.written % HISTORY_OCTETS, 0)
+            past = max(0, int(np.int64(side.history)) - 1)
+            prefetch(t.history_owners, past, 0)
+            prefetch(t.history, past * HISTORY_OCTETS + side.written % HISTORY_OCTETS, 0)
             prefetch(t.pending, f, 0)
 
 

@@ -14,6 +14,7 @@ from collectors.capture import index, packets, pcapng, ring
 from collectors.capture.packets import ETHERNET, PacketBatch
 from collectors.capture.sensor import Sensor
 from collectors.released import release
+from collectors.wire.announced import ENIP_PORT
 from collectors.wire.modbus import Segment, StreamDecoder
 from sentinel.model.ids import AssetId
 from sentinel.model.time import NS_PER_S, Instant
@@ -22,12 +23,12 @@ _READ = bytes.fromhex("000100000006010300000002")
 _NODES = bytes.fromhex("4d5347461c0000000100000001000000020000000200000001007702")  # an OPC UA read request that is cut short
 
 
-def _frame(port: int, payload: bytes) -> bytes:
+def _frame(port: int, payload: bytes, source_port: int = 40_000) -> bytes:
     return b"".join(
         (
             bytes.fromhex("0200000000020200000000010800"),  # Ethernet
             bytes.fromhex("4500") + (40 + len(payload)).to_bytes(2, "big") + bytes.fromhex("00010000400600000a0000010a000002"),  # IPv4
-            bytes.fromhex("9c40") + port.to_bytes(2, "big") + bytes.fromhex("0000000100000001501800ff00000000"),  # TCP, PSH ACK
+            source_port.to_bytes(2, "big") + port.to_bytes(2, "big") + bytes.fromhex("0000000100000001501800ff00000000"),  # TCP, PSH ACK
             payload,
         )
     )
@@ -43,8 +44,8 @@ def warm() -> float:
 
 def _run_each() -> None:
     sensor = Sensor("warm", seed=0)
-    modbus, opcua = _frame(502, _READ), _frame(4840, _NODES)
-    sensor.feed(PacketBatch.of([modbus, opcua, modbus], [NS_PER_S, NS_PER_S, 3 * NS_PER_S], link=ETHERNET))
+    modbus, opcua, announcing = _frame(502, _READ), _frame(4840, _NODES), _frame(1, _READ, ENIP_PORT)
+    sensor.feed(PacketBatch.of([modbus, opcua, announcing, modbus], [NS_PER_S, NS_PER_S, NS_PER_S, 3 * NS_PER_S], link=ETHERNET))
     sensor.flush(Instant(5 * NS_PER_S))
     sensor.close()
     decoder = StreamDecoder(1)

@@ -61,7 +61,7 @@ class Ears:
     def hear(self, packets: list[bytes], link: int = ETHERNET, step: int = NS_PER_MS) -> None:
         batch = PacketBatch.of(packets, [START + i * step for i in range(len(packets))], link=link)
         heads, octets = Table(self.heads), batch.octets
-        if decode.decode(heads, octets, batch.off, batch.cap, batch.wire, batch.link, 0, len(batch), _SEED):
+        if decode.decode(heads, octets, batch.off, batch.cap, batch.wire, batch.link, 0, len(batch), _SEED)[0]:
             octets = self.fragments.join(self.heads, batch, 0, len(batch))
         taken = track.track(self.t, heads, octets, batch.time, batch.frame, 0, len(batch))
         assert taken == len(batch), "a few packets fill no buffer"

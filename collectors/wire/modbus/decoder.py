@@ -99,7 +99,7 @@ class StreamDecoder:
                 raise ValueError(f"more than {t.pending.shape[1]} connections are open at once")
             slot = self._slots[segment.flow] = self._free.pop()
             for x in (2 * slot, 2 * slot + 1):
-                open_stream(t.streams, t.pending, x, True, False)
+                open_stream(t.streams, x, True, False)
         self._last[segment.flow] = segment._replace(octets=b"")
         names = self._say_source(segment)
         x = 2 * slot + (0 if segment.from_client else 1)

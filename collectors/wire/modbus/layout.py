@@ -14,14 +14,15 @@ from sentinel.model.observation import Messages
 
 Records = NDArray[Any]
 
-MESSAGE_ROWS = 85_000  # no power of two: columns that begin in one cache set would drive each other out
+MESSAGE_ROWS = 111_000  # no power of two: columns that begin in one cache set would drive each other out
 OUT = np.dtype([(name, dtype, (MESSAGE_ROWS,)) for name, dtype in Messages.dtypes().items()], align=True)
 
-# One direction of a connection.  What is left of a cut frame waits in a row of the carry matrix.
+# One direction of a connection.  What is left of a cut frame waits in a row of the carry matrix, which ends with its owner.
 STREAM = np.dtype(
     [
         ("requests", "i8"),  # that took a place of their own in `PENDING`
         ("carried", "i4"),  # octets that wait
+        ("carry", "i4"),  # their row in the carry matrix, + 1; 0 = none was needed yet
         ("skip", "i4"),  # octets of a frame whose middle was not heard: to be passed over
         ("optional", "i4"),  # octets that belong to the last frame by one of its two lengths, and not by the other
         ("mode", "u1"),
@@ -55,7 +56,8 @@ TALLY = np.dtype(
         ("rows", "i8"),
         ("pool", "i8"),
         ("forgotten", "i8"),  # requests that lost their place to a newer one before an answer came
-        ("skipped", "i8"),  # octets that fitted no frame
+        ("skipped", "i8"),  # octets that fitted no frame, or waited for their frame's rest until others needed their place
+        ("carry_at", "i8"),  # the row of the carry matrix that is given away next
     ],
     align=True,
 )
@@ -78,6 +80,8 @@ SOURCE = np.dtype(
 
 PENDING_PER_FLOW = 16  # a client may have that many requests open (Messaging guide 4.3.2: "NumberMaxOfClientTransaction", 1 to 16)
 CARRY_OCTETS = 288  # the longest frame that is taken, and its header
+OWNER_OCTETS = 4  # of a row: its stream, from 1; 0 = it was never needed
+CARRIES = 1 << 15  # streams that may wait for the rest of a frame at once; of more, the one that took its row first loses it
 LENGTH_SLACK = 8  # real servers send up to 261 octets (see the docstring of `stream`)
 MAX_LENGTH_FIELD = MAX_ADU_OCTETS - 6 + LENGTH_SLACK
 JOIN_TRIES = 8
@@ -108,7 +112,7 @@ class State:
 
     def __init__(self, flows: int) -> None:
         self.streams: Records = zeros(2 * flows, STREAM)
-        self.carry: Records = np.zeros((2 * flows, CARRY_OCTETS), np.uint8)
+        self.carry: Records = np.zeros((min(2 * flows, CARRIES), CARRY_OCTETS + OWNER_OCTETS), np.uint8)
         self.pending: Records = zeros(PENDING_PER_FLOW * flows, PENDING).reshape(PENDING_PER_FLOW, flows)
         self.scratch: Records = np.zeros(SCRATCH_OCTETS, np.uint8)
         self.tally: Records = np.zeros(1, TALLY)

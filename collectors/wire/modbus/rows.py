@@ -143,7 +143,7 @@ def add_message(
                 if s.requests == 0 or pending[(s.requests - 1) % PENDING_PER_FLOW, f].state != ANSWERED:
                     s.requests += 1
                 asked = pending[(s.requests - 1) % PENDING_PER_FLOW, f]
-                if asked.state == OPEN:
+                if s.requests > PENDING_PER_FLOW and asked.state == OPEN:  # before, the place is another connection's that is over
                     tally[0].forgotten += 1
                 asked.state = OPEN
                 asked.time = source[0].time

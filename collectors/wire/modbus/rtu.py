@@ -20,6 +20,7 @@ from collectors.wire.loads import byte
 from collectors.wire.modbus.layout import FREE, GARBAGE_OCTETS, HUNTING, OPEN, PENDING_PER_FLOW, SYNCED
 from collectors.wire.modbus.pdu import MORE, SILENT, is_convincing, is_public, own_length
 from collectors.wire.modbus.rows import add_message, add_piece
+from collectors.wire.modbus.stream import carry_row
 from collectors.wire.serial import MOST_RTU, MOST_UNIT, has_crc, octets_to_crc
 from sentinel.model.protocol import Defect, Protocol
 
@@ -83,9 +84,9 @@ def found_octets(octets: Table, at: int, size: int, is_request: bool) -> int:
 
 
 @kernel
-def forget_waiting(pending: Table, tally: Table, f: int, unit: int) -> None:
-    """This unit is asked anew."""
-    for i in range(PENDING_PER_FLOW):
+def forget_waiting(pending: Table, tally: Table, f: int, unit: int, requests: int) -> None:
+    """This unit is asked anew; so many requests took a place on this connection."""
+    for i in range(min(requests, PENDING_PER_FLOW)):
         waiting = pending[i, f]
         if waiting.state == OPEN and waiting.transaction == unit:
             waiting.state = FREE
@@ -119,7 +120,7 @@ def scan(
         if size > 0:
             unit = byte(octets, p)
             if is_request and not is_copy:
-                forget_waiting(pending, tally, x // 2, unit)
+                forget_waiting(pending, tally, x // 2, unit, s.requests)
             pdu, pdu_octets = p + 1, size - _AROUND
             add_message(streams, pending, rows, pool, tally, source, x, is_request, _RTU, -1, unit, octets, pdu, pdu_octets, _NONE, is_copy)
             p += size
@@ -153,7 +154,7 @@ def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table,
     s = streams[x]
     held = s.carried
     s.carried = 0
-    scan(streams, pending, rows, pool, tally, source, x, carry[x], 0, held, True, False)
+    scan(streams, pending, rows, pool, tally, source, x, carry[max(0, s.carry - 1)], 0, held, True, False)
     s.mode = HUNTING
     s.doubt = 1
     s.after_gap = 1
@@ -189,11 +190,12 @@ def feed(
         buffer, p, stop = octets, start, end
         held = s.carried
         if held > 0:
-            move(scratch, 0, carry[x], 0, held)
+            move(scratch, 0, carry[s.carry - 1], 0, held)
             move(scratch, held, octets, start, end - start)
             buffer, p, stop = scratch, 0, held + end - start
         p = scan(streams, pending, rows, pool, tally, source, x, buffer, p, stop, False, False)
-        move(carry[x], 0, buffer, p, stop - p)  # less than the longest frame
-        s.carried = stop - p
+        s.carried = stop - p  # less than the longest frame
+        if p < stop:
+            move(carry[carry_row(streams, carry, tally, x)], 0, buffer, p, stop - p)
     if cut > 0:
         lose(streams, carry, pending, rows, pool, tally, source, x)

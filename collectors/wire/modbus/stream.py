@@ -14,18 +14,19 @@ Stream 2 f is the client's direction of connection f, 2 f + 1 the server's.
 
 from typing import Any
 
+import numpy as np
+
 from collectors.compiled import kernel, move
-from collectors.wire.loads import byte
+from collectors.wire.loads import byte, little32
 from collectors.wire.loads import word16 as word
 from collectors.wire.modbus.layout import (
     CARRY_OCTETS,
     FOREIGN,
-    FREE,
     GARBAGE_OCTETS,
     HUNTING,
     JOIN_TRIES,
     MAX_LENGTH_FIELD,
-    PENDING_PER_FLOW,
+    OWNER_OCTETS,
     SYNCED,
     UNDECIDED,
 )
@@ -49,7 +50,7 @@ NOTHING_SEEN, IS_MODBUS, SIDES_SWAPPED = 0, 1, 2
 
 
 @kernel
-def open_stream(streams: Table, pending: Table, x: int, is_modbus: bool, joined: bool) -> None:
+def open_stream(streams: Table, x: int, is_modbus: bool, joined: bool) -> None:
     """Begin a direction: at its first octet, or ``joined`` in its middle.  ``is_modbus``: known by its port or by the caller."""
     s = streams[x]
     s.carried = 0
@@ -61,9 +62,6 @@ def open_stream(streams: Table, pending: Table, x: int, is_modbus: bool, joined:
     s.doubt = 1 if joined else 0
     s.after_gap = 0
     s.joined = 1 if joined else 0
-    if x % 2 == 0:
-        for i in range(PENDING_PER_FLOW):
-            pending[i, x // 2].state = FREE
 
 
 @kernel(inline=True)
@@ -99,7 +97,7 @@ def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table,
     is_aligned = False
     if s.mode == SYNCED and held > s.optional:
         is_request = x % 2 == 0
-        octets = carry[x]
+        octets = carry[s.carry - 1]
         if held < 8:
             add_piece(rows, pool, tally, source, _MODBUS, octets, 0, held, is_request, _TRUNCATED)
         else:
@@ -119,6 +117,30 @@ def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table,
         s.joined = 1
         if s.mode == HUNTING:
             s.mode = SYNCED
+
+
+@kernel
+def carry_row(streams: Table, carry: Table, tally: Table, x: int) -> int:
+    """Where the beginning of a frame of stream x may wait: the row that it had, or the one that was given away longest ago."""
+    s = streams[x]
+    row = int(np.int64(s.carry)) - 1
+    if row >= 0 and little32(carry[row], CARRY_OCTETS) == x + 1:
+        return row
+    row = tally[0].carry_at
+    tally[0].carry_at = (row + 1) % len(carry)
+    owner = little32(carry[row], CARRY_OCTETS) - 1
+    if owner >= 0 and streams[owner].carried > 0:
+        other = streams[owner]
+        tally[0].skipped += other.carried
+        other.carried = 0
+        other.optional = 0
+        other.after_gap = 1
+        other.doubt = 1
+        other.joined = 1
+    for place in range(OWNER_OCTETS):
+        carry[row, CARRY_OCTETS + place] = ((x + 1) >> (8 * place)) & 0xFF
+    s.carry = row + 1
+    return row
 
 
 @kernel
@@ -189,7 +211,7 @@ def feed(
             s.skip -= passed
         if s.carried > 0 and p < stop:
             held = s.carried
-            move(scratch, 0, carry[x], 0, held)
+            move(scratch, 0, carry[s.carry - 1], 0, held)
             move(scratch, held, octets, p, stop - p)
             buffer, p, stop = scratch, 0, held + stop - p
             s.carried = 0
@@ -281,7 +303,7 @@ def feed(
         s.mode = mode
         rest = min(stop - p, CARRY_OCTETS) if mode != FOREIGN else 0
         if rest > 0:
-            move(carry[x], 0, buffer, p, rest)
+            move(carry[carry_row(streams, carry, tally, x)], 0, buffer, p, rest)
             s.carried = rest
         if cut > 0:
             lose(streams, carry, pending, rows, pool, tally, source, x, cut)

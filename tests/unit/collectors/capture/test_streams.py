@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.capture.packets import PacketBatch
-from collectors.capture.tables import HELD_PER_STREAM, HISTORY_OCTETS
-from collectors.wire.modbus.layout import SEGMENT_OCTETS
+from collectors.capture.sensor import Sensor
+from collectors.capture.tables import HELD_PER_STREAM, HISTORIES, HISTORY_OCTETS
+from collectors.wire.modbus.layout import CARRIES, SEGMENT_OCTETS
 from sentinel.model.protocol import Defect, MessageKind, Protocol
 from tests.unit.collectors.capture.frames import (
     ACK,
@@ -143,6 +144,37 @@ def test_octets_older_than_the_history_are_counted_not_compared() -> None:
     assert HISTORY_OCTETS < 720
     assert sensor.counts["contradictions"] == 0
     assert sensor.counts["octets_unchecked"] == 12
+
+
+@pytest.mark.parametrize(("others", "contradictions", "unchecked"), [(HISTORIES - 1, 1, 0), (HISTORIES, 0, 12)])
+def test_more_streams_than_have_a_history_cost_the_oldest_its_own(others: int, contradictions: int, unchecked: int) -> None:
+    talk = Talk()
+    talk.ask(read(1))
+    begun = len(talk.packets)
+    talk.raw(0, write(0, 1, 1), shift=-12)
+    flood = [ethernet(ip4(tcp(b"x", 1024 + i % 60_000, 9999, 1, 0, ACK), f"10.1.{i // 60_000}.1", "10.0.0.9", 6)) for i in range(others)]
+    _, _, sensor = hear(batch_of(talk.packets[:begun] + flood + talk.packets[begun:], step=10))
+    assert sensor.counts["contradictions"] == contradictions
+    assert sensor.counts["octets_unchecked"] == unchecked
+
+
+@pytest.mark.parametrize(("others", "skipped", "defect"), [(CARRIES - 1, 0, Defect.NONE), (CARRIES, 9, Defect.STREAM_GAP)])
+def test_more_streams_than_may_wait_for_the_rest_of_a_frame_cost_the_oldest_what_it_waits_with(
+    others: int, skipped: int, defect: Defect
+) -> None:
+    talk = Talk()
+    talk.ask(read(1)[:9])
+    begun = len(talk.packets)
+    talk.ask(read(1)[9:] + read(2))
+    flood = [
+        ethernet(ip4(tcp(read(1)[:9], 1024 + i % 60_000, 502, 1, 0, ACK), f"10.1.{i // 60_000}.1", "10.0.0.9", 6)) for i in range(others)
+    ]
+    sensor = Sensor("s", seed=1)
+    messages = sensor.feed(batch_of(talk.packets[:begun] + flood + talk.packets[begun:], step=10)).messages
+    assert sensor.counts["octets_skipped"] >= skipped
+    assert (sensor.counts["octets_skipped"] > 0) == (skipped > 0)
+    assert (int(messages.transaction[-1]), Defect(int(messages.defect[-1]))) == (2, Defect.NONE if not skipped else defect)
+    assert len(messages) == (2 if not skipped else 1)
 
 
 def test_a_hole_is_given_up_when_the_receiver_acknowledges_past_it() -> None:

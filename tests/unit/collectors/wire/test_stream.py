@@ -42,6 +42,16 @@ def test_forgotten_requests_are_counted() -> None:
     assert list(m.defect) == [Defect.UNSOLICITED, Defect.NONE]
 
 
+def test_requests_of_a_connection_that_is_over_are_nobodys() -> None:
+    decoder = StreamDecoder(1)
+    decoder.decode([segment(read(number)) for number in range(PENDING_PER_FLOW)])
+    decoder.close(0, Instant(1))
+    messages = decoder.decode([segment(read(PENDING_PER_FLOW), flow=1), segment(registers(3), from_client=False, flow=1)])
+    assert decoder.forgotten == 0
+    assert list(messages.latency) == [-1, -1]
+    assert messages.defect[1] == Defect.UNSOLICITED
+
+
 def test_garbage_is_one_row_and_the_next_frame_is_found() -> None:
     m = decode((True, read(1)), (True, bytes.fromhex("deadbeefdeadbeef0102030405")), (True, write(2, 5, 7)))
     assert list(m.defect) == [Defect.NONE, Defect.GARBAGE, Defect.NONE]
