@@ -8,7 +8,7 @@ The rule, in this order:
 3. *unsafe* when it is harmless in itself but breaks an invariant as soon as what stands still runs again (`dormant`), is a step of a drift
    that leads out of the envelope (`drift`), or takes away a defence that the worst single operator action would then need (`defences`).
 4. *safe* when every invariant that the command touches keeps an upper bound below ``safe_below`` and a margin to its limit in 95 of 100
-   futures, every written tag is known, and the twin follows the tags that matter.
+   futures, no defence that it takes away is needed in any, every written tag is known, and the twin follows the tags that matter.
 5. *undecided* otherwise.
 """
 
@@ -115,8 +115,10 @@ class _Judge:
         heard = _Heard(
             case=case, lived=lived, without=without, pairs=pairs, standing=standing, weakened=weakened, trends=self._trends(case)
         )
-        harm = self._breaking(heard) or self._dormant(heard) or self._drifting(heard) or self._defenceless(heard)
-        yield from self._refuse(heard, harm) if harm else self._weigh(heard)
+        harm = self._breaking(heard) or self._dormant(heard) or self._drifting(heard)
+        worst = None if harm else self._worst(heard)
+        harm = harm or self._defenceless(worst)
+        yield from self._refuse(heard, harm) if harm else self._weigh(heard, worst)
 
     # -- rule 1
 
@@ -223,15 +225,17 @@ class _Judge:
         )
         return _Harm(reason=reason, row=row, pair=pairs[row], before=before, writes=led_to, run=ahead)
 
-    def _defenceless(self, heard: _Heard) -> _Harm | None:
-        """On the defence that is taken away, when the worst single action would then need it."""
+    def _worst(self, heard: _Heard) -> WorstCase | None:
+        """The worst single action once a defence is taken away; None where none is."""
         case, terms = heard.case, self.terms
         if not heard.weakened:
             return None
-        worst = worst_case(
+        return worst_case(
             self.replay, case.snapshot, case.before, case.writes, heard.standing, heard.weakened, terms.breach, terms.confidence
         )
-        if worst is None or worst.low <= terms.unsafe_above:
+
+    def _defenceless(self, worst: WorstCase | None) -> _Harm | None:
+        if worst is None or worst.low <= self.terms.unsafe_above:
             return None
         return _Harm(reason=_loss(worst), probability=worst.low)
 
@@ -285,10 +289,12 @@ class _Judge:
 
     # -- rules 4 and 5
 
-    def _weigh(self, heard: _Heard) -> Iterator[Verdict | None]:
+    def _weigh(self, heard: _Heard, worst: WorstCase | None) -> Iterator[Verdict | None]:
         case, pairs = heard.case, heard.pairs
         notes = tuple(f"{one.says}; no single operator action after it breaks more than it would have before" for one in heard.weakened)
         doubt = self._doubt(heard)
+        if not doubt and worst is not None and worst.lost:
+            doubt = f"{_loss(worst)}: too many to pass, too few to refuse"
         if doubt:
             yield self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, evidence=notes, complete=False)
             instead = None if case.unknown else (yield from self._instead(heard))

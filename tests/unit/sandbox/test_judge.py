@@ -297,6 +297,21 @@ def test_what_leaves_the_defences_standing_is_safe_and_says_so(snapshot: Snapsho
     assert any("no single operator action" in line for line in verdict.evidence) == weakened
 
 
+@pytest.mark.parametrize(("limit", "safe", "unsafe"), [("LIC101.HH", 1.85, 1.9), ("SP301.HH", 85.0, 95.0), ("TIC201.HH", 86.0, 92.0)])
+def test_a_defence_that_some_futures_need_is_neither_certified_nor_refused(
+    snapshot: Snapshot, replay: Replay, limit: str, safe: float, unsafe: float
+) -> None:
+    """Where the limit may stand and where it may not lie close together: halved until neither can be said."""
+    for _ in range(16):
+        between = (safe + unsafe) / 2
+        verdict = verdict_on(command({limit: between}), snapshot, replay)
+        if verdict.judgement is Judgement.UNDECIDED:
+            break
+        safe, unsafe = (between, unsafe) if verdict.judgement is Judgement.SAFE else (safe, between)
+    assert verdict.judgement is Judgement.UNDECIDED
+    assert verdict.reason.endswith("of 16 futures that would have been held: too many to pass, too few to refuse")
+
+
 @pytest.mark.parametrize(
     ("context", "intent"),
     [
