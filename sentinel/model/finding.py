@@ -57,6 +57,7 @@ class Finding:
     frame_count: int
     source: str | None = None  # whose frames these are: the sensor that heard them
     assets: tuple[AssetId, ...]  # who does it first
+    controller: AssetId | None = None  # the first of them that controls the process, as far as was heard
     tags: tuple[str, ...] = ()
     techniques: tuple[str, ...] = ()
     why: tuple[str, ...]

@@ -1,6 +1,6 @@
 """A case: one finding while it grows.  Every list in it is bounded; the counts are exact."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 
@@ -11,7 +11,9 @@ from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Intent, Judgement, Verdict
 from sentinel.triage.explanation import hypotheses
-from sentinel.triage.severity import Controls, reckoned, together
+from sentinel.triage.severity import reckoned, together
+
+Controls = Callable[[AssetId], bool]  # is this asset a controller, as far as is known?
 
 MAX_FRAMES = 1000
 MAX_ASSETS = 64
@@ -50,6 +52,7 @@ class Case:
     safe_commands: set[CommandId] = field(default_factory=set)
     judgement: Judgement | None = None
     intent: Intent | None = None
+    controller: AssetId | None = None
     quiet_until: Instant | None = None
     learnt: bool = False
 
@@ -77,7 +80,7 @@ class Case:
         case.why, case.detections, case.detection_count = list(finding.why), list(finding.detections), finding.detection_count
         case.features = {(d.detector, d.feature): d.confidence for d in finding.detections}
         case.commands, case.verdicts = list(finding.commands), list(finding.verdicts)
-        case.judgement, case.intent = finding.judgement, finding.intent
+        case.judgement, case.intent, case.controller = finding.judgement, finding.intent, finding.controller
         case.quiet_until, case.learnt = finding.quiet_until, finding.learnt
         return case
 
@@ -140,8 +143,9 @@ class Case:
 
     def finding(self, tags: TagMap | None, controls: Controls) -> Finding:
         """As it stands, with its risk and its explanations.  ``tags`` and ``controls``: what is at stake in this plant."""
+        self.controller = self.controller or next((asset for asset in self.assets if controls(asset)), None)
         bare = self._bare()
-        risk, reckoning = reckoned(bare, tags, controls)
+        risk, reckoning = reckoned(bare, tags)
         likeliest, look_into = hypotheses(bare)
         return replace(bare, risk=risk, reckoning=reckoning, hypotheses=likeliest, look_into=look_into)
 
@@ -160,6 +164,7 @@ class Case:
             frame_count=self.frame_count,
             source=self.source,
             assets=tuple(self.assets),
+            controller=self.controller,
             tags=tuple(self.tags),
             techniques=tuple(self.techniques),
             why=tuple(self.why),

@@ -20,9 +20,9 @@ from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant, iso, seconds_between
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.ports import Outcome
-from sentinel.triage.case import MAX_COMMANDS, Case
+from sentinel.triage.case import MAX_COMMANDS, Case, Controls
 from sentinel.triage.lifecycle import TAKES_NEWS
-from sentinel.triage.severity import Controls, lowered, severity_of_verdict
+from sentinel.triage.severity import lowered, severity_of_verdict
 
 QUIET_S = 900.0  # a cause that was silent for a quarter of an hour comes back as a new finding: another episode
 QUIET_SMALL_S = 86_400.0  # small news of one cause is told once a day

@@ -4,11 +4,8 @@ Severity: how bad it is if it is true; what the twin saw outranks what the wire 
 62443-3-2, 4.6), as a sum that a person can follow; it puts two hundred findings into the order in which to look at them.
 """
 
-from collections.abc import Callable
-
 from sentinel.model.detection import Severity
 from sentinel.model.finding import Finding, Term
-from sentinel.model.ids import AssetId
 from sentinel.model.tags import TagMap, TagRole
 from sentinel.model.verdict import Intent, Judgement, Verdict
 
@@ -26,8 +23,6 @@ _ROLES = {  # of the tag that is concerned: what depends on it
 }
 _SAFETY = 20.0  # a safety-instrumented function is concerned
 MAX_RISK = 100.0
-
-Controls = Callable[[AssetId], bool]
 
 
 def severity_of_verdict(verdict: Verdict) -> Severity | None:
@@ -50,11 +45,11 @@ def together(confidences: list[float]) -> float:
     return round(1.0 - doubt, 4)
 
 
-def reckoned(finding: Finding, tags: TagMap | None, controls: Controls) -> tuple[float, tuple[Term, ...]]:
-    """(risk, its sum).  ``controls``: is this asset a controller?"""
+def reckoned(finding: Finding, tags: TagMap | None) -> tuple[float, tuple[Term, ...]]:
+    """(risk, its sum)."""
     terms = [Term(what=f"what was seen is {finding.severity.name.lower()}", points=_SEEN[finding.severity])]
-    if controller := next((asset for asset in finding.assets if controls(asset)), None):
-        terms.append(Term(what=f"{controller} is a controller, on ISA-95 level 1", points=_CONTROLS))
+    if finding.controller is not None:
+        terms.append(Term(what=f"{finding.controller} is a controller, on ISA-95 level 1", points=_CONTROLS))
     terms += _of_tags(finding, tags)
     if finding.judgement is Judgement.UNSAFE:
         terms.append(Term(what="the twin saw an invariant broken", points=_HARM))

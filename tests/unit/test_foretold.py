@@ -3,6 +3,7 @@
 However the rows are cut into pieces, the findings are the same, byte for byte.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_what_an_open_finding_does_next_is_told_at_once_as_well() -> None:
 def test_what_a_person_says_meanwhile_holds() -> None:
     analysis = _learnt()
     (early,) = analysis.heard(_asked(40, request(40.2, client=STRANGER, function=6, frame=1003)))
-    analysis.set_finding_state(early.id, FindingState.ACKNOWLEDGED)
+    analysis.labelled(replace(early, state=FindingState.ACKNOWLEDGED))
     (whole,) = analysis.heard(_over(41))
     assert (whole.id, whole.state) == (early.id, FindingState.ACKNOWLEDGED)
 
