@@ -74,7 +74,7 @@ class CovertChannel:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Range, _Waiting] = OrderedDict()
-        self._words = 0
+        self._waiting_words = 0
 
     def learn(self, window: Window) -> None:
         """Nothing to learn: what is hidden from the first day on is hidden."""
@@ -92,13 +92,13 @@ class CovertChannel:
             waiting.add(words, m.frame[rows], m.time[rows])
             if len(waiting) < READINGS:
                 self._waiting[place] = waiting
-                self._words += waiting.words.size - before
+                self._waiting_words += waiting.words.size - before
             else:
-                self._words -= before
+                self._waiting_words -= before
                 if carrying := carriers(waiting.words):
                     found.append(self._detection(place, carrying, waiting, window))
-            while self._words > MAX_WORDS or len(self._waiting) > MAX_RANGES:
-                self._words -= self._waiting.popitem(last=False)[1].words.size
+            while self._waiting_words > MAX_WORDS or len(self._waiting) > MAX_RANGES:
+                self._waiting_words -= self._waiting.popitem(last=False)[1].words.size
         return found
 
     def _detection(self, place: Range, carrying: Mapping[int, Digits], waiting: _Waiting, window: Window) -> Detection:

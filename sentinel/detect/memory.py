@@ -21,7 +21,8 @@ from sentinel.ports import Detector
 
 _ROOMS = ("brute_force", "change", "exhaustion", "limits", "liveness", "lower", "operations", "scans", "spectrum", "stroke", "strokes")
 _MODULES = (*(f"sentinel.detect.{name}" for name in (*_ROOMS, "timing", "usual", "volume")), "sentinel.twin.vitality")
-_GIVEN = frozenset({"_tag_map", "_budget", "_rules", "_ranges", "_loads", "_model", "_read"})  # by the constructor, or while it judges
+# by the constructor, or while it judges
+_GIVEN = frozenset({"_tag_map", "_budget", "_rules", "_ranges", "_loads", "_model", "_read", "_waiting", "_waiting_words"})
 _LONG = 16  # a list of so many numbers is an array
 MAX_DEPTH = 16
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sentinel.detect.covert import MAX_RANGES, READINGS, SHAPES, CovertChannel, Digits, carriers
+from sentinel.detect.memory import freeze, thaw
 from sentinel.model.detection import Detection
 from sentinel.model.protocol import MessageKind
 from tests.observations import MASTER, PLC, answer, request, window
@@ -93,4 +94,14 @@ def test_what_is_watched_is_bounded() -> None:
         ]
         detector.score(window(second, rows, pool=b"\x12\x34"))
     assert len(detector._waiting) == MAX_RANGES
-    assert detector._words == MAX_RANGES
+    assert detector._waiting_words == MAX_RANGES
+
+
+def test_what_waits_is_no_part_of_what_was_learnt() -> None:
+    detector = CovertChannel()
+    detector.score(window(0, [answer(0, quantity=1, value_octets=2, value_start=0)], pool=b"\x12\x34"))
+    assert detector._waiting_words == 1
+    kept = freeze(detector)
+    assert kept["tree"] == {}
+    thaw(detector, kept)
+    assert detector._waiting_words == 1
