@@ -90,7 +90,8 @@ class Anchors:
 
     def _present(self, now: Instant) -> Kept | None:
         """The anchor that judged last, or the one before it where that one does not hold."""
-        last, kept = self._last(), self._judging()
+        last = self._last()
+        kept = self._judging(last)
         if kept is None and not self.refused and last is not None:
             self.refused.append(f"{self._directory / ANCHOR}: the anchor {last.digest[:12]}, which judged last, is not there any more")
             return None
@@ -109,9 +110,9 @@ class Anchors:
     def _last(self) -> Statement | None:
         return self._witness.judged() if self._witness is not None else None
 
-    def _judging(self) -> Kept | None:
+    def _judging(self, last: Statement | None) -> Kept | None:
         """The anchor on the disk, where it is the one that judged last, or was just to take its place."""
-        last, kept = self._last(), self.read(ANCHOR)
+        kept = self.read(ANCHOR)
         if kept is None or last is None:
             return kept
         found = kept[1]
@@ -122,7 +123,7 @@ class Anchors:
 
     def keep(self, baseline: Baseline, by: str, at: Instant, *, origin: Digest | None = None) -> Kept:
         """The new anchor; the one before stays beside it."""
-        before = self._judging()
+        before = self._judging(self._last())
         if before is not None:
             store.save(before[0], self._directory / PREVIOUS)
             origin = origin or before[1].origin

@@ -19,7 +19,7 @@ from sentinel.model.detection import Detection
 from sentinel.model.finding import Finding
 from sentinel.model.ids import ActionId, AssetId, VerdictId
 from sentinel.model.tags import TagMap
-from sentinel.model.verdict import Judgement, Verdict
+from sentinel.model.verdict import GRAVITY, Verdict
 from sentinel.permits import Permits
 from sentinel.ports import Outcome, Ruling
 from sentinel.records import Records
@@ -31,7 +31,6 @@ from sentinel.twin.snapshot import Snapshot
 _BACK_S = 20.0  # after a start the court and a twin in step are waited for so long, where nothing is held meanwhile
 _JUDGING_AT_ONCE = 32  # commands seen on the wire that wait for the court; the rest wait in the backlog
 _VERDICTS = 4096
-_GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
 log = logging.getLogger(__name__)
 Judged = Callable[[Verdict], Awaitable[None]]
@@ -168,7 +167,7 @@ class Asking:
                 if kept is not None:
                     self._remember(kept)
         verdicts = [self._verdicts[key] for key in finding.verdicts if key in self._verdicts]
-        return max(verdicts, key=lambda verdict: _GRAVITY[verdict.judgement], default=None)
+        return max(verdicts, key=lambda verdict: GRAVITY[verdict.judgement], default=None)
 
     def _remember(self, verdict: Verdict) -> None:
         self._verdicts[verdict.id] = verdict

@@ -28,7 +28,7 @@ from sentinel.measure.stage import LivePlant, Stage, Write
 from sentinel.measure.trials import LISTEN_S, SETTLE_S, TRIALS_PER_PLANT, Group, Trial, draw
 from sentinel.measure.truth import Limit, Truth, limits_of, truths
 from sentinel.model.command import Origin
-from sentinel.model.verdict import Judgement, Verdict
+from sentinel.model.verdict import GRAVITY, Judgement, Verdict
 from sentinel.twin.compiled import Model
 from sentinel.twin.engine import compile_model
 from sentinel.twin.plant import load_plant
@@ -72,7 +72,6 @@ VENUES = {
         case_limit_s=5.0,
     ),
 }
-_SEVERITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +124,7 @@ class _Hearing:
             asked = command(self.interface, Origin.GATE, stage.now, tag, value)
             verdict, took_ms = await timed(client, self.clock, asked)
             times.append(took_ms)
-            if worst is None or _SEVERITY[verdict.judgement] >= _SEVERITY[worst.judgement]:
+            if worst is None or GRAVITY[verdict.judgement] >= GRAVITY[worst.judgement]:
                 worst = verdict
             if verdict.judgement is Judgement.UNSAFE:
                 break

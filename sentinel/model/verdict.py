@@ -14,6 +14,9 @@ class Judgement(StrEnum):
     UNDECIDED = "undecided"
 
 
+GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
+
+
 class Intent(StrEnum):
     TARGETED = "targeted"
     MISTAKE = "mistake"

@@ -9,7 +9,7 @@ from sentinel.model.finding import Finding, FindingState
 from sentinel.model.ids import AssetId, CommandId, FindingId, VerdictId, short_id
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
-from sentinel.model.verdict import Intent, Judgement, Verdict
+from sentinel.model.verdict import GRAVITY, Intent, Judgement, Verdict
 from sentinel.triage.explanation import hypotheses
 from sentinel.triage.severity import reckoned, together
 
@@ -22,7 +22,6 @@ MAX_DETECTIONS = 64  # the first of each detector and feature
 MAX_FRAMES_PER_DETECTION = 16  # in what is kept with the finding
 MAX_WHY = 64
 MAX_COMMANDS = 256
-_GRAVITY = {Judgement.SAFE: 0, Judgement.UNDECIDED: 1, Judgement.UNSAFE: 2}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,8 +132,8 @@ class Case:
         """What the court said of one of its commands; the gravest is remembered."""
         if verdict.id not in self.verdicts and len(self.verdicts) < MAX_COMMANDS:
             self.verdicts.append(verdict.id)
-        gravity = _GRAVITY[verdict.judgement], verdict.intent is Intent.TARGETED
-        if self.judgement is None or gravity >= (_GRAVITY[self.judgement], self.intent is Intent.TARGETED):
+        gravity = GRAVITY[verdict.judgement], verdict.intent is Intent.TARGETED
+        if self.judgement is None or gravity >= (GRAVITY[self.judgement], self.intent is Intent.TARGETED):
             self.judgement, self.intent = verdict.judgement, verdict.intent
         self.last_seen = max(self.last_seen, verdict.judged)
         self.explain(f"The twin judged {verdict.judgement}: {verdict.reason}")

@@ -178,8 +178,8 @@ class Sync:
 
     def parameters(self) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation over members, in declared spreads: what the twin has learnt about each."""
-        scores = self._scores[:, : self._main.members]
-        named = zip(self.model.plant.parameters, scores.mean(axis=1), scores.std(axis=1), strict=True)
+        now = Learnt.of(self._scores[:, : self._main.members])
+        named = zip(self.model.plant.parameters, now.mean, now.spread, strict=True)
         return {one.name: (float(mean), float(spread)) for one, mean, spread in named}
 
     @property
