@@ -236,6 +236,11 @@ def response_header(body: bytes) -> tuple[int, int]:
     return result, reader.at
 
 
+def response_handle(body: bytes) -> int:
+    """The request handle of a response, as far as it can be read (OPC 10000-4, 7.34)."""
+    return int.from_bytes(body[12:16], "little") if body[:2] == b"\x01\x00" else 0
+
+
 def response(service: int, handle: int, status: int, stamp: int, parameters: bytes = b"") -> bytes:
     """A whole response of our own; ``stamp``: a DateTime (clause 5.2.2.5)."""
     return type_id(service) + _U64.pack(stamp) + u32(handle) + u32(status) + b"\0" + NULL + b"\0\0\0" + parameters

@@ -14,9 +14,10 @@ from collectors.gate.opcua.certificates import Certificates
 from collectors.gate.opcua.config import OpcuaGateConfig
 from collectors.gate.opcua.discovery import Discovery
 from collectors.gate.opcua.judgement import Course, Judged, judge, nodes_of
+from collectors.gate.opcua.keeper import HeldRequest, Sessions
 from collectors.gate.opcua.opening import Envelope, Peer, peer_of
 from collectors.gate.opcua.policies import Mode
-from collectors.gate.opcua.relay import ClientSide, HeldRequest, Sessions
+from collectors.gate.opcua.relay import ClientSide
 from collectors.gate.opcua.rewriting import Face
 from collectors.gate.opcua.server_side import Asker, ServerSide
 from collectors.gate.opcua.transport import LARGEST_BUFFER, MODE_REJECTED, NOT_CONNECTED, SECURITY_CHECKS_FAILED, Agreed, ChannelError
