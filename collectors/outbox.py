@@ -22,7 +22,7 @@ from sentinel.model.codec import CodecError, from_json, to_arrow, to_json
 from sentinel.model.command import Command
 from sentinel.model.exchange import BULK, URGENT, Ack, Failure, Hello, Mark, Polled, ReceiptOf
 from sentinel.model.framing import MAX_PAYLOAD_OCTETS, Frame, FrameKind, FrameReader, FramingError
-from sentinel.model.observation import Counters, Heard, Outage
+from sentinel.model.observation import Counters, Heard, Outage, TurnedAway
 from sentinel.ports import Outcome
 
 OUTBOX_OCTETS = 64 * 1024 * 1024
@@ -136,6 +136,9 @@ class Outbox:
 
     async def outage(self, outage: Outage) -> int:
         return self.put(((FrameKind.OUTAGE, to_json(outage)),))
+
+    async def turned_away(self, told: TurnedAway) -> int:
+        return self.put(((FrameKind.TURNED_AWAY, to_json(told)),))
 
     def put(self, parts: Parts) -> int:
         """The same as `send` without a coroutine, for callers on a hot path; several parts travel as one entry."""

@@ -20,7 +20,7 @@ from sentinel.model.codec import to_jsonable
 from sentinel.model.observation import Outage
 from sentinel.model.time import Instant
 from sentinel.places import ENFORCER, Places
-from sentinel.settings import Settings
+from sentinel.settings import PollOpcua, Settings, Waveform
 from sentinel.supervisor import Process, Report, python
 from sentinel.twin.plant import load_plant
 
@@ -91,16 +91,26 @@ def processes(settings: Settings, places: Places) -> list[Process]:
         found.append(_collector("poll-modbus", poll.name, told | {"tags": tags}, places, poll.namespace))
     for subscription in settings.poll_opcua:
         told = {"name": subscription.name, "intake": str(places.intake), "url": subscription.url, "period_ms": subscription.period_ms}
+        told["security"] = _security(subscription, places)
         found.append(_collector("poll-opcua", subscription.name, told | {"tags": tags}, places, subscription.namespace))
     for waveform in settings.waveform:
         told = {"name": waveform.name, "intake": str(places.intake), "sensor": waveform.sensor, "frame_s": waveform.frame_s}
         if waveform.url:
             told |= {"url": waveform.url, "node": waveform.node, "period_ms": 1000 * waveform.period_s}
-            told |= {"rate_hz": waveform.rate_hz, "rate_node": waveform.rate_node}
+            told |= {"rate_hz": waveform.rate_hz, "rate_node": waveform.rate_node, "security": _security(waveform, places)}
         else:
             told |= {"directory": str(places.settings.parent / waveform.directory), "period_s": waveform.period_s}
         found.append(_collector("waveform-opcua" if waveform.url else "waveform", waveform.name, told, places, ""))
     return found
+
+
+def _security(poll: PollOpcua | Waveform, places: Places) -> dict[str, str]:
+    told = {"policy": poll.policy, "mode": poll.mode, "user": poll.user}
+    if poll.policy:
+        told["certificates"] = str(places.directory / (poll.certificates or f"polls/{poll.name}"))
+    if poll.password_file:
+        told["password_file"] = str(places.settings.parent / poll.password_file)
+    return told
 
 
 def _collector(kind: str, name: str, told: dict[str, Any], places: Places, namespace: str) -> Process:

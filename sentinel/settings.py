@@ -138,6 +138,13 @@ class PollOpcua:
     name: str = option("poll-opcua", "how its process is called")
     url: str = option("", "opc.tcp://address:port/path")
     period_ms: float = option(500.0, "publishing and sampling interval")
+    policy: str = option("", "security policy: Basic256Sha256, Aes128_Sha256_RsaOaep or Aes256_Sha256_RsaPss; empty = none")
+    mode: str = option("SignAndEncrypt", "with a policy: Sign or SignAndEncrypt")
+    certificates: str = option(
+        "", "with a policy: own, trusted and rejected certificates, relative to the appliance's directory; empty = polls/NAME"
+    )
+    user: str = option("", "with a policy: who logs in; empty = anonymous")
+    password_file: str = option("", "with a user: a file of mode 0600 that holds the password, relative to this file")
     namespace: str = option("", "network namespace in which it runs")
 
 
@@ -154,6 +161,13 @@ class Waveform:
     rate_node: str = option("", "with a url: the node whose value is the sampling rate in Hz")
     frame_s: float = option(1.0, "length of a frame: one spectrum each")
     period_s: float = option(2.0, "between looks into the directory; with a url, the publishing interval")
+    policy: str = option("", "with a url: security policy: Basic256Sha256, Aes128_Sha256_RsaOaep or Aes256_Sha256_RsaPss; empty = none")
+    mode: str = option("SignAndEncrypt", "with a policy: Sign or SignAndEncrypt")
+    certificates: str = option(
+        "", "with a policy: own, trusted and rejected certificates, relative to the appliance's directory; empty = polls/NAME"
+    )
+    user: str = option("", "with a policy: who logs in; empty = anonymous")
+    password_file: str = option("", "with a user: a file of mode 0600 that holds the password, relative to this file")
 
 
 _PROCESS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")  # stands in file names of the run directory
@@ -203,6 +217,12 @@ class Settings:
                 )
             if gate.protocol == "opcua" and gate.transparent:
                 raise ConfigError("gate.transparent", f"gate {gate.name!r} speaks opcua: it has a certificate and an address of its own")
+        polls: tuple[PollOpcua | Waveform, ...] = (*self.poll_opcua, *self.waveform)
+        for poll in polls:
+            if poll.user and not poll.policy:
+                raise ConfigError("user", f"{poll.name!r} would log in without a policy: whoever listens could read the password")
+            if bool(poll.user) is not bool(poll.password_file):
+                raise ConfigError("password_file", f"{poll.name!r} has one of user and password_file: both are needed")
         if self.enforce.enforcer == "gate" and not self.gate:
             raise ConfigError("enforce.enforcer", "'gate' needs a [[gate]] section")
         for address in self.enforce.never_cut:
@@ -253,11 +273,16 @@ _SINGLE: dict[str, type] = {
     "enforce": Enforce,
 }
 _SEVERAL: dict[str, type] = {"capture": Capture, "gate": Gate, "poll_modbus": PollModbus, "poll_opcua": PollOpcua, "waveform": Waveform}
-_CHOICES = {
+_POLICIES, _MODES = ("", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"), ("Sign", "SignAndEncrypt")
+_CHOICES: dict[str, tuple[str, ...]] = {
     "appliance.log": ("debug", "info", "warning", "error"),
     "enforce.enforcer": ("dry_run", "gate", "nftables"),
     "gate.protocol": ("modbus", "opcua"),
     "gate.unknown_tag": ("forward", "refuse"),
+    "poll_opcua.policy": _POLICIES,
+    "poll_opcua.mode": _MODES,
+    "waveform.policy": _POLICIES,
+    "waveform.mode": _MODES,
 }
 _DAY_S = 86_400.0
 _BOUNDS = {  # lowest and highest that make sense; what a process bounds itself is bounded alike here, so that it is refused with its line

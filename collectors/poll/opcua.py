@@ -1,7 +1,8 @@
 """Subscribes to the plant file's nodes on an OPC UA server (Part 4, 5.13 and 5.14); reads values and never writes one.
 
-In: a `SubscribeConfig`.  Out: `Polled` batches.  What a value becomes is its `Reader`'s business: here one reading of a tag, whose `time`
-is the server's SourceTimestamp, `seen` its receipt, the quality the severity of its StatusCode (Part 4, 7.39: the two top bits).
+In: a `SubscribeConfig`.  Out: `Polled` batches, and `TurnedAway` for a server that nobody has trusted.  What a value becomes is its
+`Reader`'s business: here one reading of a tag, whose `time` is the server's SourceTimestamp, `seen` its receipt, the quality the severity
+of its StatusCode (Part 4, 7.39: the two top bits).
 When the connection is lost every tag gets one reading of quality BAD, and the subscription is made anew once the server is back.
 """
 
@@ -20,6 +21,7 @@ from asyncua import Client, ua
 from collectors.outbox import Outbox
 from collectors.pause import pause
 from collectors.poll.rows import Row, instant_of, polled, quality_of
+from collectors.poll.security import Introduction, Security, UntrustedError
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, InputError, TransientError
 from sentinel.model.observation import Counters
@@ -50,6 +52,7 @@ class SubscribeConfig:
     intake: str
     url: str
     period_ms: float = 500.0
+    security: Security = Security()
     tags: tuple[Tag, ...]
 
     def __post_init__(self) -> None:
@@ -87,6 +90,9 @@ class Server(Protocol):
 
     @property
     def period_ms(self) -> float: ...
+
+    @property
+    def security(self) -> Security: ...
 
 
 class Reader(Protocol):
@@ -131,6 +137,7 @@ def _library() -> Iterator[None]:
 class Subscriber:
     def __init__(self, config: Server, reader: Reader, outbox: Outbox, clock: Clock) -> None:
         self._config, self._reader, self._outbox, self._clock = config, reader, outbox, clock
+        self._introduction = Introduction(config.security, config.name, config.url, clock)
         self._names = reader.names
         self._rows: list[Row] = []
         self._seen: list[int] = []
@@ -151,7 +158,11 @@ class Subscriber:
                 await self._subscribe(stop)
             except _DOWN as error:
                 self._failed += 1
-                log.warning("%s is away: %s", self._config.url, error or type(error).__name__)
+                if not isinstance(error, UntrustedError):
+                    log.warning("%s is away: %s", self._config.url, error or type(error).__name__)
+                elif error.told is not None:
+                    log.warning("%s is not read: %s", self._config.url, error)
+                    await self._outbox.turned_away(error.told)
             if stop.is_set():
                 break
             self._lose_all()
@@ -171,6 +182,7 @@ class Subscriber:
 
         client.connection_lost_callback = on_loss
         with _library():
+            await self._introduction.prepare(client)
             await client.connect()
         try:
             parameters = ua.CreateSubscriptionParameters()

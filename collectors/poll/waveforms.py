@@ -13,6 +13,7 @@ import numpy as np
 
 from collectors.poll.opcua import check_server, node_id, subscribe
 from collectors.poll.rows import Row, instant_of, quality_of
+from collectors.poll.security import Security
 from collectors.waveform.read import MAX_RATE_HZ, MIN_RATE_HZ, checked
 from collectors.waveform.watch import check_sensor, rows_of
 from sentinel.errors import ConfigError, InputError
@@ -36,6 +37,7 @@ class WaveformConfig:
     period_ms: float = 2000.0
     rate_hz: float = 0.0
     rate_node: str = ""
+    security: Security = Security()
 
     def __post_init__(self) -> None:
         check_server(self.url, self.period_ms)

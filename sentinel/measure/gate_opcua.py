@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from collectors.gate.opcua.certificates import Certificates
+from collectors.certificates import Certificates
 from collectors.gate.opcua.opening import peer_of
 from collectors.gate.opcua.policies import Mode
 from sentinel.clock import SystemClock
@@ -35,8 +35,8 @@ def measure(modules: Path, mode: str, reads: int, writes: int, rate: float, seco
     with tempfile.TemporaryDirectory(prefix="sentinel-gate-") as name, contextlib.ExitStack() as bed:
         directory = Path(name)
         clock = SystemClock()
-        client = Certificates(directory / "client", "measure", "127.0.0.1", clock).own
-        kept = Certificates(directory / "pki", GATE, "127.0.0.1", clock)  # the gate finds it made
+        client = Certificates(directory / "client", "gate", "measure", "127.0.0.1", clock).own
+        kept = Certificates(directory / "pki", "gate", GATE, "127.0.0.1", clock)  # the gate finds it made
         certificate = bed.enter_context(serving(modules, directory, server_port))
         shutil.copy(certificate, directory / "pki" / "trusted")
         (directory / "pki" / "trusted" / "client.der").write_bytes(client.der)

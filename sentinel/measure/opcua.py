@@ -19,9 +19,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from collectors.certificates import Own
 from collectors.gate.opcua import opening
 from collectors.gate.opcua.binary import NULL, Reader, response_header, service_of, string, type_id, u32
-from collectors.gate.opcua.certificates import Own
 from collectors.gate.opcua.channel import Channel, Message, Sequence, Token
 from collectors.gate.opcua.opening import ISSUE, Peer, peer_of
 from collectors.gate.opcua.policies import NONCE_OCTETS, POLICIES, Keys, Mode

@@ -151,8 +151,8 @@ class Outage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnedAway:
-    """A gate refused a client before it could ask for anything.  ``subject``: of the certificate that it showed last, by its own word;
-    empty where it was none.  ``times``: since this was last told of it."""
+    """A gate refused a client before it could ask for anything, or a poll a server (``is_server``) before it asked it.  ``subject``: of the
+    certificate that it showed last, by its own word; empty where it was none.  ``times``: since this was last told of it."""
 
     gate: str
     source: AssetId
@@ -161,6 +161,7 @@ class TurnedAway:
     subject: str
     reason: str
     times: int = 1
+    is_server: bool = False
 
 
 def rows_before(columns: Any, instant: int) -> tuple[Any, Any]:

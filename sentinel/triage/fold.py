@@ -331,9 +331,12 @@ class Triage:
         return [self._told(case)]
 
     def turned_away(self, told: TurnedAway) -> list[Finding]:
-        """The business of whoever knocked: a machine whose certificate nobody has put there yet, or one that tries."""
+        """The business of whoever knocked: a machine whose certificate nobody has put there yet, or one that tries.  Of a server: somebody
+        else may answer in its place."""
         cause = f"actor:{told.source}"
         sentence = f"{told.gate} refused {told.source} a channel to {told.target}: {told.reason}"
+        if told.is_server:
+            sentence = f"{told.gate} opens no channel to {told.source} and reads nothing there: {told.reason}"
         case = self._open_case(cause, told.at) or self._open(Case.opened(cause, sentence, Severity.MEDIUM, told.at, 0))
         case.detection_count += told.times
         case.last_seen = max(case.last_seen, told.at)

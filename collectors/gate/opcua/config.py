@@ -10,7 +10,7 @@ from sentinel.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpcuaGateConfig(InlineConfig):
-    certificates: str = ""  # directory of `collectors.gate.opcua.certificates`; empty: one beside the quarantine file
+    certificates: str = ""  # directory of `collectors.certificates`; empty: one beside the quarantine file
     message_octets: int = 1024 * 1024  # of a request, its chunks together: what every connection may fill the memory with
     answer_octets: int = 16 * 1024 * 1024  # of an answer
     chunks: int = 1024  # of one message

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from collectors.certificates import Own
 from collectors.gate.opcua import opening, rewriting
-from collectors.gate.opcua.certificates import Own
 from collectors.gate.opcua.channel import CLOSE, Channel, Sequence, Token
 from collectors.gate.opcua.keeper import Keeper
 from collectors.gate.opcua.opening import ISSUE, RENEW, CertificateError, Envelope, Peer

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from collectors.certificates import Own
 from collectors.gate.opcua.binary import (
     NULL,
     DecodingError,
@@ -23,7 +24,6 @@ from collectors.gate.opcua.binary import (
     type_id,
     u32,
 )
-from collectors.gate.opcua.certificates import Own
 from collectors.gate.opcua.policies import NONE, POLICIES, Mode, Policy, decrypt, encrypt, plain_block
 from collectors.gate.opcua.transport import INTERNAL_ERROR, POLICY_REJECTED, SECURITY_CHECKS_FAILED, ChannelError
 from sentinel.model.opcua import SERVICE_FAULT, SERVICES

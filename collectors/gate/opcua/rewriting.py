@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 
+from collectors.certificates import Own
 from collectors.gate.opcua.binary import NULL, Reader, request_header, response_header, string, u32
-from collectors.gate.opcua.certificates import Own
 from collectors.gate.opcua.opening import Peer
 from collectors.gate.opcua.policies import ENCRYPTIONS, NONE, POLICIES, Mode, Policy, decrypt, encrypt
 from collectors.gate.opcua.transport import ChannelError

@@ -8,8 +8,8 @@ import asyncio
 import os
 from typing import Any, Protocol
 
+from collectors.certificates import Own
 from collectors.gate.opcua import opening
-from collectors.gate.opcua.certificates import Own
 from collectors.gate.opcua.channel import CLOSE, Channel, Message, Sequence, Token
 from collectors.gate.opcua.opening import ISSUE, RENEW, Peer
 from collectors.gate.opcua.policies import NONCE_OCTETS, Keys, Mode, Policy

@@ -8,9 +8,9 @@ import gc
 import logging
 from pathlib import Path
 
+from collectors.certificates import Certificates
 from collectors.endpoint import address_of
 from collectors.gate.inline import CONNECT_S, InlineGate
-from collectors.gate.opcua.certificates import Certificates
 from collectors.gate.opcua.config import OpcuaGateConfig
 from collectors.gate.opcua.discovery import Discovery
 from collectors.gate.opcua.judgement import Course, Judged, judge, nodes_of
@@ -21,7 +21,7 @@ from collectors.gate.opcua.relay import ClientSide
 from collectors.gate.opcua.rewriting import Face
 from collectors.gate.opcua.server_side import Asker, ServerSide
 from collectors.gate.opcua.transport import LARGEST_BUFFER, MODE_REJECTED, NOT_CONNECTED, SECURITY_CHECKS_FAILED, Agreed, ChannelError
-from collectors.gate.opcua.turned_away import Knocks, plain
+from collectors.turned_away import Knocks, plain
 from sentinel.clock import Clock
 from sentinel.model.codec import to_json
 from sentinel.model.command import Command, Origin
@@ -47,7 +47,7 @@ class Gate(InlineGate[ClientSide]):
         self._nodes = nodes_of(self._tags)
         host, port = address_of("listen", config.listen)
         directory = Path(config.certificates) if config.certificates else Path(config.directory) / f"{config.name}.certificates"
-        self.certificates = Certificates(directory, config.name, host, self._clock)
+        self.certificates = Certificates(directory, "gate", config.name, host, self._clock)
         self._listens = f"{_bracketed(host)}:{port}".encode()
         self._upstream = f"{_bracketed(self._host)}:{self._port}".encode()
         self._servers: dict[tuple[str, Mode], Peer] = {}

@@ -1,7 +1,12 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from sentinel import settings
 from sentinel.errors import ConfigError
+from sentinel.places import Places
+from sentinel.processes import processes
 
 
 def test_the_sample_is_the_default() -> None:
@@ -52,6 +57,9 @@ def test_what_is_written_is_read_back() -> None:
         ("[enforce]\nnever_cut = ['plc']\n", "f.toml", "'plc' is not an IP address"),
         ("[[capture]]\nworkers = 0\n", "f.toml", "0 is not between 1 and 64"),
         ("[[capture]]\nrecent_megabytes = 1\n", "f.toml", "1: 0, or at least 2"),
+        ("[[poll_opcua]]\npolicy = 'Basic256'\n", "f.toml:2", "poll_opcua.policy is 'Basic256', not one of"),
+        ("[[poll_opcua]]\nuser = 'a'\npassword_file = 'b'\n", "f.toml", "'poll-opcua' would log in without a policy"),
+        ("[[poll_opcua]]\npolicy = 'Basic256Sha256'\nuser = 'a'\n", "f.toml", "both are needed"),
         ("[[capture]]\nworkers = 2\n[[gate]]\nname = 'capture-2'\n", "f.toml", "two processes are called 'capture-2'"),
     ],
 )
@@ -81,3 +89,30 @@ def test_addresses_of_controllers_and_of_the_box_are_read_from_the_sections() ->
 def test_workers_are_processes_with_names_of_their_own() -> None:
     assert settings.Capture().processes() == ("capture",)
     assert settings.Capture(name="east", workers=3).processes() == ("east-1", "east-2", "east-3")
+
+
+def test_a_poll_is_told_its_security(tmp_path: Path) -> None:
+    given = settings.parse(
+        f"""[appliance]
+directory = {str(tmp_path / "var")!r}
+[[poll_opcua]]
+url = 'opc.tcp://10.0.0.11:4840/x'
+policy = 'Aes256_Sha256_RsaPss'
+user = 'reader'
+password_file = 'reader.password'
+[[waveform]]
+url = 'opc.tcp://10.0.0.11:4840/x'
+""",
+        "f.toml",
+    )
+    places = Places.of(given, tmp_path / "f.toml")
+    places.make()
+    told = {process.name: json.loads(Path(process.argv[-1]).read_text()) for process in processes(given, places) if process.name != "brain"}
+    assert told["poll-opcua"]["security"] == {
+        "policy": "Aes256_Sha256_RsaPss",
+        "mode": "SignAndEncrypt",
+        "user": "reader",
+        "certificates": str(tmp_path / "var/polls/poll-opcua"),
+        "password_file": str(tmp_path / "reader.password"),
+    }
+    assert told["waveform"]["security"] == {"policy": "", "mode": "SignAndEncrypt", "user": ""}

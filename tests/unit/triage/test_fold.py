@@ -177,6 +177,16 @@ def test_whom_a_gate_turns_away_is_a_finding_of_his_own_and_counts() -> None:
     assert (again.id, again.detection_count) == (finding.id, 10)
 
 
+def test_a_server_that_is_another_one_than_was_trusted_is_a_finding() -> None:
+    server = AssetId("192.0.2.1")
+    told = TurnedAway(
+        gate="poll-opcua", source=server, target=server, at=Instant(at(0)), subject="CN=PLC", reason="it is not trusted", is_server=True
+    )
+    (finding,) = Triage().turned_away(told)
+    assert (finding.cause, finding.severity, finding.assets) == ("actor:192.0.2.1", Severity.MEDIUM, ("192.0.2.1",))
+    assert finding.title == "poll-opcua opens no channel to 192.0.2.1 and reads nothing there: it is not trusted"
+
+
 def test_an_outage_is_a_finding() -> None:
     triage = Triage()
     (finding,) = triage.outage(Outage(process="capture", since=Instant(at(0)), until=Instant(at(3)), reason="killed by signal 9"))

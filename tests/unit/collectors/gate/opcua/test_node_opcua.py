@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.gate.opcua.certificates import Certificates
+from collectors.certificates import Certificates
 from sentinel.clock import SystemClock
 from sentinel.model.command import Command
 from tests.counterparts import need_node_opcua
@@ -57,7 +57,7 @@ def is_low(command: Command) -> bool:
 @pytest.mark.timeout(300)
 async def test_reads_writes_and_refusals_without_security_and_with(tmp_path: Path, free_port: int) -> None:
     pki = tmp_path / "pki"
-    Certificates(pki, "gate", "127.0.0.1", SystemClock())
+    Certificates(pki, "gate", "gate", "127.0.0.1", SystemClock())
     async with plant(tmp_path, free_port), gate_before(free_port, tmp_path, is_low, patience_s=60.0) as (gate, brain):
         status, said = await client(tmp_path, gate.address[1], "None", "ns=2;s=SP=3.5", "ns=2;s=SP")
         assert (status, "ns=2;s=SP = 3.5" in said) == (0, True), said

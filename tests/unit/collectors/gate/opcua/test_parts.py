@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collectors.certificates import MAX_REJECTED, Certificates
 from collectors.gate.opcua import opening
 from collectors.gate.opcua.binary import DecodingError, Reader, request_header, response_header, service_of
-from collectors.gate.opcua.certificates import MAX_REJECTED, Certificates
 from collectors.gate.opcua.channel import Channel, Sequence, Token
 from collectors.gate.opcua.judgement import Course, judge, nodes_of
 from collectors.gate.opcua.opening import peer_of
@@ -181,7 +181,7 @@ def test_tokens_overlap(policy: str | None, mode: Mode) -> None:
 
 
 def test_openings_are_made_for_one_receiver(tmp_path: Path) -> None:
-    one, other, third = (Certificates(tmp_path / name, name, "127.0.0.1", SystemClock()).own for name in ("a", "b", "c"))
+    one, other, third = (Certificates(tmp_path / name, "gate", name, "127.0.0.1", SystemClock()).own for name in ("a", "b", "c"))
     for policy in POLICIES.values():
         wrapped = opening.wrap(0, 3, 4, b"body" * 200, policy, one, peer_of(other.der))
         envelope = opening.read_envelope(wrapped)
@@ -195,8 +195,8 @@ def test_openings_are_made_for_one_receiver(tmp_path: Path) -> None:
 
 
 def test_the_store_keeps_its_own_and_bounds_what_it_rejects(tmp_path: Path) -> None:
-    store = Certificates(tmp_path / "a", "gate", "127.0.0.1", SystemClock())
-    assert Certificates(tmp_path / "a", "gate", "127.0.0.1", SystemClock()).own.der == store.own.der
+    store = Certificates(tmp_path / "a", "gate", "gate", "127.0.0.1", SystemClock())
+    assert Certificates(tmp_path / "a", "gate", "gate", "127.0.0.1", SystemClock()).own.der == store.own.der
     assert (tmp_path / "a" / "own" / "key.pem").stat().st_mode & 0o077 == 0
     peer = peer_of(store.own.der)
     for number in range(MAX_REJECTED + 5):
@@ -204,11 +204,11 @@ def test_the_store_keeps_its_own_and_bounds_what_it_rejects(tmp_path: Path) -> N
     assert len(list((tmp_path / "a" / "rejected").iterdir())) == MAX_REJECTED
     (tmp_path / "a" / "own" / "key.pem").write_text("no key")
     with pytest.raises(ConfigError):
-        Certificates(tmp_path / "a", "gate", "127.0.0.1", SystemClock())
+        Certificates(tmp_path / "a", "gate", "gate", "127.0.0.1", SystemClock())
 
 
 def test_urls_keep_their_path(tmp_path: Path) -> None:
-    own = Certificates(tmp_path, "gate", "127.0.0.1", SystemClock()).own
+    own = Certificates(tmp_path, "gate", "gate", "127.0.0.1", SystemClock()).own
     face = Face(own, b"gate:1", b"10.0.0.1:4840")
     assert face.inward(b"opc.tcp://gate:1/a/b?c") == b"opc.tcp://10.0.0.1:4840/a/b?c"
     assert face.outward(b"opc.tcp://plc") == b"opc.tcp://gate:1"

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import NameOID
 
+from collectors.certificates import Own
 from collectors.gate.opcua import opening
-from collectors.gate.opcua.certificates import Own
 from collectors.gate.opcua.policies import POLICIES as SPOKEN
 from collectors.gate.opcua.policies import Mode
 from sentinel.model.command import Command

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collectors.gate.opcua.turned_away import EVERY_S, MAX_ADDRESSES, MAX_TEXT, Knocks, plain
+from collectors.turned_away import EVERY_S, MAX_ADDRESSES, MAX_TEXT, Knocks, plain
 from sentinel.model.ids import AssetId
 
 ONE, OTHER = AssetId("192.0.2.7"), AssetId("192.0.2.8")

@@ -1,4 +1,4 @@
-"""Whom the gate refuses a channel, as it is told to the brain: who, with which certificate, why and how often.
+"""Who is refused a channel, as it is told to the brain: who, with which certificate, why and how often.
 
 In: refusals, as fast as somebody can knock.  Out: of each address at most one `TurnedAway` in `EVERY_S`, with the count since the last.
 Bounded: the addresses that knocked longest ago are forgotten, and what a certificate says of itself is cut and made printable.

@@ -1,7 +1,7 @@
-"""The gate's own certificate, and whom it trusts: a directory laid out as OPC UA applications do (OPC 10000-12, 7.8).
+"""An OPC UA application's own certificate, and whom it trusts: a directory laid out as such applications do (OPC 10000-12, 7.8).
 
     own/certificate.der  own/key.pem     made at the first start, when neither is there
-    trusted/                             certificates (DER or PEM) of clients and of the server: put there by a person
+    trusted/                             certificates (DER or PEM) of clients and of servers: put there by a person
     rejected/                            those that were shown and not trusted, by digest, for a person to look at; at most `MAX_REJECTED`
 
 Trust is by identity: a certificate is trusted when it lies in ``trusted`` and its time is right.  Raises ConfigError at start for what
@@ -29,7 +29,7 @@ KEY_BITS = 2048
 LASTS_DAYS = 3650  # a person replaces it; nobody is there to renew it by itself
 MAX_REJECTED = 32
 MAX_TRUSTED, _MAX_OCTETS = 1024, 16 * 1024
-_LOOK_AGAIN_S = 1.0  # an unknown certificate makes the gate read the directory again, at most this often
+_LOOK_AGAIN_S = 1.0  # an unknown certificate makes us read the directory again, at most this often
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ class Own:
 
 
 class Certificates:
-    def __init__(self, directory: Path, name: str, host: str, clock: Clock) -> None:
+    """``role`` (gate, poll) and ``name`` are what a certificate made here says; ``host`` its IP address, empty for a client."""
+
+    def __init__(self, directory: Path, role: str, name: str, host: str, clock: Clock) -> None:
         self._directory, self._clock = directory, clock
         self._trusted: set[bytes] = set()
         self._read_s = -_LOOK_AGAIN_S
@@ -55,7 +57,7 @@ class Certificates:
             for part in ("own", "trusted", "rejected"):
                 (directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
             self._rejected = len(list((directory / "rejected").iterdir()))
-            self.own = self._load() if (directory / "own" / "certificate.der").exists() else self._make(name, host)
+            self.own = self._load() if (directory / "own" / "certificate.der").exists() else self._make(role, name, host)
         except OSError as error:
             raise ConfigError("certificates", f"{directory} cannot be used: {error.strerror or error}") from error
         self._read()
@@ -108,10 +110,13 @@ class Certificates:
             raise ConfigError("certificates", f"{own}: the key is not the certificate's, or not RSA")
         return Own(der, key, uri)
 
-    def _make(self, name: str, host: str) -> Own:
+    def _make(self, role: str, name: str, host: str) -> Own:
         key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-        uri, now = f"urn:sentinel:gate:{name}", datetime.fromtimestamp(self._clock.now() / NS_PER_S, UTC)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Sentinel gate {name}")])
+        uri, now = f"urn:sentinel:{role}:{name}", datetime.fromtimestamp(self._clock.now() / NS_PER_S, UTC)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Sentinel {role} {name}")])
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
+        if host:
+            names.append(x509.IPAddress(ipaddress.ip_address(host)))
         usage = x509.KeyUsage(
             digital_signature=True,
             content_commitment=True,
@@ -134,10 +139,7 @@ class Certificates:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri), x509.IPAddress(ipaddress.ip_address(host))]),
-                critical=False,
-            )
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
