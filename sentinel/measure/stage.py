@@ -14,8 +14,9 @@ from sentinel.demo.wiring import Interface
 from sentinel.model.observation import Readings
 from sentinel.model.time import Instant, after
 from sentinel.twin.compiled import Model
+from sentinel.twin.learnt import Learnt
 from sentinel.twin.snapshot import Snapshot
-from sentinel.twin.sync import Learnt, Sync
+from sentinel.twin.sync import Sync
 
 POLL_S = 0.5
 BEGINNING = Instant(1_700_000_000_000_000_000)

@@ -30,8 +30,8 @@ from sentinel.model.command import Origin
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.twin.compiled import Model
 from sentinel.twin.engine import compile_model
+from sentinel.twin.learnt import Learnt
 from sentinel.twin.plant import load_plant
-from sentinel.twin.sync import Learnt
 
 LISTEN_S = 90.0
 

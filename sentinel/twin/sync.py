@@ -25,6 +25,7 @@ from sentinel.twin.correction import correct, padded
 from sentinel.twin.engine import Model
 from sentinel.twin.ensemble import PARAMETER_LIMIT, Ensemble, Spreads, Writes, check_writes, initial
 from sentinel.twin.health import CAP, Monitor
+from sentinel.twin.learnt import Learnt
 from sentinel.twin.sensing import Forecast, Sensing
 from sentinel.twin.snapshot import Grade, Health, Snapshot
 
@@ -45,7 +46,6 @@ SHADOW_S = 30.0  # life of a shadow; two of them, half a life apart
 SHADOW_MEMBERS = 64  # mean and width of a forecast need no more: the width is then known to a tenth
 OUTLIER = 6.0  # standard deviations: the filter skips such a reading, the test counts it
 PARAMETER_FLOOR = 0.25  # of the declared spread: what is left of doubt however long the twin has listened
-AFTER_GAP = 0.5  # of it: doubt about a parameter after a time in which nobody listened
 PARAMETER_GROWTH = 1.01  # per correction, at most: the bound on inflation
 SENSOR_LAG_S = 2.0  # a transmitter may lag so far behind: what moves fast is read less surely
 OUTSIDE = 0.05  # of the span: a reading further outside its range is a broken instrument
@@ -66,23 +66,6 @@ class _Shadow:
     ensemble: Ensemble
     age_s: float = 0.0
     predicted: F8 | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Learnt:
-    """Mean and standard deviation of each parameter over the members, in declared spreads."""
-
-    mean: F8
-    spread: F8
-
-    @staticmethod
-    def of(scores: F8) -> "Learnt":
-        return Learnt(scores.mean(axis=1), scores.std(axis=1))
-
-    def moved(self, declared: F8) -> F8:
-        """Standard scores as they were drawn, to where these are; half a declared spread of doubt at least: the plant went on unseen."""
-        scores: F8 = self.mean[:, None] + np.maximum(self.spread, AFTER_GAP)[:, None] * declared
-        return np.clip(scores, -PARAMETER_LIMIT, PARAMETER_LIMIT)
 
 
 def _within(tag: Tag) -> tuple[float, float]:
@@ -273,7 +256,8 @@ class Sync:
         if self._acquiring_since is not None or since is None:
             return
         if health.grade is Grade.LOST and seconds_between(since, self._at) > REACQUIRE_S:
-            self._learnt = None  # it may be what is wrong
+            if any(one.distance is not None for one in health.deviations):  # silence says nothing against what was learnt
+                self._learnt = None  # it may be what is wrong
             self._acquire(health.reason)
         elif health.grade is Grade.DEGRADED and seconds_between(since, self._at) > RECONSIDER_S:
             stale_s = self.monitor.longest_deviation_s(self._at)

@@ -15,8 +15,9 @@ from sentinel.model.observation import Readings
 from sentinel.model.protocol import Quality
 from sentinel.model.time import NS_PER_S, Instant, after
 from sentinel.twin.engine import Model, rollout
+from sentinel.twin.learnt import Learnt
 from sentinel.twin.snapshot import Grade
-from sentinel.twin.sync import MAX_PENDING, RING, Learnt, Sync
+from sentinel.twin.sync import MAX_PENDING, RING, Sync
 
 from .conftest import PLANT_FILE
 
@@ -330,6 +331,20 @@ def test_what_was_learnt_outlives_a_gap_and_a_twin_that_is_begun_with_it(model: 
             mean, spread = twin.parameters()[name]
             assert mean == pytest.approx(known[name][0], abs=0.4), name
             assert spread >= 0.4, "somewhat doubted again"
+
+
+def test_what_was_learnt_outlives_a_time_in_which_nothing_is_read(model: Model, worked: Recording) -> None:
+    """The appliance moves its twin every second, also while no poll answers: the twin is lost then, and nothing contradicts it."""
+    sync = Sync(model, seed=5)
+    follow(sync, worked, 0.0, 600.0)
+    known = sync.learnt
+    assert known is not None
+    for second in range(601, 700):
+        sync.advance(after(BEGIN, float(second)))
+    assert sync.health.grade is Grade.LOST
+    assert sync.learnt is not None
+    assert sync.learnt.mean == pytest.approx(known.mean, abs=0.2)
+    assert follow(sync, worked, 700.0, 720.0)[-1] is Grade.IN_STEP
 
 
 def test_what_was_learnt_is_forgotten_where_it_leads_astray(model: Model, worked: Recording) -> None:
