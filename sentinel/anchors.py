@@ -1,4 +1,5 @@
-"""The baselines of one appliance on its disk: the anchor that judges, the one before it, a candidate that waits, learning that goes on.
+"""The baselines of one appliance on its disk: the anchor that judges, the one before it, a candidate that waits, learning that goes on; and
+beside them what the twin has learnt of its plant.
 
 Every file is sealed with the appliance's own key and replaced in one move: whatever is killed when, the old file or the new one is there.
 A file that does not hold is never judged by: it is moved aside for whoever looks into it, and the reason is kept in ``refused``.  A seal
@@ -20,6 +21,7 @@ from sentinel.model.time import Instant, iso
 from sentinel.records.audit_log import AuditLog
 
 ANCHOR, PREVIOUS, CANDIDATE, CHECKPOINT = "baseline.npz", "baseline.previous.npz", "baseline.candidate.npz", "baseline.learning.npz"
+PARAMETERS = "twin.npz"
 ANCHORED = "baseline.anchor"  # the chain's word for it
 WITNESS_S = 10.0
 _KINDS: Mapping[str, Kind] = {
@@ -27,6 +29,7 @@ _KINDS: Mapping[str, Kind] = {
     PREVIOUS: Kind.ANCHOR,
     CANDIDATE: Kind.CANDIDATE,
     CHECKPOINT: Kind.CHECKPOINT,
+    PARAMETERS: Kind.PARAMETERS,
 }
 
 Kept = tuple[Baseline, Statement]
@@ -98,7 +101,7 @@ class Anchors:
         if kept is None and self.refused:
             kept = self.read(PREVIOUS)
             if kept is not None and last is not None and kept[1].digest not in (last.digest, last.previous):
-                self._set_aside(PREVIOUS, f"is not the anchor before {last.digest[:12]}, which judged last")
+                self.set_aside(PREVIOUS, f"is not the anchor before {last.digest[:12]}, which judged last")
                 kept = None
             if kept is not None:  # sealed anew: what came after it does not follow it
                 previous, origin = (last or kept[1]).digest, kept[1].origin
@@ -118,7 +121,7 @@ class Anchors:
         found = kept[1]
         if (found.digest, found.at) == (last.digest, last.at) or (found.previous == last.digest and found.at >= last.at):
             return kept
-        self._set_aside(ANCHOR, f"is the anchor {found.digest[:12]} of {iso(found.at)}, but {last.digest[:12]} judged last")
+        self.set_aside(ANCHOR, f"is the anchor {found.digest[:12]} of {iso(found.at)}, but {last.digest[:12]} judged last")
         return None
 
     def keep(self, baseline: Baseline, by: str, at: Instant, *, origin: Digest | None = None) -> Kept:
@@ -135,9 +138,9 @@ class Anchors:
         before = self.read(ANCHOR)
         return self._seal(CANDIDATE, baseline, by, at, previous=before[1].digest if before is not None else None)
 
-    def mark(self, learning: Baseline, at: Instant) -> None:
+    def mark(self, learning: Baseline, at: Instant, name: str = CHECKPOINT) -> None:
         """How far learning has come."""
-        self._seal(CHECKPOINT, learning, "sentinel", at)
+        self._seal(name, learning, "sentinel", at)
 
     def forget(self, name: str) -> None:
         (self._directory / name).unlink(missing_ok=True)
@@ -150,10 +153,11 @@ class Anchors:
         try:
             return look(path, self._authority.root())
         except InputError as error:
-            self._set_aside(name, str(error))
+            self.set_aside(name, str(error))
             return None
 
-    def _set_aside(self, name: str, reason: str) -> None:
+    def set_aside(self, name: str, reason: str) -> None:
+        """Out of the way, for whoever looks into it."""
         path = self._directory / name
         aside = path.with_suffix(".refused")
         path.replace(aside)

@@ -38,6 +38,7 @@ from sentinel.model.command import Command
 from sentinel.model.ids import AssetId
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
+from sentinel.parameters import Parameters
 from sentinel.permits import Permits
 from sentinel.pipeline import Analysis
 from sentinel.places import Places
@@ -85,9 +86,11 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
         if anchor is not None:
             analysis.restore(anchor[0], recollection.findings)
         wire: CourtClient | None = None
-        sync = Sync(model, seed=plant.seed) if model is not None else None
+        parameters = Parameters(anchors, records.audit, model.digest) if model is not None else None
+        sync = Sync(model, seed=plant.seed, learnt=parameters.recall(clock.now())) if model is not None and parameters is not None else None
         court = _court(settings, places, clock, lambda command: _familiarity(brain, command)) if model is not None else None
         brain = Brain(settings, records, analysis, tags, court, sync, clock, _rules(settings), recollection)
+        brain.parameters = parameters
         brain.learning = learning = Learning(analysis, anchors, settings.learning, clock, brain.think, anchor)
         if court is not None:
             terms = Terms(members=settings.court.members, horizon_s=settings.court.horizon_s)

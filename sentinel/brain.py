@@ -36,6 +36,7 @@ from sentinel.model.spectrum import measured
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant, iso
 from sentinel.model.verdict import Verdict
+from sentinel.parameters import Parameters
 from sentinel.pipeline import Analysis
 from sentinel.places import ENFORCER
 from sentinel.ports import Outcome
@@ -115,6 +116,7 @@ class Brain:
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
         self.learning: Learning | None = None  # None: what judges is what the analysis was given
+        self.parameters: Parameters | None = None  # None: what the twin learns ends with it
         self.past: Past | None = None  # None: no history is kept
         self._past_s = clock.monotonic_s()
 
@@ -342,6 +344,8 @@ class Brain:
         if self._sync is not None:
             self._sync.advance(now)
             snapshot = self._sync.snapshot()
+            if self.parameters is not None:
+                self.parameters.follow(self._sync.learnt, now)
         findings = [*self._analysis.tick(now), *self._analysis.told(unjudged)]
         if self.learning is not None:
             step = self.learning.tick()
@@ -435,4 +439,6 @@ class Brain:
     def close(self) -> None:
         if self.learning is not None:
             self._thread.submit(self.learning.mark, self._clock.now())
+        if self.parameters is not None and self._sync is not None:
+            self._thread.submit(self.parameters.mark, self._sync.learnt, self._clock.now())
         self._thread.shutdown()

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     ANCHOR = "anchor"  # judges
     CANDIDATE = "candidate"  # waits for two people; judges nothing
     CHECKPOINT = "checkpoint"  # learning that is not over
+    PARAMETERS = "parameters"  # the twin's, of its plant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,25 @@
 """What people do with the twin of a running appliance: watch it, take its snapshot, look ahead from it, look back; also after a kill."""
 
 import asyncio
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from sentinel.access.authority import Authority
+from sentinel.anchors import PARAMETERS, Anchors
+from sentinel.baseline import store
+from sentinel.baseline.store import Baseline
+from sentinel.clock import SystemClock
 from sentinel.demo import topology
 from sentinel.demo.wiring import PLANT_FILE
+from sentinel.twin.engine import compile_model
+from sentinel.twin.ensemble import Spreads
+from sentinel.twin.plant import load_plant
 from sentinel.twin.snapshot import Snapshot
-from tests.e2e.appliance import Appliance, running
+from tests.e2e.appliance import REFUSED, Appliance, running
 from tests.e2e.test_whatif import sentinel_says
 
 pytestmark = pytest.mark.timeout(170)
@@ -69,3 +78,46 @@ async def test_the_future_from_now_and_the_past_until_now(tmp_path: Path) -> Non
         await appliance.killed("brain")
         after = await remembered(appliance, "LT101")
         assert all(row in after for row in before)  # nothing that could be read is gone; what was heard before may have come after
+
+
+def moved(kept: Baseline, row: int, score: float) -> Baseline:
+    mean = kept.detectors["twin"]["mean"].copy()
+    mean[row] = score
+    return dataclasses.replace(kept, detectors={"twin": {**kept.detectors["twin"], "mean": mean}})
+
+
+@pytest.mark.timeout(300)
+async def test_what_the_twin_has_learnt_outlives_a_brain_that_is_killed(tmp_path: Path) -> None:
+    """What is kept names a parameter that the readings of a minute say little of: where the next twin has it there, it was handed on."""
+    async with running(tmp_path / "appliance", topology.loopback(), 3600.0) as appliance:
+        places, model = appliance.story.places, compile_model(load_plant(PLANT_FILE))
+        file, row = places.directory / PARAMETERS, [one.name for one in model.plant.parameters].index("B301.housing")
+        anchors = Anchors(places.directory, Authority(places.authority, SystemClock().now()))
+
+        async def housing() -> float:
+            await appliance.in_step()
+            snapshot = Snapshot.from_octets((await appliance.rita.client.get("/twin/snapshot")).content)
+            return float(Spreads.of(model.plant).scores_of(snapshot.parameters.T)[row].mean())
+
+        async def is_kept() -> bool:
+            return file.exists()
+
+        assert abs(await housing()) < 0.5, "as it is declared, but for what chance makes of it"
+        await appliance.until("what the twin has learnt is kept", is_kept)
+        anchors.mark(moved(store.load(file), row, 1.5), SystemClock().now(), PARAMETERS)
+        for _ in range(2):  # the next one is killed before it has kept anything itself
+            await appliance.killed("brain")
+            assert await housing() == pytest.approx(1.5, abs=0.4)
+        await appliance.judges()
+
+        store.save(moved(store.load(file), row, 2.9), file)
+        await appliance.killed("brain")
+        assert abs(await housing()) < 0.5, "nobody vouches for it: the twin begins with what is declared"
+
+        async def is_told() -> bool:
+            findings = (await appliance.all("findings")).values()
+            return any(one["cause"] == "baseline:anchor" for one in findings)
+
+        await appliance.until("the refused file is a finding", is_told)
+        assert file.with_suffix(".refused").exists()
+        assert await appliance.write(appliance.story.setting.attacker, 1950) == REFUSED, "and harm is refused as before"
