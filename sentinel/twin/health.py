@@ -67,7 +67,7 @@ class Monitor:
         self._enter(Grade.LOST, reason, (), at)
 
     def take(self, tag: str, innovation: float, at: Instant) -> None:
-        track = self._tracks.setdefault(tag, _Track())
+        track = self._track(tag)
         gap = SILENT_S if track.tested is None else max(seconds_between(track.tested, at), 0.0)
         keep = math.exp(-max(gap, 0.05) / MEMORY_S)
         track.square = keep * track.square + (1.0 - keep) * min(innovation * innovation, CAP * CAP)
@@ -78,7 +78,7 @@ class Monitor:
 
     def heard(self, tag: str, value: float, at: Instant, *, rests: bool = False) -> None:
         """A usable reading; `take` follows once there is a forecast to hold it against.  ``rests``: nothing moves it at the moment."""
-        track = self._tracks.setdefault(tag, _Track())
+        track = self._track(tag)
         if rests or tag not in self.ranges:
             track.life = None
         else:
@@ -89,11 +89,18 @@ class Monitor:
         track.updated, track.refused = at, None
 
     def refuse(self, tag: str, why: str) -> None:
-        self._tracks.setdefault(tag, _Track()).refused = why
+        self._track(tag).refused = why
 
     def deviates(self, tag: str, at: Instant) -> bool:
         track = self._tracks.get(tag)
         return track is not None and (track.deviates or (track.life is not None and track.life.complaint(at) is not None))
+
+    def _track(self, tag: str) -> _Track:
+        """Not `setdefault`, which would make one for each reading."""
+        track = self._tracks.get(tag)
+        if track is None:
+            track = self._tracks[tag] = _Track()
+        return track
 
     def _is_frozen(self, track: _Track, at: Instant) -> bool:
         return track.changed is not None and seconds_between(track.changed, at) >= FROZEN_S

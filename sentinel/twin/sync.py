@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +54,7 @@ _ANYTHING, _NOTHING = (-sys.float_info.max, sys.float_info.max), (math.inf, -mat
 INTEGRAL_DRIFT = 3e-4  # of full output per square root of a second: what a controller does that is not modelled
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(NamedTuple):
     at: int
     tag: str
     value: float
@@ -110,6 +110,8 @@ class Sync:
         self._writes: list[tuple[int, dict[str, float]]] = []
         self._shadows: list[_Shadow] = []
         self._rates: F8 = np.zeros(len(self._sensing.tags))
+        self._accuracy: list[float] = self._sensing.accuracy.tolist()
+        self._tolerance: list[float] = self._sensing.tolerance.tolist()
         self._means: F8 | None = None
         self._gathered: dict[str, float] = {}
         self._acquiring_since: int | None = None
@@ -292,7 +294,8 @@ class Sync:
         if self._means is not None:
             self._rates = np.maximum(np.abs(means - self._means) / span_s, self._rates * math.exp(-span_s / SENSOR_LAG_S))
         self._means = means
-        sigmas = {tag: self._sigma(self._sensing.rows[tag], reading) for tag, reading in observed.items()}
+        rates = self._rates.tolist()
+        sigmas = {tag: self._sigma(self._sensing.rows[tag], reading, rates) for tag, reading in observed.items()}
         self._test(observed, sigmas, span_s, end)
         if observed:
             self._correct(observed, sigmas, predicted)
@@ -395,11 +398,11 @@ class Sync:
         noise *= 2.0 * math.sqrt(3.0 * span_s) * spread
         return noise
 
-    def _sigma(self, row: int, reading: _Reading) -> float:
+    def _sigma(self, row: int, reading: _Reading, rates: list[float]) -> float:
         """Standard deviation of a reading, SI."""
         assert self._at is not None
         late_s = max(seconds_between(reading.at, self._at), 0.0)
-        sigma = math.hypot(self._sensing.accuracy[row], (SENSOR_LAG_S + late_s) * self._rates[row])
+        sigma = math.hypot(self._accuracy[row], (SENSOR_LAG_S + late_s) * rates[row])
         return 2.0 * sigma if reading.is_uncertain else sigma
 
     def _test(self, observed: Mapping[str, _Reading], sigmas: Mapping[str, float], span_s: float, end: Instant) -> None:
@@ -416,7 +419,7 @@ class Sync:
             means, variances = members.mean(axis=1).tolist(), members.var(axis=1).tolist()
         for tag, reading in observed.items():
             row = sensing.rows[tag]
-            variance = sigmas[tag] ** 2 + sensing.tolerance[row] ** 2 + variances[row]
+            variance = sigmas[tag] ** 2 + self._tolerance[row] ** 2 + variances[row]
             innovation = (sensing.units[row].to_si(reading.value) - means[row]) / math.sqrt(variance)
             if not variances[row] <= self._widest[row]:  # or not a number
                 innovation = math.copysign(CAP, innovation)

@@ -34,6 +34,7 @@ class Vitality:
         "_at",
         "_bits",
         "_count",
+        "_has_bits",
         "_high",
         "_interval_s",
         "_low",
@@ -43,6 +44,7 @@ class Vitality:
         "_repeated",
         "_slot",
         "_steps",
+        "_value",
         "_values",
     )
 
@@ -53,33 +55,39 @@ class Vitality:
         self._bits: NDArray[np.float64] = np.zeros(REMEMBERED)  # of the stretch that ends at each place and was repeated just now
         self._slot = self._count = self._moves = 0
         self._interval_s = 0.0
+        self._value = math.nan  # the last one
+        self._has_bits = False
         self._noise = Noise(high - low) if is_instrument else None
         self._at: Instant | None = None
         self._moved: Instant | None = None
         self._repeated: Instant | None = None
 
     def heard(self, value: float, at: Instant) -> None:
-        before = self._values[self._slot - 1] if self._count else math.nan
         if self._noise is not None:
             self._noise.heard(value, rests=self._may_rest(value))
-        step = value - before
+        step = value - self._value
         if step != 0.0:  # the first one too: NaN
             if self._moved is not None:
                 gap_s = max(seconds_between(self._moved, at), 0.0)
                 self._moves += 1
                 self._interval_s += (gap_s - self._interval_s) * max(HABIT, 1.0 / self._moves)
             self._moved = at
-        same = np.flatnonzero(self._values == value)  # few: the rest of the memory is not looked at again
-        bits = 0.0
-        if len(same) and step != 0.0 and self._count > 1:
-            rare = max(len(same), int(np.count_nonzero(self._steps == step)))
-            bits = math.log2((self._count + 1) / (rare + 1))
-        repeated = self._bits[same - 1] + bits  # the place before the first one is the last
-        self._bits.fill(0.0)
-        self._bits[same] = repeated
-        if len(same) and repeated.max() >= REPLAY_BITS:
-            self._repeated = at
-        self._values[self._slot], self._steps[self._slot], self._bits[self._slot] = value, step, 0.0
+        (same,) = (self._values == value).nonzero()  # few: the rest of the memory is not looked at again
+        if len(same):
+            bits = 0.0
+            if step != 0.0 and self._count > 1:
+                rare = max(len(same), int(np.count_nonzero(self._steps == step)))
+                bits = math.log2((self._count + 1) / (rare + 1))
+            repeated = self._bits[same - 1] + bits  # the place before the first one is the last
+            self._bits.fill(0.0)
+            self._bits[same] = repeated
+            self._bits[self._slot] = 0.0
+            if repeated.max() >= REPLAY_BITS:
+                self._repeated = at
+        elif self._has_bits:
+            self._bits.fill(0.0)
+        self._has_bits = len(same) > 0
+        self._values[self._slot], self._steps[self._slot], self._value = value, step, value
         self._slot = (self._slot + 1) % REMEMBERED
         self._count = min(self._count + 1, REMEMBERED)
         self._at = at
@@ -92,7 +100,7 @@ class Vitality:
             return "it repeats, reading by reading, what it has said before"
         if self._noise is not None and (ratio := self._noise.ratio):
             return f"it is {ratio:.2g} times as noisy as it has been"
-        if self._at is None or self._moved is None or self._moves < KNOWN_MOVES or self._may_rest(float(self._values[self._slot - 1])):
+        if self._at is None or self._moved is None or self._moves < KNOWN_MOVES or self._may_rest(self._value):
             return None
         still_s = seconds_between(self._moved, self._at)
         if still_s <= max(LEAST_STILL_S, STILL_INTERVALS * self._interval_s):
