@@ -46,7 +46,7 @@ class Parameters:
             self._anchors.forget(PARAMETERS)
             self._begin(f"what was kept was learnt of the plant {found['model'][:12]}, this is {self._model[:12]}")
         else:
-            self._learnt, self._marked = Learnt(found["mean"], found["spread"]), now
+            self._learnt, self._marked = Learnt(found["mean"], found["spread"], found["since"]), now
             self._begin(f"what was learnt until {iso(statement.at)} is taken up", statement.digest)
         return self._learnt
 
@@ -62,7 +62,7 @@ class Parameters:
     def mark(self, learnt: Learnt | None, now: Instant) -> None:
         if learnt is None or learnt is self._learnt:
             return
-        state = {"mean": learnt.mean, "spread": learnt.spread, "model": self._model}
+        state = {"mean": learnt.mean, "spread": learnt.spread, "since": learnt.since, "model": self._model}
         self._anchors.mark(Baseline(detectors={_OWNER: state}, notes={"life": self._life}), now, PARAMETERS)
         self._learnt, self._marked = learnt, now
 

@@ -36,6 +36,7 @@ class Parameter:
     says: str
     default: str | None = None  # None = the plant file must give it
     positive: bool = True
+    wears: str | None = None  # the key of the plant file that gives the share that it loses in service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

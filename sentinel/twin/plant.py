@@ -25,6 +25,7 @@ class UncertainParameter:
     spread: float  # one standard deviation
     positive: bool
     unit: Unit
+    wear_per_s: float = 0.0  # share of its value that it loses at most, in service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

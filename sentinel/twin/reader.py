@@ -172,11 +172,21 @@ class Reader:
                 spread=given.spread,
                 positive=part.kind.parameters[name].positive and given.value > 0.0,
                 unit=given.unit,
+                wear_per_s=self._wear(part, name),
             )
             for part in self.parts.values()
             for name, given in part.parameters.items()
             if given.spread > 0.0
         )
+
+    def _wear(self, part: Part, name: str) -> float:
+        key = part.kind.parameters[name].wears
+        if key is None:
+            return 0.0
+        given = part.parameters[key]
+        if given.value < 0.0 or given.spread:
+            part.entry.map()[key].fail("must not be less than 0, and has no spread: it is the most that is lost")
+        return given.value
 
     def _state(self, part: Part, name: str) -> StateEquation:
         declared = part.kind.states[name]

@@ -29,6 +29,7 @@ from sentinel.twin.health import CAP, Monitor
 from sentinel.twin.learnt import Learnt
 from sentinel.twin.sensing import Forecast, Sensing
 from sentinel.twin.snapshot import Grade, Health, Snapshot
+from sentinel.twin.wear import Wear
 
 F8 = NDArray[np.float64]
 
@@ -93,6 +94,8 @@ class Sync:
         self._forecast = Forecast(model, self._sensing.tags)
         quantities = len(model.states) + len(model.plant.controllers) + len(model.plant.parameters) + len(self._sensing.tags)
         self._learnt = learnt
+        self._wear = Wear.of(model.plant)
+        self._lowest: F8 = self._wear.lowest(0.0)  # score of each parameter
         self._rows: F8 = np.zeros((quantities, padded(members)))  # what a reading may correct: states, integrals, scores, forecasts
         self._anomaly: F8 = np.zeros((len(model.plant.parameters), members))
         self._inputs = model.input_rows
@@ -239,7 +242,14 @@ class Sync:
         self._reconsider()
         if self.health.is_in_step and (not self._ring or self._at // NS_PER_S > self._ring[-1].at // NS_PER_S):
             self._ring.append(self.snapshot())
-            self._learnt = Learnt.of(self._scores[:, : self._main.members])
+            since = self._learnt.since if self._learnt is not None else None
+            self._learnt = Learnt.of(self._scores[:, : self._main.members], self._at if since is None else since)
+            self._lowest = self._wear.lowest(self._service_s())
+
+    def _service_s(self) -> float:
+        """For how long the plant has been what it is taken to be, as far as the twin knows."""
+        since = self._learnt.since if self._learnt is not None else None
+        return 0.0 if since is None or self._at is None else seconds_between(since, self._at)
 
     def _begin(self, at: Instant, reason: str) -> None:
         first = at // SLOT_NS * SLOT_NS
@@ -338,8 +348,9 @@ class Sync:
     def _set(self) -> None:
         """States to what was read, controllers to what holds the plant there, parameters to what was declared, or learnt before a gap."""
         found = Ensemble.from_snapshot(self.model, self._start)
+        self._lowest = self._wear.lowest(self._service_s())
         if self._learnt is not None:
-            found.parameters[:] = self._spreads.values_at(self._learnt.moved(self._spreads.scores_of(found.parameters)))
+            found.parameters[:] = self._spreads.values_at(self._learnt.moved(self._spreads.scores_of(found.parameters), self._lowest))
         found.inputs[:] = self._main.inputs
         found.states[:] = self._main.states.mean(axis=1, keepdims=True)
         find_state(self.model, self._sensing, self._forecast, found, self._gathered, self._chance)
@@ -379,7 +390,7 @@ class Sync:
         growth = np.clip(PARAMETER_FLOOR / np.maximum(spread, 1e-12), 1.0, PARAMETER_GROWTH)
         anomaly *= growth
         anomaly += mean
-        np.clip(anomaly, -PARAMETER_LIMIT, PARAMETER_LIMIT, out=self._scores[:, :members])
+        np.clip(anomaly, self._lowest, PARAMETER_LIMIT, out=self._scores[:, :members])
         self._scores[:, members:] = self._scores[:, :1]
         main.parameters[:] = self._spreads.values_at(self._scores)
 

@@ -21,7 +21,8 @@ KIND = Kind(
     name="pump",
     says="speed-controlled pump that fills a tank",
     parameters={
-        "max_flow": Parameter(unit="L/s", says="at full speed and no head"),
+        "max_flow": Parameter(unit="L/s", says="at full speed and no head", wears="wear"),
+        "wear": Parameter(unit="%/h", says="of `max_flow`, lost in service at most", default="0 %/h", positive=False),
         "shutoff_head": Parameter(unit="m", says="head at which the flow stops at full speed"),
         "lag": Parameter(unit="s", says="time constant of the speed"),
     },
