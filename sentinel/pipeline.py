@@ -6,7 +6,7 @@ twin.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -306,8 +306,7 @@ class Analysis:
             if self.learning and self._learn_until is not None and window.start >= self._learn_until:
                 self.activate()
             self._reached = max(self._reached, window.end)
-            self._foretold(window.source, window.messages)  # a slot that came at once has told nothing yet; of others it is no news
-            changed += self._one(self._enriched(window))
+            changed += self._one(*self._enriched(window))
         return _latest(changed)
 
     def _foretold(self, source: str, messages: Messages) -> list[Finding]:
@@ -316,19 +315,16 @@ class Analysis:
             return []
         return self._triage.foretell([found for detector in self._prompt for found in detector.at_once(messages)], source)
 
-    def _enriched(self, window: Window) -> Window:
-        """With the values that its own messages carry."""
+    def _enriched(self, window: Window) -> tuple[Window, tuple[Command, ...]]:
+        """With the values that its own messages carry; the commands among them."""
         self._inventory.observe(window)
         if not len(window.messages):
-            return window
+            return window, ()
         seen = self._heard_readings(window)
-        commands = window.commands
+        passive: tuple[Command, ...] = ()
         if self._tag_map is not None:
             passive = self._heard_commands(window, self._tag_map)
-            commands += passive
             self._commands += passive
-            for command in passive:
-                self._triage.command(command, window.source)  # the fold of this very window reports what it changes
             if len(seen):
                 self._readings.append(seen)
             for kept in (self._commands, self._readings):
@@ -336,17 +332,8 @@ class Analysis:
                 if excess > 0:
                     del kept[:excess]
                     self.untaken_dropped += excess
-        return Window(
-            source=window.source,
-            start=window.start,
-            end=window.end,
-            messages=window.messages,
-            flows=window.flows,
-            details=window.details,
-            readings=Readings.concat([window.readings, seen]),
-            residuals=window.residuals,
-            commands=commands,
-        )
+        enriched = replace(window, readings=Readings.concat([window.readings, seen]), commands=(*window.commands, *passive))
+        return enriched, passive
 
     def _heard_readings(self, window: Window) -> Readings:
         messages, details = self._of_plant(window)
@@ -365,11 +352,17 @@ class Analysis:
         messages, details = window.messages, window.details
         return messages.take(of_servers(messages, self._servers)), details.take(of_servers(details, self._servers))
 
-    def _one(self, window: Window) -> list[Finding]:
+    def _one(self, window: Window, heard: Sequence[Command]) -> list[Finding]:
+        """``heard``: those of its commands that its own messages carry."""
         if self.learning and self._learn_until is not None:
             self._learn(window)
+            self._remember(heard, window.source)
             return []
-        detections: list[Detection] = [found for detector in self._detectors for found in detector.score(window)]
+        said = [(detector, detector.score(window)) for detector in self._detectors]
+        detections: list[Detection] = [detection for _, found in said for detection in found]
+        if any(found and detector in self._prompt for detector, found in said):  # else single messages have no news either
+            self._foretold(window.source, window.messages)  # a slot that came at once has told nothing yet; of others it is no news
+        self._remember(heard, window.source)
         if self.learning and not self._judging_only:
             if any(detection.severity >= Severity.HIGH for detection in detections):
                 self._withheld += 1
@@ -382,6 +375,11 @@ class Analysis:
             findings = _latest([*findings, *self._triage.fold(news)])
         self._watch_drift(detections)
         return findings
+
+    def _remember(self, commands: Sequence[Command], source: str) -> None:
+        """The fold of this very window reports what they change."""
+        for command in commands:
+            self._triage.command(command, source)
 
     def _learn(self, window: Window) -> None:
         for detector in self._detectors:

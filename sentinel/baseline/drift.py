@@ -6,12 +6,13 @@ or three for five hours, has drifted; so has one that walks there slowly, for th
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sentinel.model.columns import remembered
 from sentinel.model.observation import SLOT_NS, Readings
 from sentinel.model.protocol import Quality
 from sentinel.model.time import Instant
@@ -25,7 +26,8 @@ _SHARE = 0.01  # of the mean: the least deviation, for tags that stood still whi
 _TINY = 1e-6
 
 
-def _moments(readings: Readings) -> Iterator[tuple[str, int, float, float]]:
+@remembered
+def _moments(readings: Readings) -> list[tuple[str, int, float, float]]:
     """(tag, count, mean, squares about it) of the good readings of each."""
     rows = np.flatnonzero((readings.tag >= 0) & (readings.quality == Quality.GOOD) & np.isfinite(readings.value))
     codes, which = np.unique(readings.tag[rows], return_inverse=True)
@@ -33,7 +35,7 @@ def _moments(readings: Readings) -> Iterator[tuple[str, int, float, float]]:
     means = np.bincount(which, values, len(codes)) / counts
     squares = np.bincount(which, (values - means[which]) ** 2, len(codes))
     names = [readings.names[code] for code in codes.tolist()]
-    return zip(names, counts.tolist(), means.tolist(), squares.tolist(), strict=True)
+    return list(zip(names, counts.tolist(), means.tolist(), squares.tolist(), strict=True))
 
 
 class Levels:

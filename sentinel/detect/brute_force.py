@@ -4,17 +4,17 @@ Single writes are looked at, for who means a block writes it at once.  What a cl
 points beyond it are counted, and so are the changes of value at each.  Without a baseline the limits are wider.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from sentinel.detect.evidence import asset, counted_detection, frames_of
 from sentinel.detect.operations import MODBUS, table_of
 from sentinel.detect.watched import watched
-from sentinel.model.columns import distinct, grouped
+from sentinel.model.columns import Array, distinct, grouped, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Messages
 from sentinel.model.protocol import Defect, MessageKind
@@ -29,6 +29,12 @@ MAX_PAIRS, MAX_POINTS, MAX_LEARNT = 4096, 512, 100_000
 _WRITES = (5, 6)
 
 Point = tuple[str, int]  # table, address
+
+
+class _Write(NamedTuple):
+    point: Point
+    time: int
+    value: bytes
 
 
 @dataclass(slots=True)
@@ -52,13 +58,14 @@ class BruteForce:
         self._active = False
 
     def learn(self, window: Window) -> None:
-        for names, rows in _writers(window.messages):
+        for names, _, writes in _writers(window.messages):
             pair = watched(self._pairs, names, _Pair, MAX_PAIRS)
-            self._follow(pair, window.messages, rows, names)
-            for point in {_point(window.messages, row) for row in rows}:
+            self._follow(pair, writes, names)
+            turned = Counter(point for _, point in pair.turns)
+            for point in {write.point for write in writes}:
                 key = (*names, *point)
                 if key in self._learnt or len(self._learnt) < MAX_LEARNT:
-                    self._learnt[key] = max(self._learnt.get(key, 0), sum(each == point for _, each in pair.turns))
+                    self._learnt[key] = max(self._learnt.get(key, 0), turned[point])
 
     def activate(self) -> None:
         self._pairs.clear()
@@ -66,25 +73,24 @@ class BruteForce:
 
     def score(self, window: Window) -> Sequence[Detection]:
         found = []
-        for names, rows in _writers(window.messages):
+        for names, rows, writes in _writers(window.messages):
             pair = watched(self._pairs, names, _Pair, MAX_PAIRS)
-            self._follow(pair, window.messages, rows, names)
-            points, turned = len(pair.points), {point for _, point in pair.turns}
+            self._follow(pair, writes, names)
+            points, turned = len(pair.points), Counter(point for _, point in pair.turns)
             limit = MIN_POINTS if self._active else MIN_POINTS_UNLEARNT
             if points >= limit:
                 words = f"writes {points} points one by one that it never wrote before"
                 found.append(self._detection(window.messages, names, rows, "write sweep", words, points, limit))
-            for point in sorted(turned & {_point(window.messages, row) for row in rows}):
-                turns = sum(each == point for _, each in pair.turns)
+            for point in sorted(turned.keys() & {write.point for write in writes}):
+                turns = turned[point]
                 limit = 2 * self._learnt.get((*names, *point), 0) + (MIN_TURNS if self._active else MIN_TURNS_UNLEARNT)
                 if turns >= limit:
                     words = f"turns {point[0]} {point[1]} {turns} times"
                     found.append(self._detection(window.messages, names, rows, "write repetition", words, turns, limit))
         return found
 
-    def _follow(self, pair: _Pair, messages: Messages, rows: list[int], names: tuple[str, str]) -> None:
-        for row in rows:
-            point, time, value = _point(messages, row), int(messages.time[row]), messages.value(row)
+    def _follow(self, pair: _Pair, writes: "Sequence[_Write]", names: tuple[str, str]) -> None:
+        for point, time, value in writes:
             if (*names, *point) not in self._learnt:
                 pair.points.pop(point, None)
                 pair.points[point] = time
@@ -94,14 +100,14 @@ class BruteForce:
             for table in (pair.points, pair.values):
                 if len(table) > MAX_POINTS:
                     table.popitem(last=False)
-        last = int(messages.time[rows[-1]])
+        last = writes[-1].time
         for old in [point for point, time in pair.points.items() if time <= last - HORIZON_NS]:
             del pair.points[old]
         while pair.turns and pair.turns[0][0] <= last - HORIZON_NS:
             pair.turns.popleft()
 
     def _detection(
-        self, messages: Messages, names: tuple[str, str], rows: list[int], feature: str, words: str, score: int, limit: int
+        self, messages: Messages, names: tuple[str, str], rows: Array, feature: str, words: str, score: int, limit: int
     ) -> Detection:
         client, server = names
         basis = "the baseline" if self._active else "no baseline yet"
@@ -109,7 +115,7 @@ class BruteForce:
             self.spec.name,
             title=f"{client} tries out the outputs of {server}: it {words} within a minute",
             seen=Instant(int(messages.time[rows[0]])),
-            frames=frames_of(messages.frame[np.array(rows)]),
+            frames=frames_of(messages.frame[rows]),
             source=asset(client),
             target=asset(server),
             cause=f"actor:{client}",
@@ -131,8 +137,12 @@ class BruteForce:
         self.activate()
 
 
-def _writers(messages: Messages) -> list[tuple[tuple[str, str], list[int]]]:
-    """(client, server) and its single writes, in order; a copy that contradicts the original is somebody else's doing, and `lower`'s."""
+@remembered
+def _writers(messages: Messages) -> list[tuple[tuple[str, str], Array, list[_Write]]]:
+    """(client, server), rows and content of its single writes, in order.
+
+    A copy that contradicts the original is somebody else's doing, and `lower`'s.
+    """
     rows = np.flatnonzero(
         np.isin(messages.protocol, MODBUS)
         & (messages.kind == MessageKind.REQUEST)
@@ -143,11 +153,16 @@ def _writers(messages: Messages) -> list[tuple[tuple[str, str], list[int]]]:
         & (messages.server >= 0)
     )
     first, which = distinct(messages.client[rows], messages.server[rows])
+    columns = (messages.protocol[rows], messages.function[rows], messages.address[rows], messages.time[rows])
+    writes = [
+        _Write((table_of(protocol, function) or "point", address), time, messages.value(row))
+        for row, protocol, function, address, time in zip(rows.tolist(), *(column.tolist() for column in columns), strict=True)
+    ]
     return [
-        ((messages.names[messages.client[rows[at]]], messages.names[messages.server[rows[at]]]), rows[group].tolist())
+        (
+            (messages.names[messages.client[rows[at]]], messages.names[messages.server[rows[at]]]),
+            rows[group],
+            [writes[place] for place in group.tolist()],
+        )
         for at, group in zip(first.tolist(), grouped(which), strict=True)
     ]
-
-
-def _point(messages: Messages, row: int) -> Point:
-    return table_of(int(messages.protocol[row]), int(messages.function[row])) or "point", int(messages.address[row])

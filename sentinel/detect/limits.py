@@ -9,12 +9,12 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from sentinel.detect.evidence import listed
-from sentinel.model.columns import Array
+from sentinel.model.columns import Array, remembered
 from sentinel.model.command import Command
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.ids import AssetId
@@ -30,11 +30,25 @@ MIN_SAMPLES = 300
 MARGIN = 1.0  # of the learnt width, on either side
 MIN_MARGIN = 0.05  # of the engineered span, where there is one
 RATE_FACTOR = 3.0
+MIN_ELAPSED_S = 0.05  # closer readings are one reading twice
 SETTLING_S = 600.0  # after a write the process goes elsewhere, as it was told
 MAX_TAGS = 20_000
 _RANGE_SLACK = 0.01  # of the span: a reading may sit on the edge of its instrument
 _OPERATED = frozenset({TagRole.SETPOINT, TagRole.OUTPUT})
 _MEASURED = frozenset({TagRole.PROCESS_VALUE})
+
+
+class Stretch(NamedTuple):
+    """What the good readings of one tag amount to in one window.  ``fastest``: change per second from one to the next."""
+
+    readings: int
+    low: float
+    high: float
+    first: float
+    last: float
+    first_time: int
+    last_time: int
+    fastest: float
 
 
 @dataclass(slots=True)
@@ -47,22 +61,21 @@ class _Envelope:
     last: float = math.nan
     last_time: int = 0
 
-    def take(self, values: Array, times: Array) -> None:
-        low, high = float(values.min()), float(values.max())
-        if low < self.low or high > self.high:
-            self.low, self.high, self.widened_at = min(low, self.low), max(high, self.high), self.count + len(values)
-        self.count += len(values)
-        self.fastest = max(self.fastest, self.rate(values, times))
-        self.last, self.last_time = float(values[-1]), int(times[-1])
+    def take(self, stretch: "Stretch") -> None:
+        if stretch.low < self.low or stretch.high > self.high:
+            self.low, self.high = min(stretch.low, self.low), max(stretch.high, self.high)
+            self.widened_at = self.count + stretch.readings
+        self.count += stretch.readings
+        self.fastest = max(self.fastest, self.rate(stretch))
+        self.follow(stretch)
 
-    def rate(self, values: Array, times: Array) -> float:
-        """The fastest change up to and within these values, per second."""
-        if self.last_time:
-            values, times = np.concatenate(([self.last], values)), np.concatenate(([self.last_time], times))
-        elapsed = np.diff(times) / NS_PER_S
-        steps = np.abs(np.diff(values))
-        usable = elapsed >= 0.05  # closer readings are one reading twice
-        return float((steps[usable] / elapsed[usable]).max()) if usable.any() else 0.0
+    def follow(self, stretch: "Stretch") -> None:
+        self.last, self.last_time = stretch.last, stretch.last_time
+
+    def rate(self, stretch: "Stretch") -> float:
+        """The fastest change up to and within a stretch, per second."""
+        elapsed_s = (stretch.first_time - self.last_time) / NS_PER_S if self.last_time else 0.0
+        return max(stretch.fastest, abs(stretch.first - self.last) / elapsed_s if elapsed_s >= MIN_ELAPSED_S else 0.0)
 
     @property
     def holds(self) -> bool:
@@ -84,12 +97,12 @@ class Limits:
         self._active = False
 
     def learn(self, window: Window) -> None:
-        for tag, rows in by_tag(window.readings).items():
+        for tag, (_, stretch) in stretches(window.readings).items():
             if is_feature(tag):  # what a spectrum may do is a matter of its sensor's whole spectrum
                 continue
             envelope = self._envelope(self._envelopes, tag)
             if envelope is not None:
-                envelope.take(window.readings.value[rows], window.readings.seen[rows])
+                envelope.take(stretch)
         for command in window.commands:
             for write in command.writes:
                 envelope = self._envelope(self._written, write.tag or f"{command.target} {write.point}")
@@ -97,7 +110,7 @@ class Limits:
                     value = write.value if write.value is not None else write.raw
                     if value is None:
                         continue
-                    envelope.take(np.array([value]), np.array([command.seen]))
+                    envelope.take(Stretch(1, value, value, value, value, command.seen, command.seen, 0.0))
 
     def _envelope(self, table: dict[str, _Envelope], tag: str) -> _Envelope | None:
         if tag not in table and len(table) >= MAX_TAGS:
@@ -118,52 +131,45 @@ class Limits:
 
     def _score_readings(self, window: Window) -> list[Detection]:
         readings, found = window.readings, []
-        for tag, rows in by_tag(readings).items():
+        for tag, (rows, stretch) in stretches(readings).items():
             if is_feature(tag):
                 continue
-            values, times = readings.value[rows], readings.seen[rows]
-            known = self._known(tag)
-            detection = self._outside_range(known, values, times) if known else None
-            if detection is None and self._active and tag in self._envelopes:
-                detection = self._outside_envelope(tag, known, values, times)
+            known, envelope = self._known(tag), self._envelopes.get(tag) if self._active else None
+            detection = self._outside_range(known, readings, rows, stretch) if known else None
+            if detection is None and envelope is not None:
+                detection = self._outside_envelope(tag, known, envelope, readings, rows, stretch)
             if detection is not None:
                 found.append(detection)
-            if self._active and tag in self._envelopes:
-                envelope = self._envelopes[tag]
-                envelope.last, envelope.last_time = float(values[-1]), int(times[-1])
+            if envelope is not None:
+                envelope.follow(stretch)
         return _joined(found, window.messages)
 
-    def _outside_range(self, tag: Tag, values: Array, times: Array) -> Detection | None:
+    def _outside_range(self, tag: Tag, readings: Readings, rows: Array, stretch: Stretch) -> Detection | None:
         slack = _RANGE_SLACK * (tag.high - tag.low)
-        outside = (values < tag.low - slack) | (values > tag.high + slack)
-        if not outside.any():
+        if (first := _first_outside(readings, rows, stretch, tag.low - slack, tag.high + slack)) is None:
             return None
-        at = int(np.argmax(outside))
-        value = float(values[at])
-        return self._reading(
-            tag.name, value, tag.unit, Instant(int(times[at])), "engineered range", tag.low, tag.high, Severity.HIGH, 0.8, beyond=abs(value)
-        )
+        value, seen = first
+        limit = "engineered range"
+        return self._reading(tag.name, value, tag.unit, seen, limit, tag.low, tag.high, Severity.HIGH, 0.8, beyond=abs(value))
 
-    def _outside_envelope(self, tag: str, known: Tag | None, values: Array, times: Array) -> Detection | None:
-        envelope = self._envelopes[tag]
+    def _outside_envelope(
+        self, tag: str, known: Tag | None, envelope: _Envelope, readings: Readings, rows: Array, stretch: Stretch
+    ) -> Detection | None:
         if not envelope.holds or (known and known.role not in _MEASURED) or (known is None and envelope.high <= envelope.low):
             return None
         span = known.high - known.low if known else 0.0
         margin = max(MARGIN * (envelope.high - envelope.low), MIN_MARGIN * span)
         low, high = envelope.low - margin, envelope.high + margin
         unit = known.unit if known else "raw"
-        outside = (values < low) | (values > high)
-        settled = int(times[-1]) - self._last_write > SETTLING_S * NS_PER_S
+        settled = stretch.last_time - self._last_write > SETTLING_S * NS_PER_S
         severity, confidence = (Severity.MEDIUM, 0.5) if known and settled else (Severity.LOW, 0.3)
-        if outside.any():
-            at = int(np.argmax(outside))
-            value, seen = float(values[at]), Instant(int(times[at]))
+        if (first := _first_outside(readings, rows, stretch, low, high)) is not None:
+            value, seen = first
             return self._reading(tag, value, unit, seen, "learnt envelope", low, high, severity, confidence, beyond=abs(value))
         allowed = RATE_FACTOR * max(envelope.fastest, MIN_MARGIN * span / 10.0)
-        if known and (rate := envelope.rate(values, times)) > allowed:
-            return self._reading(
-                tag, rate, f"{unit}/s", Instant(int(times[-1])), "learnt rate", -allowed, allowed, Severity.LOW, 0.3, beyond=rate
-            )
+        if known and (rate := envelope.rate(stretch)) > allowed:
+            seen = Instant(stretch.last_time)
+            return self._reading(tag, rate, f"{unit}/s", seen, "learnt rate", -allowed, allowed, Severity.LOW, 0.3, beyond=rate)
         return None
 
     def _reading(
@@ -279,6 +285,7 @@ class Limits:
         self._active = True
 
 
+@remembered
 def by_tag(readings: Readings) -> dict[str, Array]:
     """Rows of good, finite readings per tag, in order."""
     rows = np.flatnonzero((readings.tag >= 0) & (readings.quality == Quality.GOOD) & np.isfinite(readings.value))
@@ -288,6 +295,44 @@ def by_tag(readings: Readings) -> dict[str, Array]:
     parts = np.split(order, np.flatnonzero(np.diff(readings.tag[order])) + 1)
     parts.sort(key=lambda part: int(part[0]))  # by first appearance: name codes depend on the batching
     return {readings.names[readings.tag[part[0]]]: part for part in parts}
+
+
+@remembered
+def stretches(readings: Readings) -> dict[str, tuple[Array, Stretch]]:
+    """Per tag its rows, as `by_tag`, and what they amount to; all tags at once."""
+    parts = by_tag(readings)
+    if not parts:
+        return {}
+    joined = np.concatenate(list(parts.values()))
+    counts = np.array([len(rows) for rows in parts.values()])
+    ends = np.cumsum(counts) - 1
+    starts = ends - counts + 1
+    values, times = readings.value[joined], readings.seen[joined]
+    rates = np.zeros(len(joined))
+    elapsed_s = np.diff(times) / NS_PER_S
+    usable = elapsed_s >= MIN_ELAPSED_S
+    usable[starts[1:] - 1] = False  # from one tag to the next
+    rates[1:][usable] = np.abs(np.diff(values))[usable] / elapsed_s[usable]
+    columns = (
+        counts,
+        np.minimum.reduceat(values, starts),
+        np.maximum.reduceat(values, starts),
+        values[starts],
+        values[ends],
+        times[starts],
+        times[ends],
+        np.maximum.reduceat(rates, starts),
+    )
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return {tag: (part, Stretch(*row)) for (tag, part), row in zip(parts.items(), rows, strict=True)}
+
+
+def _first_outside(readings: Readings, rows: Array, stretch: Stretch, low: float, high: float) -> tuple[float, Instant] | None:
+    if low <= stretch.low and stretch.high <= high:
+        return None
+    values = readings.value[rows]
+    at = int(np.argmax((values < low) | (values > high)))
+    return float(values[at]), Instant(int(readings.seen[rows[at]]))
 
 
 def _joined(found: list[Detection], messages: Messages) -> list[Detection]:

@@ -17,7 +17,7 @@ import numpy as np
 from sentinel.detect.evidence import ARP, asset, frames_of, listed
 from sentinel.detect.watched import watched
 from sentinel.model.asset import is_group_address
-from sentinel.model.columns import Array, distinct, grouped
+from sentinel.model.columns import Array, distinct, grouped, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows
 from sentinel.model.protocol import Defect, MessageKind
@@ -207,6 +207,7 @@ class Lower:
         self.activate()
 
 
+@remembered
 def _pairs(flows: Flows) -> list[tuple[str, str, Array, bool]]:
     """Distinct (address, hardware address, rows, does it speak), senders first; only addresses above Ethernet, no groups."""
     found: dict[tuple[str, str, bool], Array] = {}

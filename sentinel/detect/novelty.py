@@ -28,7 +28,7 @@ from sentinel.detect.evidence import (
 )
 from sentinel.detect.operations import Conduit, Operation, OperationBook, is_read, is_unread, is_write, span_of
 from sentinel.model.asset import is_group
-from sentinel.model.columns import Array, distinct, grouped
+from sentinel.model.columns import Array, distinct, grouped, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
 from sentinel.model.protocol import MessageKind
@@ -68,11 +68,11 @@ class Novelty:
     def learn(self, window: Window) -> None:
         for client, server, service, _ in _conversations(window.flows)[0]:
             self._learn_conduit(client, server, service)
-        for row, mac in zip(window.flows.decoded("source"), window.flows.decoded("source_mac"), strict=True):
-            if row and len(self._assets) < MAX_LEARNT:
-                self._assets.add(row)
-            if mac and len(self._macs) < MAX_LEARNT:
-                self._macs.add(mac)
+        for known, codes in ((self._assets, window.flows.source), (self._macs, window.flows.source_mac)):
+            for code in dict.fromkeys(codes.tolist()):
+                name = window.flows.name_of(code)
+                if name and len(known) < MAX_LEARNT:
+                    known.add(name)
         messages = window.messages
         for operation, span, _, port in _requests(messages)[0]:
             self._learn_conduit(operation[0], operation[1], f"tcp/{port}")
@@ -327,6 +327,7 @@ def _port(service: str) -> int:
     return int(number) if number.isdigit() else -1
 
 
+@remembered
 def _conversations(flows: Flows) -> tuple[list[tuple[str, str, str, bool]], Array]:
     """Distinct (client, server, service, is it a group) below ARP, and for every row the index into them (-1 = none)."""
     which = np.full(len(flows), -1, np.int64)
@@ -348,6 +349,7 @@ def _conversations(flows: Flows) -> tuple[list[tuple[str, str, str, bool]], Arra
     return list(keys), which
 
 
+@remembered
 def _requests(messages: Messages) -> tuple[list[Request], Array, Array]:
     """Distinct requests, the rows that are requests, and for each of these the index of its key."""
     rows = np.flatnonzero((messages.kind == MessageKind.REQUEST) & (messages.client >= 0) & (messages.server >= 0))

@@ -14,7 +14,7 @@ import numpy as np
 from sentinel.detect.evidence import asset, counted, counted_detection, frames_of, listed, protocol_words
 from sentinel.detect.usual import Usual
 from sentinel.detect.watched import watched
-from sentinel.model.columns import distinct, grouped
+from sentinel.model.columns import Array, distinct, grouped, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
 from sentinel.model.protocol import Defect, MessageKind
@@ -139,18 +139,15 @@ class ProtocolChecks:
     # -- storms --
 
     def _exceptions(self, messages: Messages, now: int) -> list[Detection]:
-        rows = np.flatnonzero(messages.kind != MessageKind.REQUEST)
-        first, which = distinct(messages.client[rows], messages.server[rows])
         found = []
-        for at, group in zip(first.tolist(), grouped(which), strict=True):
-            members = rows[group]
-            refused = members[messages.kind[members] == MessageKind.EXCEPTION]
-            pair = (messages.name_of(int(messages.client[rows[at]])) or "?", messages.name_of(int(messages.server[rows[at]])) or "?")
+        for pair, answered, refused in _answers(messages):
             recent = watched(self._answers, pair, _Answers, MAX_WATCHED)
-            recent.append((now, len(members), len(refused)))
+            recent.append((now, answered, len(refused)))
+            if not len(refused):
+                continue
             answers = sum(count for time, count, _ in recent if time > now - HORIZON_NS)
             exceptions = sum(count for time, _, count in recent if time > now - HORIZON_NS)
-            if not len(refused) or exceptions < MIN_EXCEPTIONS or 2 * exceptions <= answers:
+            if exceptions < MIN_EXCEPTIONS or 2 * exceptions <= answers:
                 continue
             codes = listed(str(code) for code in np.unique(messages.exception[refused]))
             found.append(
@@ -180,3 +177,21 @@ class ProtocolChecks:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._usual.restore(state)
         self.activate()
+
+
+@remembered
+def _answers(messages: Messages) -> list[tuple[tuple[str, str], int, Array]]:
+    """Of each (client, server): how many answers, and the rows of those that are exceptions."""
+    rows = np.flatnonzero(messages.kind != MessageKind.REQUEST)
+    first, which = distinct(messages.client[rows], messages.server[rows])
+    refused = messages.kind[rows] == MessageKind.EXCEPTION
+    groups = grouped(np.where(refused, which, -1))
+    none = rows[:0]
+    return [
+        (
+            (messages.name_of(int(messages.client[rows[at]])) or "?", messages.name_of(int(messages.server[rows[at]])) or "?"),
+            count,
+            rows[groups[place]] if place < len(groups) else none,
+        )
+        for place, (at, count) in enumerate(zip(first.tolist(), np.bincount(which).tolist(), strict=True))
+    ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from sentinel.detect.calibrate import WEEK_S, Budget
 from sentinel.detect.evidence import listed
-from sentinel.model.columns import Array
+from sentinel.model.columns import Array, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Readings
 from sentinel.model.protocol import Quality
@@ -237,11 +237,14 @@ class Residual:
         self._memory, self._told_drift = Memory(course=course), {str(tag) for tag in kept["told"]}
 
 
+@remembered
 def _newest(readings: Readings) -> list[tuple[str, int, float]]:
     """(tag, time of receipt, value) of the last good reading of each tag."""
     rows = np.flatnonzero((readings.tag >= 0) & (readings.quality == Quality.GOOD) & np.isfinite(readings.value))
-    last = {int(readings.tag[row]): row for row in rows.tolist()}
-    return [(readings.names[code], int(readings.seen[row]), float(readings.value[row])) for code, row in last.items()]
+    last = dict(zip(readings.tag[rows].tolist(), rows.tolist(), strict=True))
+    newest = np.array(list(last.values()), np.int64)
+    seen, values = readings.seen[newest].tolist(), readings.value[newest].tolist()
+    return [(readings.names[code], time, value) for code, time, value in zip(last, seen, values, strict=True)]
 
 
 def _resolution(values: Array) -> float:

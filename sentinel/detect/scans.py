@@ -13,7 +13,7 @@ import numpy as np
 from sentinel.detect.evidence import TCP_SYN, asset, counted_detection, frames_of, listed, operation_words
 from sentinel.detect.operations import is_read
 from sentinel.detect.usual import Usual
-from sentinel.model.columns import distinct
+from sentinel.model.columns import Array, distinct, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
 from sentinel.model.protocol import FlowKind, MessageKind
@@ -28,6 +28,8 @@ MIN_UNITS = 12  # different units of one server
 MIN_STEPS = 16  # reads that each go one step further than the one before
 MAX_WATCHED = 4096  # clients or pairs under watch; the one longest unheard is forgotten
 MAX_THINGS = 100_000  # of all of them together
+
+_Walk = tuple[str, str, int, int]  # client, server, protocol, function
 
 
 class _Recent:
@@ -71,7 +73,7 @@ class Scans:
 
     def __init__(self) -> None:
         self._targets, self._arp_targets, self._units = _Recent(), _Recent(), _Recent()
-        self._steps: OrderedDict[tuple[str, str, int, int], tuple[int, int, int]] = OrderedDict()  # (last address, length, direction)
+        self._steps: OrderedDict[_Walk, tuple[int, int, int]] = OrderedDict()  # (last address, length, direction)
         self._usual = Usual()
 
     def learn(self, window: Window) -> None:
@@ -165,20 +167,16 @@ class Scans:
         return found
 
     def _unit_scans(self, messages: Messages, now: int) -> list[Detection]:
-        rows = np.flatnonzero(
-            (messages.kind == MessageKind.REQUEST) & (messages.unit >= 0) & (messages.client >= 0) & (messages.server >= 0)
-        )
-        first, _ = distinct(messages.client[rows], messages.server[rows], messages.unit[rows])
         pairs: dict[tuple[str, str], int] = {}
-        for row in rows[first].tolist():
-            pair = (messages.names[messages.client[row]], messages.names[messages.server[row]])
-            self._units.note(pair, int(messages.unit[row]), int(messages.time[row]))
+        for pair, unit, time, row in _units(messages):
+            self._units.note(pair, unit, time)
             pairs.setdefault(pair, row)
         found = []
         for pair, row in pairs.items():
             count = self._units.count(pair, now)
             if count < MIN_UNITS:
                 continue
+            rows = _addressed(messages)
             members = rows[(messages.client[rows] == messages.client[row]) & (messages.server[rows] == messages.server[row])]
             found.append(
                 counted_detection(
@@ -202,21 +200,8 @@ class Scans:
         return found
 
     def _address_scans(self, messages: Messages) -> list[Detection]:
-        rows = np.flatnonzero(
-            (messages.kind == MessageKind.REQUEST)
-            & (messages.address >= 0)
-            & (messages.quantity <= 2)
-            & (messages.client >= 0)
-            & (messages.server >= 0)
-        )
-        runs: dict[tuple[str, str, int, int], list[int]] = defaultdict(list)
-        first, _ = distinct(*(getattr(messages, name)[rows] for name in ("client", "server", "protocol", "function", "address")))
-        for row in rows[first].tolist():
-            protocol, function = int(messages.protocol[row]), int(messages.function[row])
-            if not is_read(protocol, function):
-                continue
-            key = (messages.names[messages.client[row]], messages.names[messages.server[row]], protocol, function)
-            address = int(messages.address[row])
+        runs: dict[_Walk, list[int]] = defaultdict(list)
+        for key, address, row in _short_reads(messages):
             last, steps, onward = self._steps.pop(key, (address, 1, 0))
             step = address - last
             if 1 <= abs(step) <= 2:  # upwards or downwards; to and fro begins anew
@@ -259,3 +244,40 @@ class Scans:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._usual.restore(state)
         self.activate()
+
+
+def _addressed(messages: Messages) -> Array:
+    """Requests to a unit."""
+    return np.flatnonzero((messages.kind == MessageKind.REQUEST) & (messages.unit >= 0) & (messages.client >= 0) & (messages.server >= 0))
+
+
+@remembered
+def _units(messages: Messages) -> list[tuple[tuple[str, str], int, int, int]]:
+    """((client, server), unit, time, row) of the first request to each unit."""
+    rows = _addressed(messages)
+    first, _ = distinct(messages.client[rows], messages.server[rows], messages.unit[rows])
+    found = []
+    for row in rows[first].tolist():
+        pair = messages.names[messages.client[row]], messages.names[messages.server[row]]
+        found.append((pair, int(messages.unit[row]), int(messages.time[row]), row))
+    return found
+
+
+@remembered
+def _short_reads(messages: Messages) -> list[tuple[_Walk, int, int]]:
+    """(who walks, address, row) of the first read of each address that asks for one or two of them."""
+    rows = np.flatnonzero(
+        (messages.kind == MessageKind.REQUEST)
+        & (messages.address >= 0)
+        & (messages.quantity <= 2)
+        & (messages.client >= 0)
+        & (messages.server >= 0)
+    )
+    first, _ = distinct(*(getattr(messages, name)[rows] for name in ("client", "server", "protocol", "function", "address")))
+    found = []
+    for row in rows[first].tolist():
+        protocol, function = int(messages.protocol[row]), int(messages.function[row])
+        if is_read(protocol, function):
+            who = messages.names[messages.client[row]], messages.names[messages.server[row]], protocol, function
+            found.append((who, int(messages.address[row]), row))
+    return found

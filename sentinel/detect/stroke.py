@@ -57,52 +57,91 @@ class StrokeReader:
     way: "_Way | None" = None  # under way
 
     def take(self, times: Array, values: Array) -> list[Stroke]:
-        return [stroke for time, value in zip(times.tolist(), values.tolist(), strict=True) if (stroke := self._sample(time, value))]
+        found: list[Stroke] = []
+        times_, values_ = times.tolist(), values.tolist()
+        if self.rest is None and values_:
+            self.rest = values_[0]
+        at = 0
+        while at < len(times_):
+            if self.way is None:
+                at = self._resting(times_, values_, at)
+            else:
+                at, stroke = self._moving(self.way, times_, values_, at)
+                if stroke is not None:
+                    found.append(stroke)
+        return found
 
-    def _sample(self, time: int, value: float) -> Stroke | None:
-        way = self.way
-        times, values = (way.times, way.values) if way else (self.times, self.values)
-        if times and time <= times[-1]:
-            return None
-        if self.rest is None:
-            self.rest = value
-        if len(values) >= 2:
-            curve = (value - 2.0 * values[-1] + values[-2]) ** 2 / _CURVE
-            self.seen += 1
-            self.noise += max(_NOISE_WEIGHT, 1.0 / self.seen) * (curve - self.noise)
-        if way is None:
-            off = value - self.rest
-            if abs(off) < LEAVES * self.span:
-                self.rest += _NOISE_WEIGHT * off
-                self.times.append(time)
-                self.values.append(value)
-                while len(self.times) > 2 and self.times[0] < time - 2 * SETTLED_S * NS_PER_S:
-                    self.times.popleft()
-                    self.values.popleft()
-                return None
-            way = self.way = _Way.of(self.times, self.values)
-        way.add(time, value)
-        return self._settled(way, time)
+    def _resting(self, new_times: list[int], new_values: list[float], at: int) -> int:
+        """Take samples from ``at`` on while they rest; the first that is not taken.  One that leaves is the first of a way."""
+        times, values, rest, noise, seen = self.times, self.values, float(self.rest or 0.0), self.noise, self.seen
+        leaves, kept_ns = LEAVES * self.span, 2 * SETTLED_S * NS_PER_S
+        for place in range(at, len(new_times)):
+            time, value = new_times[place], new_values[place]
+            if times and time <= times[-1]:
+                continue
+            off = value - rest
+            if abs(off) >= leaves:
+                self.rest, self.noise, self.seen = rest, noise, seen
+                self.way = _Way.of(times, values)
+                return place
+            if len(values) >= 2:
+                seen += 1
+                curve = (value - 2.0 * values[-1] + values[-2]) ** 2 / _CURVE
+                noise += max(_NOISE_WEIGHT, 1.0 / seen) * (curve - noise)
+            rest += _NOISE_WEIGHT * off
+            times.append(time)
+            values.append(value)
+            while len(times) > 2 and times[0] < time - kept_ns:
+                times.popleft()
+                values.popleft()
+        self.rest, self.noise, self.seen = rest, noise, seen
+        return len(new_times)
 
-    def _settled(self, way: "_Way", now: int) -> Stroke | None:
-        begin = way.begin
-        elapsed_s = (now - way.times[begin]) / NS_PER_S
-        if elapsed_s > LONGEST_S:  # no stroke: begin anew from here
-            self._rests(way.values[-1])
-            return None
-        since = now - max(SETTLED_S, SETTLED_SHARE * elapsed_s) * NS_PER_S
-        first = bisect_right(way.times, since) - 1
-        count = len(way.times) - first
-        if first < begin or count < MIN_SETTLED:
-            return None
-        half = count // 2
-        newer, older = way.total(-half) / half, (way.total(-count) - way.total(-half)) / (count - half)
-        allowed = SETTLED_NOISES * math.sqrt(self.noise * (1.0 / half + 1.0 / (count - half)))
-        if abs(newer - older) > max(allowed, _STANDS * self.span):
-            return None
-        end, start = way.total(-count) / count, float(self.rest or 0.0)
-        self._rests(end)
-        return _fitted(np.array(way.times[begin:]), np.array(way.values[begin:]), start, end, self.span)
+    def _moving(self, way: "_Way", new_times: list[int], new_values: list[float], at: int) -> tuple[int, Stroke | None]:
+        """Take samples from ``at`` on until they have settled; the first that is not taken, and the stroke that has ended.
+
+        One loop over local names: whether it has settled is asked at every sample of every tag that moves.
+        """
+        times, values, sums, noise, seen = way.times, way.values, way.sums, self.noise, self.seen
+        stands, first = _STANDS * self.span, 0
+        for place in range(at, len(new_times)):
+            time, value = new_times[place], new_values[place]
+            if times:
+                if time <= times[-1]:
+                    continue
+                if len(values) >= 2:
+                    seen += 1
+                    curve = (value - 2.0 * values[-1] + values[-2]) ** 2 / _CURVE
+                    noise += max(_NOISE_WEIGHT, 1.0 / seen) * (curve - noise)
+            times.append(time)
+            values.append(value)
+            sums.append(sums[-1] + value)
+            if len(times) >= 2 * MAX_SAMPLES:
+                way.forget()
+                first = 0
+            begin = max(len(times) - MAX_SAMPLES, 0)
+            elapsed_s = (time - times[begin]) / NS_PER_S
+            if elapsed_s > LONGEST_S:  # no stroke: begin anew from here
+                self.noise, self.seen = noise, seen
+                self._rests(value)
+                return place + 1, None
+            since = math.floor(time - max(SETTLED_S, SETTLED_SHARE * elapsed_s) * NS_PER_S)
+            first = bisect_right(times, since, first)  # later with every sample
+            count = len(times) - first + 1  # from the one before
+            if first <= begin or count < MIN_SETTLED:
+                continue
+            half, whole = count // 2, sums[-1]
+            newer = whole - sums[-half - 1]
+            older = (whole - sums[-count - 1]) - newer
+            allowed = SETTLED_NOISES * math.sqrt(noise * (1.0 / half + 1.0 / (count - half)))
+            if abs(newer / half - older / (count - half)) > max(allowed, stands):
+                continue
+            self.noise, self.seen = noise, seen
+            end, start = (whole - sums[-count - 1]) / count, float(self.rest or 0.0)
+            self._rests(end)
+            return place + 1, _fitted(np.array(times[begin:]), np.array(values[begin:]), start, end, self.span)
+        self.noise, self.seen = noise, seen
+        return len(new_times), None
 
     def _rests(self, value: float) -> None:
         self.rest, self.way = value, None
@@ -123,22 +162,10 @@ class _Way:
         listed = list(values)
         return cls(list(times), listed, [0.0, *accumulate(listed)])
 
-    def add(self, time: int, value: float) -> None:
-        self.times.append(time)
-        self.values.append(value)
-        self.sums.append(self.sums[-1] + value)
-        if len(self.times) >= 2 * MAX_SAMPLES:
-            for column in (self.times, self.values, self.sums):
-                del column[:MAX_SAMPLES]
-
-    @property
-    def begin(self) -> int:
-        """The first sample that is not forgotten."""
-        return max(len(self.times) - MAX_SAMPLES, 0)
-
-    def total(self, since: int) -> float:
-        """Of the last values; ``since`` is their number, negative."""
-        return self.sums[-1] - self.sums[since - 1]
+    def forget(self) -> None:
+        """All but the newest samples."""
+        for column in (self.times, self.values, self.sums):
+            del column[:MAX_SAMPLES]
 
 
 def _fitted(times: Array, values: Array, start: float, end: float, span: float) -> Stroke | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sentinel.detect.evidence import asset, frames_of, listed, operation_words, service_words
 from sentinel.detect.watched import watched
-from sentinel.model.columns import distinct, grouped
+from sentinel.model.columns import Array, distinct, grouped, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Messages
 from sentinel.model.protocol import MessageKind
@@ -63,22 +63,9 @@ class _Rhythm:
         self.times.append(time)
         return self.period()
 
-    def skip(self, times: list[int]) -> float | None:
-        """Hear all of them; only the period at the end is asked for."""
+    def hear_all(self, times: Array) -> None:
         self.count += len(times)
-        self.times.extend(times[-(RHYTHM_RUN + 1) :])
-        return self.period()
-
-    def learn(self, times: list[int]) -> None:
-        """Hear all of them; every period on the way counts."""
-        joined = np.array([*self.times, *times], np.int64)
-        self.count += len(times)
-        self.times.extend(times[-(RHYTHM_RUN + 1) :])
-        if len(joined) <= RHYTHM_RUN:
-            return
-        gaps = np.sort(np.lib.stride_tricks.sliding_window_view(np.diff(joined), RHYTHM_RUN)[-len(times) :], axis=1)
-        periods = (gaps[:, (RHYTHM_RUN - 1) // 2] + gaps[:, RHYTHM_RUN // 2]) / 2 / NS_PER_S
-        self.fastest_s, self.slowest_s = min(self.fastest_s, float(periods.min())), max(self.slowest_s, float(periods.max()))
+        self.times.extend(times[-(RHYTHM_RUN + 1) :].tolist())
 
     def period(self) -> float | None:
         if len(self.times) <= RHYTHM_RUN:
@@ -115,8 +102,7 @@ class Timing:
         self._last_window[window.source] = window.start
         for key, _, _ in _conduits(window.messages):
             watched(self._presence, key, _Presence).hear(window.start)
-        for symbol, times, _ in _symbols(window.messages):
-            watched(self._rhythms, symbol, _Rhythm).learn(times)
+        learn_all([(watched(self._rhythms, symbol, _Rhythm), times) for symbol, times, _ in _symbols(window.messages)])
 
     def activate(self) -> None:
         for key, presence in self._presence.items():
@@ -187,7 +173,8 @@ class Timing:
             if learnt is None:
                 continue
             rhythm = watched(self._rhythms, symbol, _Rhythm)
-            period = rhythm.skip(times)
+            rhythm.hear_all(times)
+            period = rhythm.period()
             if period is not None and not learnt[0] / RHYTHM_FACTOR <= period <= learnt[1] * RHYTHM_FACTOR:
                 changed[symbol[0]].append((symbol, period, row))
         return [self._rhythm_change(messages, client, symbols) for client, symbols in changed.items()]
@@ -231,6 +218,30 @@ class Timing:
         self._begin()
 
 
+def learn_all(heard: Sequence[tuple[_Rhythm, Array]]) -> None:
+    """Every rhythm hears its times, and every period on the way counts; of all rhythms in one sort."""
+    parts, runs, starts, at = [], [], [], 0
+    for rhythm, times in heard:
+        before, count = len(rhythm.times), len(times)
+        parts += [np.array(rhythm.times, np.int64), times]
+        periods = min(count, before + count - RHYTHM_RUN)  # those that end with a new time
+        if periods > 0:
+            runs.append((rhythm, periods))
+            starts.append(np.arange(at + before + count - RHYTHM_RUN - periods, at + before + count - RHYTHM_RUN))
+        at += before + count
+        rhythm.hear_all(times)
+    if not runs:
+        return
+    every = np.lib.stride_tricks.sliding_window_view(np.diff(np.concatenate(parts)), RHYTHM_RUN)
+    gaps = np.sort(every[np.concatenate(starts)], axis=1)
+    found = (gaps[:, (RHYTHM_RUN - 1) // 2] + gaps[:, RHYTHM_RUN // 2]) / 2 / NS_PER_S
+    edges = np.cumsum([0, *(periods for _, periods in runs)])[:-1]
+    limits = zip(np.minimum.reduceat(found, edges).tolist(), np.maximum.reduceat(found, edges).tolist(), strict=True)
+    for (rhythm, _), (fastest_s, slowest_s) in zip(runs, limits, strict=True):
+        rhythm.fastest_s, rhythm.slowest_s = min(rhythm.fastest_s, fastest_s), max(rhythm.slowest_s, slowest_s)
+
+
+@remembered
 def _conduits(messages: Messages) -> list[tuple[Key, int, int]]:
     """(conduit, first row, port) of what speaks an application protocol."""
     rows = np.flatnonzero((messages.client >= 0) & (messages.server >= 0))
@@ -245,7 +256,8 @@ def _conduits(messages: Messages) -> list[tuple[Key, int, int]]:
     ]
 
 
-def _symbols(messages: Messages) -> list[tuple[Symbol, list[int], int]]:
+@remembered
+def _symbols(messages: Messages) -> list[tuple[Symbol, Array, int]]:
     """(request, its times, its last row) of every distinct request."""
     rows = np.flatnonzero(
         (messages.kind == MessageKind.REQUEST) & (messages.client >= 0) & (messages.server >= 0) & (messages.address >= 0)
@@ -258,5 +270,5 @@ def _symbols(messages: Messages) -> list[tuple[Symbol, list[int], int]]:
         part = rows[group]
         client, server, protocol, unit, function, address, quantity = (int(column[at]) for column in columns)
         symbol = (messages.names[client], messages.names[server], protocol, unit, function, address, quantity)
-        found.append((symbol, messages.time[part].tolist(), int(part[-1])))
+        found.append((symbol, messages.time[part], int(part[-1])))
     return found

@@ -16,7 +16,7 @@ from sentinel.detect.calibrate import Budget, threshold
 from sentinel.detect.evidence import ARP, TCP_SYN, asset, frames_of, service_of, service_words
 from sentinel.detect.watched import watched
 from sentinel.model.asset import is_group
-from sentinel.model.columns import Array, distinct, grouped
+from sentinel.model.columns import Array, distinct, grouped, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows
 from sentinel.model.protocol import FlowKind
@@ -86,7 +86,7 @@ class Volume:
     def _count(self, window: Window, *, keep: bool) -> dict[Key, Array]:
         """Adds the window to the block sums; the rows of each conversation."""
         flows, block = window.flows, window.start // BLOCK_NS
-        rows_of = _conversations(flows)
+        rows_of = dict(_conversations(flows))
         servers: dict[Key, list[Array]] = defaultdict(list)
         for key, rows in rows_of.items():
             opened = (flows.from_client[rows] == 1) & ((flows.tcp_flags[rows] & TCP_SYN) != 0)
@@ -158,6 +158,7 @@ def _is_hollow(flows: Flows, rows: Array) -> bool:
     return bool(2 * int((flows.packets[rows] * (flows.octets[rows] == 0)).sum()) > int(flows.packets[rows].sum()))
 
 
+@remembered
 def _conversations(flows: Flows) -> dict[Key, Array]:
     rows = np.flatnonzero(~np.isin(flows.kind, ARP) & (flows.source >= 0) & (flows.target >= 0) & (flows.kind != FlowKind.OTHER_ETHERNET))
     if not len(rows):

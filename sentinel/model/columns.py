@@ -4,15 +4,18 @@ A subclass is a frozen dataclass whose array fields are declared by `column` (nu
 unknown).  ``names`` and ``pool`` are shared, not copied, when rows are taken.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
-from typing import Any, ClassVar, Self
+from functools import cache, wraps
+from typing import Any, ClassVar, Self, TypeVar
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+T = TypeVar("T")
+C = TypeVar("C", bound="Columns")
 UNKNOWN_CODE = -1
 
 
@@ -149,3 +152,26 @@ def grouped(which: Array) -> list[Array]:
     places = np.argsort(which, kind="stable")
     places = places[np.count_nonzero(which < 0) :]
     return np.split(places, np.cumsum(np.bincount(which[places]))[:-1]) if len(places) else []
+
+
+def remembered(function: Callable[[C], T]) -> Callable[[C], T]:
+    """The answer for the newest columns is kept as long as they live: detectors, anchor and candidate all ask the same of one window.
+    Only for what follows from the columns alone, and is changed by nobody who gets it."""
+    kept: tuple[ref[C], T] | None = None
+
+    def forget(gone: ref[C]) -> None:
+        nonlocal kept
+        if kept is not None and kept[0] is gone:
+            kept = None
+
+    @wraps(function)
+    def answer(columns: C) -> T:
+        nonlocal kept
+        known = kept
+        if known is not None and known[0]() is columns:
+            return known[1]
+        found = function(columns)
+        kept = (ref(columns, forget), found)
+        return found
+
+    return answer

@@ -152,3 +152,15 @@ def test_prompt_are_the_rules_and_the_whitelists() -> None:
     assert Rules(load_rules()).at_once(messages(request(1.0, function=3))) == []
     (listened,) = Rules(load_rules()).at_once(messages(request(1.0, function=8, subfunction=4)))
     assert listened.cause == "actor:10.0.0.1"
+
+
+def test_a_window_without_news_is_not_asked_for_single_messages_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    at_once = Rules.at_once
+    monkeypatch.setattr(Rules, "at_once", lambda rules, rows: [asked.append(len(rows)), *at_once(rules, rows)][1:])
+    analysis = _learnt()
+    asked.clear()
+    analysis.heard(heard(41, [request(40.1)], [flow(40.1)]))
+    assert asked == []
+    analysis.heard(heard(42, [request(41.1, client=STRANGER, function=6)], [flow(41.1)]))
+    assert asked == [1]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from sentinel.detect.timing import Timing, _Rhythm
+from sentinel.detect.timing import Timing, _Rhythm, learn_all
 from sentinel.detect.volume import MIN_CONNECTIONS, Volume
 from sentinel.model.detection import Severity
 from sentinel.model.time import NS_PER_S
@@ -72,12 +72,15 @@ def test_a_file_transfer_by_a_stranger_is_no_flood() -> None:
 
 def test_many_polls_at_once_teach_what_they_teach_one_by_one() -> None:
     chance = np.random.default_rng(3)
-    at_once, alone = _Rhythm(), _Rhythm()
+    at_once, alone = [_Rhythm(), _Rhythm(), _Rhythm()], [_Rhythm(), _Rhythm(), _Rhythm()]
     for size in (1, 3, 40, 2, 17, 1, 0, 30):
-        start = alone.times[-1] if alone.times else 1_700_000_000 * NS_PER_S
-        times = (start + np.cumsum(chance.integers(1, NS_PER_S, size))).tolist()
-        at_once.learn(times)
-        for time in times:
-            if (period := alone.hear(time)) is not None:
-                alone.fastest_s, alone.slowest_s = min(period, alone.fastest_s), max(period, alone.slowest_s)
+        heard = []
+        for place, rhythm in enumerate(alone):
+            start = rhythm.times[-1] if rhythm.times else 1_700_000_000 * NS_PER_S
+            times = start + np.cumsum(chance.integers(1, (place + 1) * NS_PER_S, size * place))
+            heard.append((at_once[place], times))
+            for time in times.tolist():
+                if (period := rhythm.hear(time)) is not None:
+                    rhythm.fastest_s, rhythm.slowest_s = min(period, rhythm.fastest_s), max(period, rhythm.slowest_s)
+        learn_all(heard)
         assert at_once == alone

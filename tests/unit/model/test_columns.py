@@ -1,10 +1,13 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.model.codec import CodecError, from_arrow, to_arrow
-from sentinel.model.columns import grouped
+from sentinel.model.columns import grouped, remembered
 from sentinel.model.observation import Messages, Readings
 
 ROWS = st.lists(st.tuples(st.integers(0, 2**40), st.sampled_from(["a", "b", "c", None]), st.binary(max_size=5)), max_size=12)
@@ -72,3 +75,23 @@ def test_groups_are_what_a_search_for_each_would_find(wanted: list[int]) -> None
     which = np.array([codes.get(code, -1) for code in wanted], np.int64)
     groups = grouped(which)
     assert [group.tolist() for group in groups] == [np.flatnonzero(which == index).tolist() for index in range(len(codes))]
+
+
+def test_what_was_asked_of_the_same_columns_is_not_worked_out_again_and_not_kept_beyond_them() -> None:
+    asked = []
+
+    @remembered
+    def rows(columns: Messages) -> np.ndarray:
+        asked.append(len(columns))
+        return np.arange(len(columns))
+
+    one, other = messages([(1, "a", b"x")]), messages([(1, "a", b"x"), (2, "b", b"")])
+    assert rows(one) is rows(one)
+    assert len(rows(other)) == 2
+    assert len(rows(one)) == 1, "only the newest columns are remembered"
+    assert asked == [1, 2, 1]
+    answer = weakref.ref(rows(one))
+    assert answer() is not None
+    del one
+    gc.collect()
+    assert answer() is None
