@@ -71,7 +71,8 @@ def node_commands(messages: Messages, details: Details, tag_map: TagMap) -> tupl
             continue
         statuses = results.get(key[:2], {})
         writes = _writes(details, rows, tag_map, statuses)
-        commands.append(heard_command(messages, carrier, "opcua", operation(int(messages.function[carrier])), writes))
+        named = operation(int(messages.function[carrier]))
+        commands.append(heard_command(messages, carrier, messages.pdu(carrier), "opcua", named, writes))
     return tuple(commands)
 
 

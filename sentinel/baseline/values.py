@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sentinel.model.columns import Array, distinct, grouped
+from sentinel.model.carried import carried
+from sentinel.model.columns import Array
 from sentinel.model.command import Command, Origin, TagWrite, command_id
 from sentinel.model.ids import AssetId, digest
 from sentinel.model.modbus import EXCEPTION_BIT, OPERATIONS, WRITES, operation, writes_of
@@ -27,28 +28,15 @@ _NUMPY_TYPES = {"uint16": ">u2", "int16": ">i2", "uint32": ">u4", "int32": ">i4"
 
 def wire_readings(messages: Messages, tag_map: TagMap | None = None) -> Readings:
     """One row per value that a well-formed Modbus read response carries, in the order of the messages."""
-    rows = np.flatnonzero(
-        np.isin(messages.protocol, _MODBUS)
-        & (messages.kind == MessageKind.RESPONSE)
-        & np.isin(messages.function, tuple(TABLES))
-        & (messages.defect == Defect.NONE)
-        & (messages.value_octets > 0)
-        & (messages.address >= 0)
-        & (messages.quantity > 0)
-    )
-    if not len(rows):
-        return Readings.empty()
-    keys = [getattr(messages, name)[rows] for name in ("server", "unit", "function", "address", "quantity", "value_octets")]
-    first, which = distinct(*keys)
     names: dict[str, int] = {}
     found: list[tuple[Array, Array, Array]] = []  # message rows, name codes, values
-    for at, group in zip(first.tolist(), grouped(which), strict=True):
-        server, unit, function, address, quantity, octets = (int(key[at]) for key in keys)
-        table = TABLES[function]
+    for _, server, unit, function, address, quantity, octets, members in carried(messages):
+        table = TABLES.get(function)
+        if table is None:  # a write: what it sets is no reading
+            continue
         is_bit = table in (Table.COIL, Table.DISCRETE)
         if octets != ((quantity + 7) // 8 if is_bit else 2 * quantity):
             continue
-        members = rows[group]
         raw = messages.pool[messages.value_start[members][:, None] + np.arange(octets)]
         place = f"{messages.name_of(server)} unit {unit} {table}"
         for name, values in _decoded(raw, place, unit, table, address, quantity, tag_map):
@@ -99,10 +87,10 @@ def _scaled(octets: Array, point: ModbusPoint) -> Array:
 
 
 def heard_command(
-    messages: Messages, row: int, protocol: str, named: str, writes: tuple[TagWrite, ...], unit: int | None = None
+    messages: Messages, row: int, pdu: bytes, protocol: str, named: str, writes: tuple[TagWrite, ...], unit: int | None = None
 ) -> Command:
-    """A request as a command of origin WIRE; ``named``: its operation, as the standard calls it."""
-    pdu, seen = messages.pdu(row), Instant(int(messages.time[row]))
+    """A request as a command of origin WIRE; ``pdu``: its octets; ``named``: its operation, as the standard calls it."""
+    seen = Instant(int(messages.time[row]))
     source, target = (AssetId(messages.name_of(int(code)) or "unknown") for code in (messages.client[row], messages.server[row]))
     frame = digest(pdu)
     return Command(
@@ -143,9 +131,9 @@ def wire_commands(messages: Messages, tag_map: TagMap) -> tuple[Command, ...]:
         writes = writes_of(tag_map, unit, pdu) or ()
         if not pdu or (not writes and pdu[0] in _NAMED):
             continue
-        if _exchange(messages, row) in refused:
+        if refused and _exchange(messages, row) in refused:
             writes = tuple(replace(write, refused=True) for write in writes)
-        commands.append(heard_command(messages, row, "modbus", operation(int(messages.function[row])), writes, unit))
+        commands.append(heard_command(messages, row, pdu, "modbus", operation(int(messages.function[row])), writes, unit))
     return tuple(commands)
 
 

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from sentinel.detect.evidence import asset, frames_of, listed
-from sentinel.model.columns import Array, distinct, grouped
+from sentinel.model.carried import carried
+from sentinel.model.columns import Array
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Messages
-from sentinel.model.protocol import Defect, MessageKind, Protocol
 from sentinel.model.tags import Table
 from sentinel.model.time import NS_PER_S
 from sentinel.model.window import Window
@@ -34,9 +34,8 @@ MIN_UNDER_THE_EDGE = 16  # of a register, in the two uppermost bins
 MIN_EVIDENCE = 24  # of these, of all registers together: that none is above is chance once in 2^24
 _FRAMES = 64  # of evidence
 
-_MODBUS = (Protocol.MODBUS, Protocol.MODBUS_RTU_TCP)
 _READ = {3: Table.HOLDING, 4: Table.INPUT}
-_WRITTEN = {6: Table.HOLDING, 16: Table.HOLDING}
+_TABLES = {**_READ, 6: Table.HOLDING, 16: Table.HOLDING}
 
 Range = tuple[str, str, int, int, int, int]  # client, server, unit, function, first address, registers
 
@@ -103,7 +102,7 @@ class CovertChannel:
 
     def _detection(self, place: Range, carrying: Mapping[int, Digits], waiting: _Waiting, window: Window) -> Detection:
         client, server, unit, function, address, _ = place
-        table = (_READ | _WRITTEN)[function]
+        table = _TABLES[function]
         shape = max(carrying.values())
         registers = listed([f"{table} {address + register}" for register in carrying], 3)
         lasted_ns = max(1, int(waiting.times[-1] - waiting.times[0]))
@@ -171,22 +170,11 @@ def _likeness(values: Array) -> float:
 
 def _ranges(m: Messages) -> list[tuple[Range, Array]]:
     """What is read and written together, with the rows of its first messages in this window."""
-    is_read = (m.kind == MessageKind.RESPONSE) & np.isin(m.function, tuple(_READ))
-    is_write = (m.kind == MessageKind.REQUEST) & np.isin(m.function, tuple(_WRITTEN))
-    rows = np.flatnonzero(
-        (is_read | is_write)
-        & np.isin(m.protocol, _MODBUS)
-        & (m.defect == Defect.NONE)
-        & (m.address >= 0)
-        & (m.quantity > 0)
-        & (m.value_octets == 2 * m.quantity)
-    )
-    keys = [getattr(m, name)[rows] for name in ("client", "server", "unit", "function", "address", "quantity")]
-    first, which = distinct(*keys)
-    found = []
-    for at, group in zip(first.tolist(), grouped(which), strict=True):
-        client, server, *numbers = (int(key[at]) for key in keys)
-        unit, function, address, quantity = numbers
-        place = m.name_of(client) or "", m.name_of(server) or "", unit, function, address, quantity
-        found.append((place, rows[group[:MAX_PER_WINDOW]]))
-    return found
+    return [
+        (
+            (m.name_of(one.client) or "", m.name_of(one.server) or "", one.unit, one.function, one.address, one.quantity),
+            one.rows[:MAX_PER_WINDOW],
+        )
+        for one in carried(m)
+        if one.octets == 2 * one.quantity and one.function in _TABLES
+    ]
