@@ -21,7 +21,9 @@ ANCHOR = 200  # values; of so many the mean is known to 0.07 deviations
 MIN_BEFORE = 8  # values before anything is said: fewer do not tell their own spread
 _OVERSHOOT = 1.166  # Siegmund's correction for discrete values
 _REFERENCE = (0.25, 1.5)  # standard deviations; half the change to find, within what a CUSUM can use
-_LARGEST = 5.0  # standard deviations that one value may contribute
+# standard deviations that one value may contribute (a winsorised CUSUM, Hawkins 1993): with the limit of one false alarm in 140 values no
+# single one passes it, whatever the reference, so that heavier tails than a normal's cost no false alarms
+_LARGEST = 2.75
 REMEMBERED = 8192  # limits, one for each actuator and direction: a reference changes no more once its anchor is full
 _NO_DRIFT = 1e-3  # standard deviations a value; below, Siegmund's formula loses its digits
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)  # of a normal distribution
