@@ -50,12 +50,12 @@ def is_enip(octets: Octets, at: int, size: int, port: int) -> bool:
         return True
     if size < 24:
         return False
-    command = little16(octets, at)
-    if port in (44818, 2222):
-        return command in (0x00, 0x04, 0x63, 0x64, 0x65, 0x66, 0x6F, 0x70, 0x72, 0x73)
-    if little16(octets, at + 2) != size - 24 or little32(octets, at + 20) != 0:
+    command, is_whole = little16(octets, at), little16(octets, at + 2) == size - 24
+    if little32(octets, at + 20) != 0 or little32(octets, at + 8) not in (0, 1, 2, 3, 0x64, 0x65, 0x69):  # options, status
         return False
-    if little32(octets, at + 8) not in (0, 1, 2, 3, 0x64, 0x65, 0x69):
+    if port in (44818, 2222):  # several messages, or a part of one; zeros alone say nothing
+        return command in (0x04, 0x63, 0x64, 0x65, 0x66, 0x6F, 0x70, 0x72, 0x73) or (command == 0 and is_whole)
+    if not is_whole:
         return False
     if command == 0x65:
         return size == 28 and little32(octets, at + 24) == 1  # protocol version 1, no options
@@ -84,18 +84,20 @@ def is_dnp3(octets: Octets, at: int, size: int, port: int) -> bool:
 
 
 @kernel
+def is_asdu(octets: Octets, at: int, most: int) -> bool:
+    """Type identification, those above 127 for private use, and cause of transmission (IEC 60870-5-101, 7.2.1 and 7.2.3)."""
+    return 1 <= byte(octets, at) <= most and 1 <= byte(octets, at + 2) & 0x3F <= 47
+
+
+@kernel
 def is_iec104(octets: Octets, at: int, size: int, port: int) -> bool:
-    """IEC 60870-5-104, 5: on its port an APCI, start 68, length 4 to 253; elsewhere whole ones alone, each right in its control field."""
-    if size < 6 or byte(octets, at) != 0x68 or not 4 <= byte(octets, at + 1) <= 253:
-        return False
-    if port == 2404:
-        return True
+    """IEC 60870-5-104, 5: APCIs, start 68, length 4 to 253, each right in its control field; on its port the first is enough."""
     end = at + size
     while at < end:
         if end - at < 6 or byte(octets, at) != 0x68:
             return False
         length, first = byte(octets, at + 1), byte(octets, at + 2)
-        if length < 4 or at + 2 + length > end or byte(octets, at + 4) & 1:
+        if not 4 <= length <= 253 or byte(octets, at + 4) & 1:
             return False
         if first & 3 == 3:
             if length != 4 or first not in (0x07, 0x0B, 0x13, 0x23, 0x43, 0x83) or byte(octets, at + 3) or word16(octets, at + 4):
@@ -103,10 +105,12 @@ def is_iec104(octets: Octets, at: int, size: int, port: int) -> bool:
         elif first & 1:
             if length != 4 or first != 1 or byte(octets, at + 3):
                 return False
-        elif length < 13 or not 1 <= byte(octets, at + 6) <= 127 or not 1 <= byte(octets, at + 8) & 0x3F <= 47:
+        elif length < 13 or (end - at >= 9 and not is_asdu(octets, at + 6, 255 if port == 2404 else 127)):
             return False
         at += 2 + length
-    return True
+        if port == 2404:
+            return True
+    return at == end
 
 
 @kernel
