@@ -24,6 +24,22 @@ _REQUESTS, _RESPONSES = np.array(REQUESTS), np.array(RESPONSES)
 
 FINAL, CONTINUED, ABORTED = 70, 67, 65  # F, C, A
 _NO_POLICY = np.frombuffer(b"#None", np.uint8)  # how the uri of the policy without security ends (OPC 10000-7)
+_SIGNATURES = (  # octets by which a policy signs each chunk (OPC 10000-7, 6.6: HMAC with SHA-1, -256, -384; Poly1305), by its uri's end
+    (b"#Basic128Rsa15", 20),
+    (b"#Basic256", 20),
+    (b"#Basic256Sha256", 32),
+    (b"#Aes128_Sha256_RsaOaep", 32),
+    (b"#Aes256_Sha256_RsaPss", 32),
+    (b"#ECC_nistP256", 32),
+    (b"#ECC_brainpoolP256r1", 32),
+    (b"#ECC_nistP384", 48),
+    (b"#ECC_brainpoolP384r1", 48),
+    (b"#ECC_curve25519", 16),
+    (b"#ECC_curve448", 16),
+)
+_ENDS = np.array([list(name.ljust(24, b"\0")) for name, _ in _SIGNATURES], np.uint8)
+_END_OCTETS = np.array([len(name) for name, _ in _SIGNATURES])
+_SIGNED_BY = np.array([octets for _, octets in _SIGNATURES])
 
 
 @kernel
@@ -111,6 +127,23 @@ def read_policy(octets: Octets, at: int, kept: int) -> tuple[int, int]:
             return CLEAR, -1
         place += 4 + max(0, signed32(octets, at + place))
     return CLEAR, place if place + 8 <= kept else -1
+
+
+@kernel
+def signature_octets(octets: Octets, at: int, kept: int) -> int:
+    """Of each later chunk of the channel that this OPN chunk opens; 0 where its policy is none, or none that we know."""
+    length = signed32(octets, at + 12) if kept >= 16 else -1
+    if length < 0 or 16 + length > kept:
+        return 0
+    behind = at + 16 + length
+    for which in range(len(_SIGNED_BY)):
+        size = _END_OCTETS[which]
+        is_same = size <= length
+        for i in range(size):
+            is_same = is_same and byte(octets, behind - size + i) == _ENDS[which, i]
+        if is_same:
+            return _SIGNED_BY[which]
+    return 0
 
 
 @kernel

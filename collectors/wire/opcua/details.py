@@ -5,6 +5,7 @@ What a body has wrong is marked in its message's ``defect``.  Any batching of th
 """
 
 import base64
+import hashlib
 import uuid
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 from collectors.wire.opcua import session
 from collectors.wire.opcua.nodes import COUNTERS, NONE, Memory, make_memory
 from collectors.wire.opcua.services import ROOM, TEXTS, USE, read_bodies
+from sentinel.model.columns import distinct
 from sentinel.model.observation import Details, Messages
+from sentinel.model.opcua import MessageType
 from sentinel.model.protocol import Protocol
 from sentinel.model.time import NS_PER_S
 
@@ -22,6 +25,7 @@ Array = Any
 _EPOCH_S = 11_644_473_600  # from 1601, where OPC UA's time begins, to 1970 (OPC 10000-6, 5.2.2.5)
 _LATEST_TICKS = (_EPOCH_S + (1 << 63) // NS_PER_S) * 10_000_000  # that nanoseconds since 1970 can say
 _KNOWN_TEXTS = 16_384
+_KNOWN_CONDUITS = 4_096  # whose numbers are kept, so that each is digested once
 _SIGNED = (2, 4, 6, 8)
 
 
@@ -68,6 +72,7 @@ class BodyReader:
         self._seed = seed
         self._uses: Array = None
         self._unread = 0
+        self._known_conduits: dict[str, int] = {}
         self._texts: dict[tuple[int, int, bool], str] = {}
 
     @property
@@ -82,7 +87,8 @@ class BodyReader:
             return Details.empty()
         functions = messages.function[rows]
         of_session = session.is_readable(functions, messages.subfunction[rows])
-        parts = self._nodes(messages, rows[~of_session & (messages.transaction[rows] >= 0)])
+        opens = messages.subfunction[rows] == MessageType.OPEN
+        parts = self._nodes(messages, rows[opens | (~of_session & (messages.transaction[rows] >= 0))])
         guards = rows[of_session]
         if not len(guards):
             return Details.concat([part for part, _ in parts])
@@ -97,12 +103,28 @@ class BodyReader:
         if self._memory is None:
             self._memory, self._uses = make_memory(self._seed), np.zeros(ROOM, USE)
         parts, first = [], 0
-        columns = (m.pool, m.pdu_start, m.pdu_octets, m.function, m.kind, m.flow, m.transaction, m.defect)
+        columns = (m.pool, m.pdu_start, m.pdu_octets, m.function, m.kind, m.flow, m.transaction, m.defect, self._conduits(m, rows))
         while first < len(rows):
             first, said = read_bodies(self._memory, self._uses, rows, first, *columns)
             if said:
                 parts.append(self._columns(m, self._uses[:said]))
         return parts
+
+    def _conduits(self, m: Messages, rows: Array) -> Array:
+        """A number for the client and server of each row, the same in every batch."""
+        clients, servers, ports = m.client[rows], m.server[rows], m.port[rows]
+        first, which = distinct(clients, servers, ports)
+        numbers = np.zeros(len(first), np.int64)
+        for at, row in enumerate(first.tolist()):
+            ends = f"{m.name_of(int(clients[row]))} {m.name_of(int(servers[row]))} {int(ports[row])}"
+            number = self._known_conduits.get(ends)
+            if number is None:
+                if len(self._known_conduits) >= _KNOWN_CONDUITS:
+                    self._known_conduits.clear()
+                digest = hashlib.blake2b(ends.encode(), digest_size=8, key=self._seed.to_bytes(8, "little")).digest()
+                number = self._known_conduits[ends] = int.from_bytes(digest, "little", signed=True)
+            numbers[at] = number
+        return numbers[which]
 
     def _columns(self, m: Messages, uses: Array) -> tuple[Details, Array]:
         assert self._memory is not None

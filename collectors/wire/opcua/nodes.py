@@ -1,6 +1,6 @@
-"""What is remembered between messages: node ids, the client handles that stand for them, and what a request asked for.
+"""What is remembered between messages: node ids, the client handles that stand for them, what a request asked for, how long signatures are.
 
-Three tables of sets: a key's hash names a set of `WAYS` rows, and the row that was longest of no use gives way to a new one, counted.
+Four tables of sets: a key's hash names a set of `WAYS` rows, and the row that was longest of no use gives way to a new one, counted.
 A node's row is referred to together with its ``made`` number, so that a row which holds another node by now is never taken for the old
 one.
 """
@@ -23,11 +23,23 @@ NODE_SETS, NODE_OCTETS = 512, 128  # 4,096 node ids; a longer one is not remembe
 ITEM_SETS = 2048  # 16,384 monitored items
 ASK_SETS = 128  # 1,024 requests whose answer has no node ids of its own
 ASKED_NODES = 1 << 13  # that they ask for, in a ring
+CHANNEL_SETS = 64  # 512 secured channels whose signatures' length is known
 PARTS, PART_OCTETS = 16, 1 << 14  # messages in several chunks that are put together at once
 NONE = -1
 
 NODE = np.dtype([("made", "i8"), ("used", "i8"), ("size", "i4")], align=True)
-ITEM = np.dtype([("flow", "i8"), ("used", "i8"), ("subscription", "i8"), ("handle", "i8"), ("made", "i8"), ("node", "i4")], align=True)
+ITEM = np.dtype(
+    [
+        ("conduit", "i8"),
+        ("flow", "i8"),
+        ("used", "i8"),
+        ("made", "i8"),
+        ("subscription", "u4"),
+        ("handle", "u4"),
+        ("node", "i4"),
+    ],
+    align=True,
+)
 ASKED = np.dtype([("flow", "i8"), ("used", "i8"), ("request", "i8"), ("first", "i8"), ("count", "i8")], align=True)
 REFERENCE = np.dtype([("made", "i8"), ("node", "i4")], align=True)  # node NONE = what was asked for has no name or is no value
 PART = np.dtype([("flow", "i8"), ("request", "i8"), ("used", "i8"), ("size", "i8"), ("from_client", "u1"), ("is_cut", "u1")], align=True)
@@ -40,6 +52,7 @@ COUNTERS = (
     "values_unnamed",  # that were heard without what they are values of
     "bodies_cut",  # of which more was sent than is kept
 )
+CHANNEL = np.dtype([("flow", "i8"), ("used", "i8"), ("signature", "i8")], align=True)
 STATE = np.dtype([("clock", "i8"), ("made", "i8"), ("asked", "i8"), ("seed", "u8"), *((name, "i8") for name in COUNTERS)], align=True)
 
 
@@ -50,6 +63,7 @@ class Memory(NamedTuple):
     items: Table
     asked: Table
     asked_nodes: Table
+    channels: Table
     parts: Table
     part_octets: Table
     stack: Table
@@ -66,6 +80,7 @@ def make_memory(seed: int) -> Memory:
         items=np.zeros(WAYS * ITEM_SETS, ITEM),
         asked=np.zeros(WAYS * ASK_SETS, ASKED),
         asked_nodes=np.zeros(ASKED_NODES, REFERENCE),
+        channels=np.zeros(WAYS * CHANNEL_SETS, CHANNEL),
         parts=np.zeros(PARTS, PART),
         part_octets=np.zeros((PARTS, PART_OCTETS), np.uint8),
         stack=np.zeros(STACK, np.int64),
@@ -123,43 +138,99 @@ def remember_node(m: Any, octets: Table, at: int, end: int) -> int:
 
 
 @kernel
-def item_set(m: Any, flow: int, subscription: int, handle: int) -> int:
-    hash_ = mixed(mixed(mixed(m.state[0].seed, flow), subscription), handle)
+def item_set(m: Any, conduit: int, subscription: int, handle: int) -> int:
+    hash_ = mixed(mixed(mixed(m.state[0].seed, conduit), subscription), handle)
     return WAYS * int(np.int64(hash_ % np.uint64(ITEM_SETS)))
 
 
 @kernel
-def remember_item(m: Any, flow: int, subscription: int, handle: int, node: int) -> None:
+def is_item(item: Table, conduit: int, subscription: int, handle: int) -> bool:
+    return item.used != 0 and item.conduit == conduit and item.subscription == subscription and item.handle == handle
+
+
+@kernel
+def remember_item(m: Any, conduit: int, flow: int, subscription: int, handle: int, node: int) -> None:
     """From now on ``handle`` stands for the node; NONE = it is known to stand for none."""
-    first = item_set(m, flow, subscription, handle)
+    first = item_set(m, conduit, subscription, handle)
     chosen = first
     for row in range(first, first + WAYS):
         item = m.items[row]
-        if item.used and item.flow == flow and item.subscription == subscription and item.handle == handle:
+        if is_item(item, conduit, subscription, handle) and item.flow == flow:
             chosen = row
             break
         if item.used < m.items[chosen].used:
             chosen = row
     item = m.items[chosen]
-    if item.used and not (item.flow == flow and item.subscription == subscription and item.handle == handle):
+    if item.used and not (is_item(item, conduit, subscription, handle) and item.flow == flow):
         m.state[0].items_forgotten += 1
-    item.flow, item.subscription, item.handle, item.used = flow, subscription, handle, tick(m)
+    item.conduit, item.flow, item.used = conduit, flow, tick(m)
+    item.subscription, item.handle = subscription, handle
     item.node = node
     item.made = m.nodes[node].made if node >= 0 else 0
 
 
 @kernel
-def node_of_item(m: Any, flow: int, subscription: int, handle: int) -> int:
-    first = item_set(m, flow, subscription, handle)
+def named_by(m: Any, item: Table) -> int:
+    return item.node if item.node >= 0 and m.nodes[item.node].made == item.made else NONE
+
+
+@kernel
+def node_of_item(m: Any, conduit: int, flow: int, subscription: int, handle: int) -> int:
+    """What this connection made the handle stand for; else what earlier ones of the same client and server did, where they agree: a
+    subscription outlives its connection (OPC 10000-4, 5.14.1.1), and nobody's word on another's subscription is taken."""
+    first = item_set(m, conduit, subscription, handle)
+    found, count = NONE, 0
     for row in range(first, first + WAYS):
         item = m.items[row]
-        if item.used and item.flow == flow and item.subscription == subscription and item.handle == handle:
+        if not is_item(item, conduit, subscription, handle):
+            continue
+        node = named_by(m, item)
+        if item.flow == flow:
+            found, count = node, 1
+            break
+        if count == 0 or node != found:
+            count += 1
+        found = node
+    if count != 1:
+        return NONE
+    for row in range(first, first + WAYS):
+        item = m.items[row]
+        if is_item(item, conduit, subscription, handle) and named_by(m, item) == found:
             item.used = tick(m)
-            if item.node >= 0 and m.nodes[item.node].made == item.made:
-                m.nodes[item.node].used = m.state[0].clock
-                return item.node
-            return NONE
-    return NONE
+    if found >= 0:
+        m.nodes[found].used = m.state[0].clock
+    return found
+
+
+@kernel
+def channel_set(m: Any, flow: int) -> int:
+    return WAYS * int(np.int64(mixed(m.state[0].seed, flow) % np.uint64(CHANNEL_SETS)))
+
+
+@kernel
+def remember_signature(m: Any, flow: int, signature: int) -> None:
+    """So many octets end each chunk of this connection's channel, which was secured just now."""
+    first = channel_set(m, flow)
+    chosen = first
+    for row in range(first, first + WAYS):
+        if m.channels[row].used and m.channels[row].flow == flow:
+            chosen = row
+            break
+        if m.channels[row].used < m.channels[chosen].used:
+            chosen = row
+    channel = m.channels[chosen]
+    channel.flow, channel.used, channel.signature = flow, tick(m), signature
+
+
+@kernel
+def signature_of(m: Any, flow: int) -> int:
+    """0 where nothing is known: no signature, or the channel was opened before we heard."""
+    first = channel_set(m, flow)
+    for row in range(first, first + WAYS):
+        if m.channels[row].used and m.channels[row].flow == flow:
+            m.channels[row].used = tick(m)
+            return m.channels[row].signature
+    return 0
 
 
 @kernel

@@ -46,7 +46,7 @@ from collectors.wire.opcua.body import (
     service_octets,
     trailer_octets,
 )
-from collectors.wire.opcua.chunk import ABORTED, CONTINUED
+from collectors.wire.opcua.chunk import ABORTED, CONTINUED, signature_octets, type_of
 from collectors.wire.opcua.nodes import (
     NONE,
     PART_OCTETS,
@@ -60,8 +60,10 @@ from collectors.wire.opcua.nodes import (
     node_of_item,
     remember_item,
     remember_node,
+    remember_signature,
+    signature_of,
 )
-from sentinel.model.opcua import MAX_MESSAGE_OCTETS, SERVICES
+from sentinel.model.opcua import MAX_MESSAGE_OCTETS, SERVICES, MessageType
 from sentinel.model.protocol import Defect, MessageKind, Topic
 
 Table = Any  # a numpy record array, or octets
@@ -84,6 +86,7 @@ MOST_USES = PART_OCTETS  # of one message: each takes an octet at least
 ROOM = USES + MOST_USES
 
 _REQUEST = int(MessageKind.REQUEST)
+_OPEN = int(MessageType.OPEN)
 _NO_DEFECT, _STREAM_GAP = int(Defect.NONE), int(Defect.STREAM_GAP)
 _BAD_LENGTH, _BAD_VALUE, _BAD_TEXT = int(Defect.BAD_LENGTH), int(Defect.BAD_VALUE), int(Defect.BAD_TEXT)
 _READ, _PUBLISHED, _WRITTEN = int(Topic.VALUE_READ), int(Topic.VALUE_PUBLISHED), int(Topic.VALUE_WRITTEN)
@@ -340,7 +343,7 @@ def calls_told(m: Any, uses: Table, said: int, octets: Table, at: int, end: int,
 
 
 @kernel
-def items_asked(m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, flow: int) -> tuple[int, int]:
+def items_asked(m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, flow: int, conduit: int) -> tuple[int, int]:
     """From now on each client handle of the subscription stands for its node."""
     subscription = little32(octets, at) if at >= 0 and at + 8 <= end else 0
     at = after(at, 8, end)
@@ -354,7 +357,7 @@ def items_asked(m: Any, uses: Table, said: int, octets: Table, at: int, end: int
             return said, filter_
         node = remember_node(m, octets, at, behind - 4)
         is_value = little32(octets, behind - 4) == _VALUE
-        remember_item(m, flow, subscription, little32(octets, parameters), node if is_value else NONE)
+        remember_item(m, conduit, flow, subscription, little32(octets, parameters), node if is_value else NONE)
         if node >= 0:
             said = add_use(m, uses, said, message, _MONITORED, node)
         at = after(after_extension(octets, filter_, end), 5, end)
@@ -364,7 +367,9 @@ def items_asked(m: Any, uses: Table, said: int, octets: Table, at: int, end: int
 
 
 @kernel
-def publish_told(m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, flow: int) -> tuple[int, int]:
+def publish_told(
+    m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, flow: int, conduit: int
+) -> tuple[int, int]:
     subscription = little32(octets, at) if at >= 0 and at + 4 <= end else 0
     at = after(at, 4, end)
     count = count_at(octets, at, end)
@@ -378,7 +383,7 @@ def publish_told(m: Any, uses: Table, said: int, octets: Table, at: int, end: in
             return said, behind
         is_change = byte(octets, at) == 1 and byte(octets, at + 1) == 0 and little16(octets, at + 2) == _DATA_CHANGE
         if is_change and byte(octets, form) == 1:
-            said, place = items_told(m, uses, said, octets, form + 5, behind, message, flow, subscription)
+            said, place = items_told(m, uses, said, octets, form + 5, behind, message, flow, conduit, subscription)
             if place < 0:
                 return said, place
         at = behind
@@ -387,7 +392,7 @@ def publish_told(m: Any, uses: Table, said: int, octets: Table, at: int, end: in
 
 @kernel
 def items_told(
-    m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, flow: int, subscription: int
+    m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, flow: int, conduit: int, subscription: int
 ) -> tuple[int, int]:
     """MonitoredItemNotifications (OPC 10000-4, 7.25.2)."""
     count = count_at(octets, at, end)
@@ -395,7 +400,7 @@ def items_told(
     for _ in range(max(0, count)):
         if at + 4 > end:
             return said, CUT
-        node = node_of_item(m, flow, subscription, little32(octets, at))
+        node = node_of_item(m, conduit, flow, subscription, little32(octets, at))
         add_use(m, uses, said, message, _PUBLISHED, node)
         at = take_data_value(uses[said], octets, at + 4, end, m.stack)
         if at < 0:
@@ -454,7 +459,7 @@ def nodes_asked(m: Any, uses: Table, said: int, octets: Table, at: int, end: int
 
 @kernel
 def read_body(
-    m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, service: int, flow: int, request: int
+    m: Any, uses: Table, said: int, octets: Table, at: int, end: int, message: int, service: int, flow: int, conduit: int, request: int
 ) -> tuple[int, int]:
     """(uses that are there, where the body ends or what is wrong with it) of the body in ``octets[at:end]``, its type first."""
     at = service_octets(octets, at, end)
@@ -475,9 +480,9 @@ def read_body(
     if service == _CALL_TOLD:
         return calls_told(m, uses, said, octets, at, end, message, flow, request)
     if service == _ITEMS_ASKED:
-        return items_asked(m, uses, said, octets, at, end, message, flow)
+        return items_asked(m, uses, said, octets, at, end, message, flow, conduit)
     if service == _PUBLISH_TOLD:
-        return publish_told(m, uses, said, octets, at, end, message, flow)
+        return publish_told(m, uses, said, octets, at, end, message, flow, conduit)
     return nodes_asked(m, uses, said, octets, at, end, message, service)
 
 
@@ -513,11 +518,15 @@ def read_bodies(
     flows: Table,
     requests: Table,
     defects: Table,
+    conduits: Table,
 ) -> tuple[int, int]:
-    """(which of ``rows`` comes next, uses that were written).  Marks in ``defects`` what a whole body has wrong."""
+    """(which of ``rows`` comes next, uses that were written).  Marks in ``defects`` what a whole body has wrong.
+
+    ``conduits``: which client and server each of ``rows`` is between, whatever the connection.
+    """
     said, which = 0, first
     while which < len(rows) and said <= USES:
-        row = rows[which]
+        row, conduit = rows[which], conduits[which]
         which += 1
         at, kept, service = starts[row], sizes[row], int(functions[row])
         if kept < _BODY or defects[row] not in (_NO_DEFECT, _STREAM_GAP):
@@ -526,12 +535,15 @@ def read_bodies(
         if size < kept or size > MAX_MESSAGE_OCTETS:
             continue
         flow, request, from_client = int(flows[row]), int(requests[row]), 1 if kinds[row] == _REQUEST else 0
+        if type_of(pool, at) == _OPEN:
+            remember_signature(m, flow, signature_octets(pool, at, kept))
+            continue
         part = find_part(m, flow, request, from_client)
         if service < 0 or not is_readable(service):  # the last chunk of a message that its sender gives up bears no service
             if final == ABORTED and part >= 0:
                 m.parts[part].used = 0
             continue
-        is_cut, end = size > kept, at + kept
+        is_cut, end = size > kept, max(at + _BODY, at + min(kept, size - signature_of(m, flow)))
         if final == CONTINUED or part >= 0:
             if part < 0:
                 part = begin_part(m, flow, request, from_client)
@@ -541,13 +553,13 @@ def read_bodies(
             if final == CONTINUED:
                 continue
             end, is_cut = m.parts[part].size, m.parts[part].is_cut == 1
-            said, place = read_body(m, uses, said, m.part_octets[part], 0, end, row, service, flow, request)
+            said, place = read_body(m, uses, said, m.part_octets[part], 0, end, row, service, flow, conduit, request)
             m.parts[part].used = 0
         else:
-            said, place = read_body(m, uses, said, pool, at + _BODY, end, row, service, flow, request)
+            said, place = read_body(m, uses, said, pool, at + _BODY, end, row, service, flow, conduit, request)
         if is_cut:
             m.state[0].bodies_cut += 1
-        wrong = defect_of(place, is_cut or part >= 0)  # between the chunks of a signed message lie signatures
+        wrong = defect_of(place, is_cut or part >= 0)  # where the channel was opened before we heard, signatures lie between the chunks
         if wrong != _NO_DEFECT:
             defects[row] = wrong
     return which, said

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from collectors.wire.opcua.decoder import ConnectionDecoder
 from collectors.wire.opcua.details import BodyReader
+from sentinel.model.ids import AssetId
 from sentinel.model.observation import Details, Messages
 from sentinel.model.opcua import SERVICES
 from tests.unit.collectors.wire.streams import segment
@@ -93,10 +94,12 @@ def activate(user: str, password: bytes, algorithm: bytes | None = None) -> byte
 
 
 class Conversation:
-    """Requests and responses after a handshake without security; every message a millisecond after the last."""
+    """Requests and responses after a handshake without security, or ``opened`` by other chunks and then each with ``signature`` octets;
+    every message a millisecond after the last."""
 
-    def __init__(self) -> None:
-        self.parts: list[tuple[bool, bytes]] = list(HANDSHAKE)
+    def __init__(self, opened: Sequence[tuple[bool, bytes]] = HANDSHAKE, signature: bytes = b"", flow: int = 0) -> None:
+        self.parts: list[tuple[bool, bytes]] = list(opened)
+        self._signature, self._flow = signature, flow
         self._numbers = [1, 1]
         self._request = 1
 
@@ -113,12 +116,15 @@ class Conversation:
 
     def _say(self, from_client: bool, service: int, body: bytes, final: bytes) -> "Conversation":
         self._numbers[from_client] += 1
-        self.parts.append((from_client, message(service, self._numbers[from_client], self._request, final=final, rest=body)))
+        self.parts.append(
+            (from_client, message(service, self._numbers[from_client], self._request, final=final, rest=body + self._signature))
+        )
         return self
 
-    def messages(self) -> Messages:
+    def messages(self, client: str = "10.0.0.1") -> Messages:
         decoder = ConnectionDecoder()
-        return decoder.decode([segment(octets, from_client, time=at * MS) for at, (from_client, octets) in enumerate(self.parts)])
+        segments = [segment(octets, from_client, time=at * MS, flow=self._flow) for at, (from_client, octets) in enumerate(self.parts)]
+        return decoder.decode([one._replace(client=AssetId(client)) for one in segments])
 
     def heard(self) -> tuple[Messages, Details]:
         messages = self.messages()

@@ -35,7 +35,7 @@ from tests.unit.collectors.wire.opcua_bodies import (
     values,
     write,
 )
-from tests.unit.collectors.wire.test_opcua import message, text
+from tests.unit.collectors.wire.test_opcua import SECURED, acknowledge, hello, message, opened, text
 
 LEVEL, SETPOINT = node("LT101"), node("LIC101.SP")
 
@@ -109,6 +109,49 @@ def test_published_values_are_named_by_their_handles() -> None:
     details = reader.read(spoken.messages())
     assert told(details, Topic.VALUE_PUBLISHED) == [("ns=2;s=LIC101.SP", 3.0), ("ns=2;s=LT101", 4.0)]
     assert reader.counts["opcua_values_unnamed"] == 1
+
+
+def subscribed(flow: int, place: bytes, client: str = "10.0.0.1") -> Messages:
+    return Conversation(flow=flow).ask("CreateMonitoredItems", monitor(5, (1, place))).messages(client)
+
+
+def published_on(reader: BodyReader, flow: int, client: str = "10.0.0.1") -> list[tuple[str | None, float]]:
+    spoken = Conversation(flow=flow).ask("Publish", asking() + many([])).answer("Publish", published(5, (1, data_value(number(4.0)))))
+    return told(reader.read(spoken.messages(client)), Topic.VALUE_PUBLISHED)
+
+
+def test_a_subscription_outlives_its_connection() -> None:
+    """A client that comes back on a new connection goes on with it; another client's handles are its own."""
+    reader = BodyReader(7)
+    reader.read(subscribed(0, LEVEL))
+    assert published_on(reader, 1) == [("ns=2;s=LT101", 4.0)]
+    assert published_on(reader, 2, client="10.0.0.9") == []
+    assert reader.counts["opcua_values_unnamed"] == 1
+
+
+def test_a_handle_on_which_connections_differ_names_nothing_on_a_third() -> None:
+    """Else whoever shares the client's address could give its values other names."""
+    reader = BodyReader(7)
+    reader.read(subscribed(0, LEVEL))
+    reader.read(subscribed(1, SETPOINT))
+    assert published_on(reader, 0) == [("ns=2;s=LT101", 4.0)]
+    assert published_on(reader, 1) == [("ns=2;s=LIC101.SP", 4.0)]
+    assert published_on(reader, 2) == []
+
+
+SIGNED = [(b"Basic128Rsa15", 20), (b"Basic256", 20), (SECURED[43:], 32), (b"Aes128_Sha256_RsaOaep", 32), (b"ECC_nistP384", 48)]
+
+
+@pytest.mark.parametrize(("policy", "octets"), SIGNED)
+def test_a_signed_message_in_several_chunks_is_read_whole(policy: bytes, octets: int) -> None:
+    """Each chunk ends with a signature (OPC 10000-6, 6.7.2.5), which is no part of the body."""
+    channel = [(side, opened(0, b"http://opcfoundation.org/UA/SecurityPolicy#" + policy)) for side in (True, False)]
+    body = write((SETPOINT, number(2.5)), (LEVEL, number(3.5)))
+    for cut in range(1, len(body), 7):
+        spoken = Conversation([(True, hello()), (False, acknowledge()), *channel], signature=b"\xa5" * octets)
+        messages, details = spoken.ask("Write", body[:cut], b"C").more(True, body[cut:]).heard()
+        assert told(details, Topic.VALUE_WRITTEN) == [("ns=2;s=LIC101.SP", 2.5), ("ns=2;s=LT101", 3.5)]
+        assert messages.defect.tolist() == [Defect.NONE] * 6
 
 
 def test_a_call_names_its_method() -> None:
