@@ -19,10 +19,11 @@ from collectors.capture.fragments import Reassembler
 from collectors.capture.packets import PacketBatch
 from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_IP6, FAMILY_MAC, HEAD, NEVER, TICK, make_tables
 from collectors.capture.track import track
+from collectors.capture.tunnels import Tunnels
 from collectors.compiled import Words
 from collectors.wire.modbus.decoder import columns
 from collectors.wire.opcua.details import BodyReader
-from sentinel.model.observation import SLOT_NS, U1, Counters, Details, Flows, Heard, Messages
+from sentinel.model.observation import I8, SLOT_NS, U1, Counters, Details, Flows, Heard, Messages
 from sentinel.model.time import Instant
 
 _ROWS_NAMED_AT_ONCE = 65536  # where they have few enough names
@@ -54,6 +55,7 @@ class Sensor:
         self._words = Words(self._t)
         self._bodies = BodyReader(seed)
         self._fragments = Reassembler(self._t.state[0]["seed"])
+        self._tunnels = Tunnels(self._t.state[0]["seed"], self._fragments.join)
         self._announcements = Announcements(spell)
         self._heads: Any = np.zeros(BATCH_PACKETS, HEAD)
         self._spelt: dict[int | tuple[int, int], str] = {}
@@ -68,7 +70,10 @@ class Sensor:
             fragments, announcing = decode(self._heads, octets, batch.off, batch.cap, batch.wire, batch.link, first, count, seed)
             if fragments:
                 octets = self._fragments.join(self._heads, batch, first, count)
-            self._track(batch, octets, first, count, heard, fragments + announcing > 0)
+            if self._tunnels.find(self._heads, count):
+                self._track_carried(batch, octets, first, count, heard)
+            else:
+                self._track(self._heads, octets, batch.time, batch.frame, first, count, heard, fragments + announcing > 0)
         self._drain(heard)
         return self._heard(heard)
 
@@ -102,22 +107,32 @@ class Sensor:
             }
             | self._bodies.counts
             | self._fragments.counts
+            | self._tunnels.counts
         )
 
-    def _track(self, batch: PacketBatch, octets: U1, first: int, count: int, heard: Parts, may_announce: bool) -> None:
+    def _track_carried(self, batch: PacketBatch, octets: U1, first: int, count: int, heard: Parts) -> None:
+        """As `_track`, with what tunnels carry."""
+        heads, octets, rows = self._tunnels.opened(self._heads, octets, batch, first, count)
+        times, frames = batch.time[rows], batch.frame[rows]
+        for start in range(0, len(rows), BATCH_PACKETS):
+            part = slice(start, start + BATCH_PACKETS)
+            self._track(heads[part], octets, times, frames, start, len(rows[part]), heard, True)
+
+    def _track(self, heads: Any, octets: U1, times: I8, frames: I8, first: int, count: int, heard: Parts, may_announce: bool) -> None:
+        """``heads[:count]``, of the packets ``first`` on."""
         if self._closed:
             raise ValueError("the sensor was closed")
         taken = 0
-        announcing = self._announcements.places(self._heads, octets, batch.time[first : first + count], count) if may_announce else []
+        announcing = self._announcements.places(heads, octets, times[first : first + count], count) if may_announce else []
         for stop in sorted({*(place + 1 for place in announcing), count}):
             while taken < stop:
-                taken += track(self._words, self._heads[taken:stop], octets, batch.time, batch.frame, first + taken, stop - taken)
+                taken += track(self._words, heads[taken:stop], octets, times, frames, first + taken, stop - taken)
                 if taken < stop:
                     self._drain(heard)
             if stop - 1 in announcing:  # its details come where its packet does, however packets are batched
                 self._drain(heard)
                 at, slot = first + stop - 1, int(self._t.state[0]["slot"])
-                told = self._announcements.read(self._heads[stop - 1], octets, max(int(batch.time[at]), slot), int(batch.frame[at]))
+                told = self._announcements.read(heads[stop - 1], octets, max(int(times[at]), slot), int(frames[at]))
                 heard.details.append(told)
 
     def _advance(self, kind: int, instant: int) -> Heard:
@@ -125,7 +140,7 @@ class Sensor:
         self._heads[0]["kind"] = kind
         self._heads[0]["defect"] = 0
         batch = PacketBatch.of([b""], [instant])
-        self._track(batch, batch.octets, 0, 1, heard, False)
+        self._track(self._heads, batch.octets, batch.time, batch.frame, 0, 1, heard, False)
         self._drain(heard)
         return self._heard(heard)
 

@@ -20,6 +20,7 @@ from sentinel.model.ids import AssetId
 from sentinel.model.time import NS_PER_S, Instant
 
 _READ = bytes.fromhex("000100000006010300000002")
+_LABEL = bytes.fromhex("884700010140")  # MPLS before the packet
 _NODES = bytes.fromhex("4d5347461c0000000100000001000000020000000200000001007702")  # an OPC UA read request that is cut short
 
 
@@ -45,7 +46,8 @@ def warm() -> float:
 def _run_each() -> None:
     sensor = Sensor("warm", seed=0)
     modbus, opcua, announcing = _frame(502, _READ), _frame(4840, _NODES), _frame(1, _READ, ENIP_PORT)
-    sensor.feed(PacketBatch.of([modbus, opcua, announcing, modbus], [NS_PER_S, NS_PER_S, NS_PER_S, 3 * NS_PER_S], link=ETHERNET))
+    labelled = modbus[:12] + _LABEL + modbus[14:]
+    sensor.feed(PacketBatch.of([modbus, opcua, announcing, labelled, modbus], [*4 * [NS_PER_S], 3 * NS_PER_S], link=ETHERNET))
     sensor.flush(Instant(5 * NS_PER_S))
     sensor.close()
     decoder = StreamDecoder(1)

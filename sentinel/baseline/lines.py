@@ -11,6 +11,26 @@ from sentinel.baseline.stations import INDUSTRIAL, SERVICES
 from sentinel.model.asset import Conduit
 from sentinel.model.ids import AssetId
 
+# What carries other packets, by conduit: an IP protocol, an Ethernet type or a registered port (IANA).
+CARRIERS = {
+    ("other_ip", 4): "IP in IP",
+    ("other_ip", 41): "IPv6 in IP",
+    ("other_ip", 47): "GRE",
+    ("other_ethernet", 0x8847): "MPLS",
+    ("other_ethernet", 0x8848): "MPLS",
+    ("other_ethernet", 0x8864): "PPPoE",
+    ("udp", 4789): "VXLAN",
+    ("udp", 8472): "VXLAN",
+    ("udp", 6081): "GENEVE",
+    ("udp", 37008): "TZSP",
+}
+SEALED = {
+    ("other_ip", 50): "ESP",
+    ("udp", 4500): "ESP",
+    ("udp", 51820): "WireGuard",
+    ("other_ethernet", 0x88E5): "MACsec",
+}  # and encrypts it
+
 
 class Line(NamedTuple):
     client: AssetId
@@ -40,8 +60,11 @@ class Line(NamedTuple):
             said.append(f"{share(damaged, self.messages)} unreadable")
         if self.industrial and not self.messages:
             said.append("not decoded")
-        if self.protocol in ("tcp", "udp") and self.octets and not SERVICES.keys() >= set(self.ports):
+        known = SERVICES.keys() | {port for kind, port in (*CARRIERS, *SEALED) if kind == self.protocol}
+        if self.protocol in ("tcp", "udp") and self.octets and not known >= set(self.ports):
             said.append("unknown protocol")
+        if sealed := sorted({SEALED[self.protocol, port] for port in self.ports if (self.protocol, port) in SEALED}):
+            said.append(f"encrypted tunnel ({', '.join(sealed)})")
         if self.gaps:
             said.append(f"octets lost in {self.gaps} s")
         return tuple(said)

@@ -14,7 +14,7 @@ from typing import Any
 from collectors.capture.replay import replay
 from collectors.wire import CATALOGUE
 from sentinel.baseline.inventory import with_stations
-from sentinel.baseline.lines import Line, lines
+from sentinel.baseline.lines import CARRIERS, Line, lines
 from sentinel.baseline.picture import draw_network
 from sentinel.drawing.raster import check_name, save
 from sentinel.model.asset import Asset, Conduit
@@ -63,10 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def coverage(conduits: Iterable[Conduit], counters: Counters) -> dict[str, int]:
-    """Packets by how far they were understood, messages by whether they could be read; ``refused`` packets belong to no conduit."""
-    shares = dict.fromkeys(("packets", "decoded", "recognised", "unknown", "messages", "unread", "refused", "dropped"), 0)
+    """Packets by how far they were understood, messages by whether they could be read; ``refused`` packets belong to no conduit, and what a
+    ``carrying`` one carries is counted as a packet of its own."""
+    shares = dict.fromkeys(("packets", "decoded", "recognised", "carrying", "unknown", "messages", "unread", "refused", "dropped"), 0)
     for conduit in conduits:
         share = "decoded" if conduit.protocol in _DECODED else "recognised" if conduit.protocol in _RECOGNISED else "unknown"
+        if (conduit.protocol, conduit.port) in CARRIERS:
+            share = "carrying"
         shares[share] += conduit.packets
         shares["packets"] += conduit.packets
         shares["messages"] += conduit.messages
@@ -94,6 +97,8 @@ def as_text(assets: Sequence[Asset], conduits: Sequence[Conduit], covered: dict[
         f" {covered['refused']} packets were not understood, {covered['dropped']} dropped",
         f"{covered['repeated']} packets were heard a second time",
     ]
+    if covered["carrying"]:
+        told.append(f"{covered['carrying']} packets carry others, which count as well")
     return told
 
 

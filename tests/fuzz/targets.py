@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.fuzz.form import Table, tables  # isort: skip  before any kernel is imported
-from collectors.capture import decode, delivery, files, flows, fragments, index, track
+from collectors.capture import decode, delivery, files, flows, fragments, index, track, tunnels
 from collectors.capture import tables as layouts
 from collectors.capture.packets import ETHERNET, PacketBatch
 from collectors.capture.pcapng import interface, section
@@ -42,6 +42,8 @@ def _seen_as_tables(kernel: Any) -> Any:
 
 
 fragments.decode = _seen_as_tables(decode.decode)
+for name in ("decode", "find_tunnels", "open_tunnels"):
+    setattr(tunnels, name, _seen_as_tables(getattr(tunnels, name)))
 details.read_bodies = _seen_as_tables(details.read_bodies)
 index.walk_pcap = _seen_as_tables(index.walk_pcap)
 index.walk_pcapng = _seen_as_tables(index.walk_pcapng)
@@ -56,6 +58,7 @@ class Ears:
         self.made, self.t = made, tables(made)
         self.heads = np.zeros(MAX_PACKETS, layouts.HEAD)
         self.fragments = fragments.Reassembler(_SEED)
+        self.tunnels = tunnels.Tunnels(_SEED, self.fragments.join)
         self.bodies = details.BodyReader(7)
 
     def hear(self, packets: list[bytes], link: int = ETHERNET, step: int = NS_PER_MS) -> None:
@@ -63,8 +66,12 @@ class Ears:
         heads, octets = Table(self.heads), batch.octets
         if decode.decode(heads, octets, batch.off, batch.cap, batch.wire, batch.link, 0, len(batch), _SEED)[0]:
             octets = self.fragments.join(self.heads, batch, 0, len(batch))
-        taken = track.track(self.t, heads, octets, batch.time, batch.frame, 0, len(batch))
-        assert taken == len(batch), "a few packets fill no buffer"
+        times, frames, count = batch.time, batch.frame, len(batch)
+        if self.tunnels.find(self.heads, count):
+            made, octets, rows = self.tunnels.opened(self.heads, octets, batch, 0, count)
+            heads, times, frames, count = Table(made), times[rows], frames[rows], len(rows)
+        taken = track.track(self.t, heads, octets, times, frames, 0, count)
+        assert taken == count, "a few packets fill no buffer"
         self.end()
 
     def end(self) -> None:

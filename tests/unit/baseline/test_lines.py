@@ -48,6 +48,10 @@ def test_payload_on_a_decoded_port_that_is_no_message_is_not_hidden() -> None:
         ({"messages": 1000, "unread": 1}, ("<1 % unreadable",)),
         ({"protocol": "s7comm", "octets": 9}, ("not decoded",)),
         ({"protocol": "udp", "port": 123, "octets": 48}, ()),
+        ({"protocol": "udp", "port": 4789, "octets": 48}, ()),
+        ({"protocol": "udp", "port": 4788, "octets": 48}, ("unknown protocol",)),
+        ({"protocol": "tcp", "port": 4789, "octets": 48}, ("unknown protocol",)),
+        ({"protocol": "other_ip", "port": 50, "octets": 48}, ("encrypted tunnel (ESP)",)),
     ],
 )
 def test_what_is_not_seen_is_said(given: dict[str, Any], blind: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from collectors.capture.packets import ETHERNET
 from collectors.capture.replay import to_pcap
 from sentinel.cli import main
 from tests.data import data_file
-from tests.unit.collectors.capture.frames import MS, START, Talk, adu, read, registers, write
+from tests.unit.collectors.capture.frames import MS, START, Talk, adu, ethernet, ip4, read, registers, tcp, write
 
 
 def capture(path: Path) -> Path:
@@ -44,6 +44,25 @@ def test_a_mirror_port_that_delivers_twice_shows(tmp_path: Path, capsys: pytest.
     assert main(["inventory", str(tmp_path / "b.pcap"), "--json"]) == 0
     covered = json.loads(capsys.readouterr().out)["coverage"]
     assert (covered["messages"], covered["repeated"]) == (5, 8)
+
+
+def test_packets_that_carry_others_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a switch sends what it mirrors."""
+    packets = [
+        ethernet(
+            ip4(b"\0\0\x65\x58" + ethernet(ip4(tcp(read(1), 4000, 502, 1, 1, 24), "10.0.0.1", "10.0.0.2")), "192.0.2.1", "192.0.2.2", 47)
+        )
+    ]
+    packets.append(ethernet(ip4(bytes(60), "192.0.2.1", "192.0.2.2", 50)))
+    path = tmp_path / "a.pcap"
+    path.write_bytes(to_pcap([(START + at * MS, len(octets), octets) for at, octets in enumerate(packets)], ETHERNET))
+    assert main(["inventory", str(path), "--json"]) == 0
+    covered = json.loads(capsys.readouterr().out)["coverage"]
+    assert [covered[share] for share in ("packets", "decoded", "carrying", "unknown")] == [3, 1, 1, 1]
+    assert main(["inventory", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "1 packets carry others" in out
+    assert "encrypted tunnel (ESP)" in out
 
 
 def test_a_table_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

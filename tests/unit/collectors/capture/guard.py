@@ -13,6 +13,7 @@ import numpy as np
 from collectors.capture.packets import LINK_TYPES, PacketBatch
 from collectors.capture.sensor import Sensor
 from tests.unit.collectors.capture.frames import START, Talk, ethernet, ip4, ip6, read, registers, udp, write
+from tests.unit.collectors.capture.test_tunnels import ASKS, TUNNELS
 from tests.unit.collectors.wire.test_opcua import HANDSHAKE, message
 
 PAGE = mmap.PAGESIZE
@@ -37,7 +38,7 @@ def seeds() -> list[bytes]:
         ethernet(ip6(bytes([60, 0]) + bytes(6) + bytes([6, 0]) + bytes(6), "fd00::1", "fd00::2", 0), 0x86DD),
         ethernet(ip4(udp(bytes(40), 47808, 47808), "10.0.0.1", "10.0.0.2", 17), tags=[(0x8100, 1), (0x88A8, 2)]),
     ]
-    return talk.packets + six.packets + opcua.packets + extra
+    return talk.packets + six.packets + opcua.packets + extra + [around(ASKS) for around in TUNNELS.values()]
 
 
 def mutated(packet: bytes, chance: random.Random) -> bytes:
