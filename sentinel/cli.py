@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(given)
     try:
         status: int = parsed.run(parsed)
+        sys.stdout.flush()  # whoever reads our output may be gone
     except SentinelError as error:
         print(f"sentinel {parsed.command}: {error}", file=sys.stderr)
         return _USAGE_STATUS

@@ -1,14 +1,16 @@
 """Capture files: a path in, packet batches out.
 
 Formats: pcap (micro- and nanoseconds, both byte orders), pcapng (several sections and interfaces; draft-ietf-opsawg-pcapng), each also as
-``.gz`` or ``.zst``, or as the one member of a ``.zip``.  What is no capture, or has a link type nobody here understands, is an `InputError`
-with path, offset and what was expected there.  A file that is cut, or spoilt further on, gives all packets before that place (a compressed
-one perhaps not the last 64 KiB of them); `defects` says what was wrong and where.  Offsets count in the unpacked capture.
+``.gz`` or ``.zst``, or as the one member of a ``.zip``; but for that one through a pipe as well, ``-`` is standard input.  What is no
+capture, or has a link type nobody here understands, is an `InputError` with path, offset and what was expected there.  A file that is cut,
+or spoilt further on, gives all packets before that place (a compressed one perhaps not the last 64 KiB of them); `defects` says what was
+wrong and where.  Offsets count in the unpacked capture.
 """
 
 import gzip
 import io
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -35,7 +37,29 @@ _PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 _SECTION, _INTERFACE = 0x0A0D0D0A, 1
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _OPT_TSRESOL, _OPT_TSOFFSET = 9, 14
+STANDARD_INPUT = Path("-")
 _EXPECTED = "expected a pcap or pcapng magic number (a1b2c3d4, a1b23c4d or 0a0d0d0a, in either byte order)"
+
+
+class _Begun(io.RawIOBase):
+    """A stream of which the first octets were read already."""
+
+    def __init__(self, begin: bytes, rest: Any) -> None:
+        self._begin, self._rest = begin, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._begin:
+            return int(self._rest.readinto1(buffer))
+        size = min(len(self._begin), len(buffer))
+        buffer[:size], self._begin = self._begin[:size], self._begin[size:]
+        return size
+
+    def close(self) -> None:
+        self._rest.close()
+        super().close()
 
 
 class CaptureFile:
@@ -58,7 +82,7 @@ class CaptureFile:
 
     def __iter__(self) -> Iterator[PacketBatch]:
         try:
-            with self._open() as self._stream:
+            with self._open() as file, self._unpacked(file) as self._stream:
                 magic = self._peek(4)
                 if not magic:
                     why = self.defects[0] if self.defects else "offset 0: the file is empty"
@@ -73,25 +97,32 @@ class CaptureFile:
             raise InputError(f"{self.path}: {error}") from error
 
     def _open(self) -> Any:
-        with self.path.open("rb") as plain:
-            magic = plain.read(4)
+        is_standard = self.path == STANDARD_INPUT
+        file: Any = open(sys.stdin.fileno(), "rb", closefd=False) if is_standard else self.path.open("rb")  # noqa: SIM115
+        if file.seekable():
+            return file
+        return io.BufferedReader(_Begun(file.read(4), file), READ_OCTETS)  # a pipe is read once
+
+    def _unpacked(self, file: Any) -> Any:
+        magic = file.peek(4)[:4]
         if magic[:2] == b"\x1f\x8b":
-            return gzip.open(self.path, "rb")
+            return gzip.open(file, "rb")
         if magic == b"\x28\xb5\x2f\xfd":  # RFC 8878, 3.1.1
             from sentinel.model.zstandard import ZstdStream  # Arrow: time and memory that no other capture needs
 
-            return io.BufferedReader(ZstdStream(self.path), READ_OCTETS)
-        if magic == b"PK\x03\x04":
-            archive = zipfile.ZipFile(self.path)
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if len(members) != 1:
-                archive.close()
-                raise InputError(f"{self.path}: holds {len(members)} files, expected one capture")
-            if members[0].flag_bits & 1:
-                archive.close()
-                raise InputError(f"{self.path}: {members[0].filename} is encrypted")
-            return archive.open(members[0])
-        return self.path.open("rb")
+            return io.BufferedReader(ZstdStream(file), READ_OCTETS)
+        return self._only_member(file) if magic == b"PK\x03\x04" else file
+
+    def _only_member(self, file: Any) -> Any:
+        if not file.seekable():
+            raise InputError(f"{self.path}: a zip file cannot come through a pipe, its directory is at its end")
+        archive = zipfile.ZipFile(file)
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) != 1:
+            raise InputError(f"{self.path}: holds {len(members)} files, expected one capture")
+        if members[0].flag_bits & 1:
+            raise InputError(f"{self.path}: {members[0].filename} is encrypted")
+        return archive.open(members[0])
 
     # --- octets
 

@@ -9,12 +9,18 @@ identifier; ``transaction`` the protocol's own number; ``function`` and ``operat
 ``address`` from 0 and ``quantity``, a response's are its request's; ``values`` coils and registers as numbers; ``exception`` its code;
 ``latency_ms`` from the request to the response; ``defect`` what is wrong with the octets.  With ``--octets`` also ``pdu``, the unit
 itself: in hexadecimal, in Parquet as it is.
+
+With ``--details`` what the units' bodies tell, one line for each fact instead: ``ts``, ``frame``, ``client``, ``server``, ``protocol``,
+``transaction``, ``function`` and ``operation`` as above; ``topic`` what kind of fact (`sentinel.model.protocol.Topic`, in small letters);
+``subject`` a node id, or what the topic says; ``text``; ``number`` a scalar value; ``status`` the StatusCode; ``stamped`` the source's own
+time.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,10 +29,11 @@ import numpy as np
 from collectors.capture.replay import replay
 from collectors.wire import CATALOGUE, Wire
 from sentinel.errors import InputError
-from sentinel.model.observation import Messages
+from sentinel.model.observation import Details, Heard, Messages
 from sentinel.model.parquet import Coded, Field, Known, Lists, Octets, rows_of, to_table, write_parquet
-from sentinel.model.protocol import Defect, MessageKind
+from sentinel.model.protocol import Defect, MessageKind, Protocol, Topic
 from sentinel.model.time import NS_PER_MS, iso
+from sentinel.progress import Meter
 
 SUMMARY = "print every protocol data unit of a capture file"
 JSON_LINES, PARQUET = "jsonl", "parquet"
@@ -51,44 +58,127 @@ FIELDS: dict[str, str] = {
     "latency_ms": "float32",
     "defect": "text",
 }
+DETAILS: dict[str, str] = {
+    "ts": "instant",
+    "frame": "int64",
+    "client": "text",
+    "server": "text",
+    "protocol": "text",
+    "transaction": "int64",
+    "function": "int32",
+    "operation": "text",
+    "topic": "text",
+    "subject": "text",
+    "text": "text",
+    "number": "float64",
+    "status": "int64",
+    "stamped": "instant",
+}
 _EXACT = {"latency_ms": "float64"}  # as text it costs nothing
 _DECODED: Mapping[str, Wire] = {wire.spec.name: wire for wire in CATALOGUE if wire.decoded}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="pcap or pcapng file")
-    parser.add_argument("--protocol", choices=tuple(_DECODED), help="only this one's units, in any framing (default: all)")
+    parser.add_argument("file", type=Path, metavar="FILE", help="pcap or pcapng file; - for standard input")
+    names = [wire.spec.name for wire in CATALOGUE]
+    parser.add_argument("--protocol", choices=names, metavar="NAME", help=f"only this one's units, in any framing: {', '.join(_DECODED)}")
     parser.add_argument("--format", choices=(JSON_LINES, PARQUET), default=JSON_LINES, help="default: jsonl")
-    parser.add_argument("--octets", action="store_true", help="the unit's own octets too")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--octets", action="store_true", help="the unit's own octets too")
+    shown.add_argument(
+        "--details", action="store_true", help="what bodies tell (nodes, values, who logs in, what devices are), a line each"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.format == PARQUET and args.out is None:
         raise InputError("--format parquet is no text: name a file with --out")
-    defects: list[str] = []
+    if args.protocol not in (None, *_DECODED):
+        raise InputError(
+            f"{args.protocol} is recognised, not decoded: `sentinel inventory` shows who speaks it; decoded: {', '.join(_DECODED)}"
+        )
     wires = [wire for name, wire in _DECODED.items() if args.protocol in (None, name, wire.framing_of)]
-    types = FIELDS | ({} if args.format == PARQUET else _EXACT) | ({PDU: "octets"} if args.octets else {})
-    tables = (table_of(heard.messages, wires, types) for heard in replay(args.file, defects=defects))
-    if args.format == PARQUET:
-        with args.out.open("wb") as out:
-            write_parquet(tables, types, out, ends=("src", "dst"))
-    elif args.out is not None:
-        with args.out.open("w", encoding="utf-8") as text:
-            write_lines(tables, text)
+    if args.details:
+        types, is_heard = DETAILS, wires if args.protocol else CATALOGUE  # devices name themselves in protocols that are only recognised
+        reading = _Reading(args, lambda heard: table_of_details(heard.details, is_heard))
     else:
-        write_lines(tables, sys.stdout)
-    for defect in defects:
-        print(f"{args.file}: {defect}", file=sys.stderr)
+        types = FIELDS | ({} if args.format == PARQUET else _EXACT) | ({PDU: "octets"} if args.octets else {})
+        reading = _Reading(args, lambda heard: table_of(heard.messages, wires, types))
+    try:
+        if args.format == PARQUET:
+            with args.out.open("wb") as out:
+                write_parquet(reading.tables(), types, out, ends=("client", "server") if args.details else ("src", "dst"))
+        elif args.out is not None:
+            with args.out.open("w", encoding="utf-8") as text:
+                write_lines(reading.tables(), text)
+        else:
+            write_lines(reading.tables(), sys.stdout)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{args.out or 'standard output'}: {error.strerror or error}") from error
+    for line in reading.remarks():
+        print(f"{args.file}: {line}", file=sys.stderr)
     return 0
+
+
+class _Reading:
+    """A capture as tables, and what is to be said of it afterwards."""
+
+    def __init__(self, args: argparse.Namespace, table: Callable[[Heard], Any]) -> None:
+        self._file, self._table = args.file, table
+        self._meter = Meter(f"reading {args.file.name}") if args.out is not None or not sys.stdout.isatty() else None
+        self._defects: list[str] = []
+        self._rows = 0
+        self._spoken = Counter[int]()  # packets by protocol
+
+    def tables(self) -> Iterator[Any]:
+        for heard in replay(self._file, defects=self._defects):
+            table = self._table(heard)
+            self._rows += table.num_rows
+            for protocol in np.unique(heard.flows.protocol).tolist():
+                self._spoken[protocol] += int(heard.flows.packets[heard.flows.protocol == protocol].sum())
+            if self._meter is not None:
+                self._meter.reached(heard)
+            yield table
+        if self._meter is not None:
+            self._meter.done()
+
+    def remarks(self) -> list[str]:
+        if self._rows:
+            return self._defects
+        said = ", ".join(f"{count} of {Protocol(protocol).name.lower()}" for protocol, count in self._spoken.most_common())
+        return [*self._defects, f"nothing to show; packets: {said or 'none'}"]
 
 
 def write_lines(tables: Iterable[Any], out: IO[str]) -> None:
     for row in (row for table in tables for row in rows_of(table)):
-        row["ts"] = f"{iso(row['ts'])[:-1]}{row['ts'] % 1000:03d}Z"
+        for name in ("ts", "stamped"):
+            if row.get(name) is not None:
+                row[name] = f"{iso(row[name])[:-1]}{row[name] % 1000:03d}Z"
         if PDU in row:
             row[PDU] = row[PDU].hex()
         out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n")
+
+
+def table_of_details(details: Details, wires: Sequence[Wire]) -> Any:
+    """What these protocols' bodies tell, as `write_parquet` takes it."""
+    d = details.take(np.isin(details.protocol, [int(wire.protocol) for wire in wires]))
+    fields: dict[str, Field] = {
+        "ts": Known(d.time),
+        "frame": Known(d.frame, d.frame > 0),
+        "protocol": Coded(d.protocol, _places({int(wire.protocol): wire.spec.name for wire in wires})),
+        "operation": _operations(d, wires),
+        "topic": Coded(d.topic, _places({int(topic): topic.name.lower() for topic in Topic})),
+        "number": Known(d.number, np.isfinite(d.number)),
+    }
+    for name in ("client", "server", "subject", "text"):
+        fields[name] = Coded(getattr(d, name), d.names)
+    for name in ("transaction", "function", "status", "stamped"):
+        fields[name] = Known(getattr(d, name), getattr(d, name) >= 0)
+    return to_table(fields, DETAILS)
 
 
 def table_of(messages: Messages, wires: Sequence[Wire], types: Mapping[str, str] = FIELDS) -> Any:
@@ -121,7 +211,7 @@ def _places(names: Mapping[int, str]) -> list[str]:
     return [names.get(number, "") for number in range(max(names) + 1)]
 
 
-def _operations(m: Messages, wires: Sequence[Wire]) -> Field:
+def _operations(m: Messages | Details, wires: Sequence[Wire]) -> Field:
     """Each function that occurs is named once."""
     pairs = m.protocol.astype(np.int64) << _FUNCTION_BITS | np.maximum(m.function, 0)
     distinct, codes = np.unique(pairs, return_inverse=True)

@@ -1,8 +1,7 @@
 """Files that are compressed with Zstandard (RFC 8878), as they read unpacked.  Arrow brings the decompressor along."""
 
 import io
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -12,8 +11,8 @@ _UNPACKED_OCTETS = 1 << 16  # at once: of Arrow's own pieces
 class ZstdStream(io.RawIOBase):
     """Several frames may follow each other.  What is spoilt or cut is an EOFError, at most _UNPACKED_OCTETS before the place."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = pa.OSFile(str(path))
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = pa.PythonFile(file, mode="r")
         self._stream = pa.CompressedInputStream(self._file, "zstd")
 
     def readable(self) -> bool:

@@ -1,6 +1,10 @@
 """`sentinel decode`: every unit one row, the same in both formats."""
 
+import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +14,15 @@ import pytest
 from collectors.capture.packets import ETHERNET
 from collectors.capture.replay import to_pcap
 from sentinel.cli import main
-from sentinel.commands.decode import FIELDS
+from sentinel.commands.decode import DETAILS, FIELDS
 from sentinel.model.modbus import values
 from tests.unit.collectors.capture.frames import MS, START, Talk, adu, read, registers, write
+from tests.unit.collectors.capture.test_files import zstd
+from tests.unit.collectors.wire.opcua_bodies import Conversation, node, number, results
+from tests.unit.collectors.wire.opcua_bodies import write as wrote
 from tests.unit.collectors.wire.test_names import RTU, UNITS
+
+_SENTINEL = [sys.executable, "-m", "sentinel", "decode"]
 
 
 def capture(path: Path) -> Path:
@@ -111,6 +120,66 @@ def test_a_capture_without_units_is_an_empty_table(tmp_path: Path) -> None:
 def test_parquet_needs_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decode", str(capture(tmp_path / "a.pcap")), "--format", "parquet"]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+def opcua_capture(path: Path) -> Path:
+    spoken = Conversation().ask("Write", wrote((node("LIC101.SP"), number(2.5)))).answer("Write", results(0x80340000))
+    talk = Talk(sport=48010)
+    for from_client, octets in spoken.parts:
+        talk.send(0 if from_client else 1, octets)
+    path.write_bytes(to_pcap([(START + at * MS, len(octets), octets) for at, octets in enumerate(talk.packets)], ETHERNET))
+    return path
+
+
+def test_who_wrote_which_node_to_what_value_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = lines(capsys, str(opcua_capture(tmp_path / "a.pcap")), "--protocol", "opcua", "--details")
+    assert all(tuple(row) == tuple(DETAILS) for row in rows)
+    written, told = (next(row for row in rows if row["topic"] == topic) for topic in ("value_written", "write_result"))
+    assert [written[name] for name in ("client", "server", "operation", "subject", "number", "status", "stamped")] == [
+        "10.0.0.1", "10.0.0.2", "Write", "ns=2;s=LIC101.SP", 2.5, 0, None,
+    ]  # fmt: skip
+    assert [told[name] for name in ("operation", "subject", "number", "status")] == ["Write", "ns=2;s=LIC101.SP", None, 0x80340000]
+    out = tmp_path / "a.parquet"
+    assert main(["decode", str(tmp_path / "a.pcap"), "--details", "--format", "parquet", "--out", str(out)]) == 0
+    assert pq.read_table(out)["subject"].to_pylist() == [row["subject"] for row in rows]
+
+
+def test_a_protocol_that_is_not_decoded_is_no_empty_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk = Talk(sport=102)
+    talk.ask(bytes.fromhex("0300001902f08032010000cccc000800 00f0000001000101e0"))
+    path = tmp_path / "a.pcap"
+    path.write_bytes(to_pcap([(START + at * MS, len(octets), octets) for at, octets in enumerate(talk.packets)], ETHERNET))
+    assert main(["decode", str(path), "--protocol", "s7comm"]) == 2
+    assert "recognised, not decoded" in capsys.readouterr().err
+    assert main(["decode", str(path)]) == 0
+    heard = capsys.readouterr()
+    assert (heard.out, heard.err) == ("", f"{path}: nothing to show; packets: 3 of s7comm, 1 of unknown\n")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(capture(tmp_path / "a.pcap"))
+    assert main(["decode", file, "--out", str(tmp_path / "missing" / "out")]) == 2
+    assert capsys.readouterr().err == f"sentinel decode: {tmp_path}/missing/out: No such file or directory\n"
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run([*_SENTINEL, file], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "sentinel decode: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("packed", ["", "gz", "zst"])
+def test_a_capture_through_a_pipe(packed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = capture(tmp_path / "a.pcap")
+    octets = file.read_bytes()
+    given = {"": octets, "gz": gzip.compress(octets), "zst": zstd(octets)}[packed]
+    done = subprocess.run([*_SENTINEL, "-"], input=given, stdout=subprocess.PIPE, check=True)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == lines(capsys, str(file))
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*_SENTINEL, str(capture(tmp_path / "a.pcap"))], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
