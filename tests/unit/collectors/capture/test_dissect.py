@@ -8,7 +8,9 @@ from collectors.capture.dissect import MAX_FRAMES, dissect, main
 from collectors.capture.packets import ETHERNET, LINUX_SLL, RAW
 from collectors.capture.replay import to_pcap
 from sentinel.errors import InputError
-from tests.unit.collectors.capture.frames import START, Talk, write
+from tests.unit.collectors.capture.frames import START, Talk, adu, read, write
+from tests.unit.collectors.wire.opcua_bodies import Conversation, node, number, results
+from tests.unit.collectors.wire.opcua_bodies import write as wrote
 
 
 def stored(path: Path, packets: list[bytes], link: int = ETHERNET) -> Path:
@@ -25,6 +27,34 @@ def test_layers_and_fields_are_named(tmp_path: Path) -> None:
     assert "10.0.0.2" in text
     assert "0x1234" in text
     assert "0x5678" in text
+
+
+def test_what_the_sensor_hears_stands_below(tmp_path: Path) -> None:
+    """Of what scapy does not know: the second unit of a segment, other ports, OPC UA."""
+    talk = Talk(sport=5020)
+    talk.ask(read(1, 5) + write(2, 7, 9))
+    talk.answer(adu(1, b"\x83\x02"))
+    text = dissect(stored(tmp_path / "a.pcap", talk.packets))
+    assert "  modbus request read_holding_registers, transaction 1, unit 1, address 5, quantity 2\n" in text
+    assert "  modbus request write_single_register, transaction 2, unit 1, address 7, quantity 1, values 9\n" in text
+    assert "  modbus exception read_holding_registers, transaction 1, unit 1, address 5, quantity 2, exception 2, after 1e-06 ms\n" in text
+    spoken = Conversation().ask("Write", wrote((node("LIC101.SP"), number(2.5)))).answer("Write", results(0x80340000))
+    talk = Talk(sport=4841)
+    for from_client, octets in spoken.parts:
+        talk.send(0 if from_client else 1, octets)
+    text = dissect(stored(tmp_path / "b.pcap", talk.packets))
+    assert "  opcua request Write, transaction 2\n    value_written ns=2;s=LIC101.SP 2.5\n" in text
+    assert "    write_result ns=2;s=LIC101.SP status 80340000\n" in text
+    assert "opcua request hello" in text
+
+
+def test_a_name_that_would_command_the_terminal_does_not(tmp_path: Path) -> None:
+    talk = Talk(sport=4841)
+    for from_client, octets in Conversation().ask("Write", wrote((node("a\x1b[2J\nframe 9"), number(2.5)))).parts:
+        talk.send(0 if from_client else 1, octets)
+    text = dissect(stored(tmp_path / "a.pcap", talk.packets))
+    assert "value_written ns=2;s=a\ufffd[2J\ufffdframe 9 2.5\n" in text
+    assert "\x1b" not in text
 
 
 def test_octets_that_no_layer_takes_are_shown_as_octets(tmp_path: Path) -> None:
