@@ -1,5 +1,7 @@
 """What protocol a conversation speaks, against the captures' own names and published results; and no Modbus where there is none."""
 
+import re
+
 import pytest
 
 from collectors.capture.files import CaptureFile
@@ -39,6 +41,35 @@ def test_the_protocol_is_recognised(name: str, protocol: Protocol) -> None:
     assert set(messages.protocol.tolist()) == ({protocol} if protocol is Protocol.OPCUA else set())
     recognised = {Protocol(code) for code in set(flows.protocol.tolist())} - {Protocol.UNKNOWN}
     assert recognised == ({protocol} - {Protocol.UNKNOWN}) | ({Protocol.DNP3} if "qut" in name else set())
+
+
+NDPI = {
+    "IEC60870": Protocol.IEC104,
+    "BACnet": Protocol.BACNET,
+    "DNP3": Protocol.DNP3,
+    "EthernetIP": Protocol.ENIP,
+    "Modbus": Protocol.MODBUS,
+    "MQTT": Protocol.UNKNOWN,  # no protocol of plants, and none of the catalogue
+    "OPC-UA": Protocol.OPCUA,
+    "S7Comm": Protocol.S7COMM,
+}
+_CONVERSATION = re.compile(r"\t\d+\t(?:TCP|UDP) (\S+):\d+ \S+ (\S+):\d+ .*?\[proto: \d+/([\w-]+)\]")
+
+
+@pytest.mark.parametrize("name", ["IEC104", "bacnet", "dnp3", "ethernetIP", "modbus", "mqtt", "opc-ua", "s7comm"])
+def test_who_speaks_what_as_ndpi_says(name: str) -> None:
+    """Its expected file has the packets of each protocol, and a line for each conversation; what it counts three times we hear once."""
+    expected = data_file(f"network/protocol-id-ndpi/{name}.pcap.expected.txt").read_text()
+    parts = list(replay(data_file(f"network/protocol-id-ndpi/{name}.pcap")))
+    flows = Flows.concat([part.flows for part in parts])
+    named = flows.take(flows.protocol == max(flows.protocol.tolist()))  # a conversation's first packets name nothing yet
+    found = {frozenset(ends) for ends in zip(named.decoded("source"), named.decoded("target"), strict=True)}
+    theirs = _CONVERSATION.findall(expected)
+    assert {NDPI[spoken] for _, _, spoken in theirs} == {Protocol(int(named.protocol[0]))}
+    assert {frozenset((a, b)) for a, b, _ in theirs} == found
+    packets = re.search(r"^[\w-]+\t(\d+)\t\d+\t\d+$", expected, re.MULTILINE)
+    assert packets is not None
+    assert int(packets[1]) == int(flows.packets.sum()) + parts[-1].counters.repeated
 
 
 @pytest.mark.parametrize(
