@@ -1,11 +1,12 @@
 """The reference plant made to live fast: as many scans as asked for, with the bits that `ReferencePlant.step` gives, in machine code.
 
 In: a plant and a time.  Out: the same plant at that time: registers, physics, controller, instruments, and its generators of noise.  For
-whoever needs days of plant (`sentinel bench week`); the plant process itself has no use for it.
+whoever needs days of plant (`sentinel bench week`) or many lives of it (`verdict`); the plant process itself has no use for it.
 """
 
 import math
-from dataclasses import astuple
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from random import Random
 from typing import Any
 
@@ -22,11 +23,36 @@ from sentinel.demo.simulation import ReferencePlant
 _CHUNK = 4096  # scans whose noise is drawn at once
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stretch:
+    """Scans that were lived through, a row each.
+
+    ``time_s``: (scans,), the plant's time after each.  ``truth``: (scans, `TRANSMITTERS`), what perfect ones had read, in the tags' units.
+    ``alarms``: (scans, `INTERLOCKS`).  What is damaged is damaged in the last scan of a stretch.
+    """
+
+    time_s: npt.NDArray[np.float64]
+    truth: npt.NDArray[np.float64]
+    alarms: npt.NDArray[np.bool_]
+
+
 def leap(plant: ReferencePlant, until_s: float) -> None:
     """Scan after scan while the plant's time is before ``until_s``."""
-    while (scans := min(_scans_until(plant, until_s), _CHUNK)) > 0:
-        if _live(plant, scans) < scans:
+    for _ in stretches(plant, _scans_until(plant, until_s)):
+        pass
+
+
+def stretches(plant: ReferencePlant, scans: int) -> Iterator[Stretch]:
+    """So many scans, in stretches; the plant lives no further than it is asked for."""
+    end = plant.physics._steps + scans
+    while (left := min(end - plant.physics._steps, _CHUNK)) > 0:
+        stretch = _live(plant, left)
+        if len(stretch.time_s):
+            yield stretch
+        if len(stretch.time_s) < left:
             plant.step()  # in which something breaks
+            alarms = [[plant.registers.value(one.alarm) != 0.0 for one in INTERLOCKS]]
+            yield Stretch(time_s=np.array([plant.time_s]), truth=np.array([list(plant.truth.values())]), alarms=np.array(alarms))
 
 
 def _scans_until(plant: ReferencePlant, until_s: float) -> int:
@@ -37,8 +63,8 @@ def _scans_until(plant: ReferencePlant, until_s: float) -> int:
     return last - done
 
 
-def _live(plant: ReferencePlant, scans: int) -> int:
-    """So many scans; fewer when something would break in the next one.  Returns how many were lived through."""
+def _live(plant: ReferencePlant, scans: int) -> Stretch:
+    """So many scans; fewer, or none, when something would break in the next one."""
     physics, registers, instruments, controller = plant.physics, plant.registers, plant._instruments, plant.controller
     chances = (physics._chance, instruments._chance)
     before = [chance.getstate() for chance in chances]
@@ -52,16 +78,18 @@ def _live(plant: ReferencePlant, scans: int) -> int:
     slow = np.array([physics._wear, physics._load, physics._ambient, physics.stem102, physics.stem301, *physics.spilled_l])
     turbulence, state = np.array(physics.turbulence), np.array(physics.state)
     broken = np.array([one in physics._broken for one in BREAKS])
+    real, alarms, first = np.zeros((scans, len(TRANSMITTERS))), np.zeros((scans, len(INTERLOCKS)), dtype=np.bool_), physics._steps + 1
     done, outputs = kernel()(
         scans, physics._steps, Numbers(*map(float, astuple(physics.parameters))), physics.breaks, *noise, raw, *_wired(registers), sums,
-        off, seen, pipes, filled, doses, slow, turbulence, broken, state, Outputs(*astuple(plant.actuators)),
+        off, seen, pipes, filled, doses, slow, turbulence, broken, state, Outputs(*astuple(plant.actuators)), real, alarms,
     )  # fmt: skip
+    lived = Stretch(time_s=np.arange(first, first + done) * STEP_S, truth=real[:done], alarms=alarms[:done])
     if done < scans:
         for chance, start, width in zip(chances, before, _widths(plant), strict=True):
             chance.setstate(start)
             _drawn(chance, done, width)
     if not done:
-        return 0
+        return lived
     for (cells, address, *_), value in zip(slots, raw.tolist(), strict=True):
         cells[address] = value
     controller._sums.update(zip((one.name for one in LOOPS), sums.tolist(), strict=True))
@@ -76,7 +104,7 @@ def _live(plant: ReferencePlant, scans: int) -> int:
     physics._steps += done
     plant.actuators = Actuators(*outputs)
     plant.truth = truth(physics, plant.actuators)
-    return int(done)
+    return lived
 
 
 def _wired(registers: Registers) -> tuple[npt.NDArray[Any], ...]:

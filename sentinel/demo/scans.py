@@ -272,12 +272,12 @@ def kernel() -> Callable[..., Any]:
     def lived(
         scans: int, at: int, p: Any, breaks: bool, gusts: Any, blurs: Any, raw: Any, wiring: Any, runs: Any, loops: Any, tuning: Any,
         locks: Any, meters: Any, shown: Any, sums: Any, off: Any, seen: Any, pipes: Any, filled: Any, doses: Any, slow: Any,
-        turbulence: Any, broken: Any, state: Any, outputs: Any,
+        turbulence: Any, broken: Any, state: Any, outputs: Any, real: Any, alarms: Any,
     ) -> Any:  # fmt: skip
         """(scans done, the last one's outputs); what changes is changed in place.  ``gusts``, ``blurs``: a row of standard normal numbers
-        a scan, of no columns without noise."""
+        a scan, of no columns without noise.  ``real``, ``alarms``: filled with a row a scan, of true values and of interlocks."""
         s = State(state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7], state[8], state[9], state[10])
-        asked, real = np.zeros(len(loops)), np.zeros(len(shown))
+        asked = np.zeros(len(loops))
         done = 0
         while done < scans:
             before = (raw.copy(), sums.copy(), off.copy(), slow.copy(), turbulence.copy(), doses.copy())
@@ -289,8 +289,10 @@ def kernel() -> Callable[..., Any]:
                 raw[:], sums[:], off[:], slow[:], turbulence[:], doses[:] = before
                 break
             s, outputs = after, a
-            measured_now(p, s, a, slow, turbulence, broken, real)
-            shown_as(real, blurs[done], raw, wiring, meters, shown, seen, pipes, filled)
+            for i in range(len(locks)):
+                alarms[done, i] = value(raw, wiring, locks[i, 2]) != 0.0
+            measured_now(p, s, a, slow, turbulence, broken, real[done])
+            shown_as(real[done], blurs[done], raw, wiring, meters, shown, seen, pipes, filled)
             done += 1
         for i in range(len(state)):
             state[i] = s[i]

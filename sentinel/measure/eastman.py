@@ -1,8 +1,8 @@
 """Trials on the Tennessee Eastman process: a live plant with physics of its own, what is tried on it, and what really becomes of it.
 
-The physics are `sentinel.demo.tennessee`, integrated by Euler's rule at one second; the base layer is the plant file's, worked out here.
 The physics are `sentinel.demo.tennessee`, integrated by Euler's rule at a second; the base layer is the plant file's, worked out here.
-that the twin's model does not have.  Transmitters have the published noise.
+Every plant has parameters of its own, and every second one a published disturbance, mostly less of it, that the twin's model does not
+have.  Transmitters have the published noise.
 """
 
 import copy

@@ -14,7 +14,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from sentinel.demo.controller import INTERLOCKS, Interlock
+from sentinel.demo.instruments import TRANSMITTERS
+from sentinel.demo.leap import Stretch, stretches
+from sentinel.demo.physics import STEP_S
 from sentinel.demo.simulation import ReferencePlant
 from sentinel.demo.wiring import Interface, read_interface
 from sentinel.measure.stage import LivePlant, Write
@@ -23,6 +28,8 @@ from sentinel.model.tags import TagRole
 from sentinel.twin.plant import Invariant
 
 BREACH = 0.03  # of the range: what the court's thresholds call a lost defence
+_COLUMN = {tag: column for column, tag in enumerate(TRANSMITTERS)}
+_ROUNDING = 1e-6  # of a scan
 _NEXT_S = 1.0  # between the last write of a trial and the action that follows it
 
 Action = tuple[tuple[str, float], ...]
@@ -30,17 +37,21 @@ Action = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """An invariant, or a trip limit that a defence holds."""
+    """An invariant, or a trip limit that a defence holds.  ``counts``: of starts of what the tag runs, not of a value."""
 
     name: str
     tag: str
     limit: float
     is_upper: bool
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """``why``: the invariant, damage or limit that falls; None = harmless.  ``time_s``: from the first write, of an invariant only."""
+    """``why``: the invariant, damage or limit that falls; None = harmless.
+
+    ``time_s``: from the first write, until the first invariant falls; None where what falls is no invariant.
+    """
 
     why: str | None = None
     time_s: float | None = None
@@ -52,15 +63,23 @@ class Truth:
 
 def limits_of(invariants: Sequence[Invariant]) -> tuple[Limit, ...]:
     """Of values.  What a count of starts guards against is damage, and that the plant itself knows."""
-    held = [one for one in invariants if not one.counts]
-    return tuple(Limit(name=one.name, tag=one.tag.name, limit=one.limit, is_upper=one.is_upper) for one in held)
+    return tuple(_limit(one) for one in invariants if not one.counts)
 
 
-def truths(group: Group, invariants: tuple[Limit, ...], horizon_s: float) -> tuple[Truth, ...]:
+def counts_of(invariants: Sequence[Invariant]) -> tuple[Limit, ...]:
+    """They tell when, not whether: of a trial that does damage, when the plant has started something once too often."""
+    return tuple(_limit(one) for one in invariants if one.counts)
+
+
+def _limit(one: Invariant) -> Limit:
+    return Limit(name=one.name, tag=one.tag.name, limit=one.limit, is_upper=one.is_upper, counts=one.counts)
+
+
+def truths(group: Group, limits: tuple[Limit, ...], horizon_s: float) -> tuple[Truth, ...]:
     """One per trial.  Takes plain values, so that it can run in a process of its own."""
     live = LivePlant.of_reference(group.seed, read_interface(), group.history)
     live.run(SETTLE_S)
-    jury = Jury(live.plant, invariants, horizon_s)
+    jury = Jury(live.plant, tuple(one for one in limits if not one.counts), horizon_s, tuple(one for one in limits if one.counts))
     return tuple(jury.truth(trial) for trial in group.trials)
 
 
@@ -85,6 +104,7 @@ class Jury:
     settled: ReferencePlant
     invariants: tuple[Limit, ...]
     horizon_s: float
+    counts: tuple[Limit, ...] = ()
     interface: Interface = field(init=False)
     _lives: dict[tuple[tuple[Write, ...], Action, bool], _Life] = field(default_factory=dict)
 
@@ -100,7 +120,27 @@ class Jury:
         last_s = trial.steps[-1][0]
         anyway = self._left_alone((), ()).fallen(self.invariants)
         fallen = self._first_new(trial.steps, last_s + self.horizon_s, self.invariants, anyway)
-        return Truth(why=next(iter(fallen)), time_s=next(iter(fallen.values()))) if fallen else Truth()
+        if not fallen:
+            return Truth()
+        why, time_s = next(iter(fallen.items()))
+        if any(one.name == why for one in self.invariants):
+            return Truth(why=why, time_s=time_s)
+        counted = [self._exceeded_s(trial.steps, time_s, one) for one in self.counts]
+        return Truth(why=why, time_s=min((at_s for at_s in counted if at_s is not None), default=None))
+
+    def _exceeded_s(self, writes: Sequence[Write], until_s: float, count: Limit) -> float | None:
+        """When what a tag runs is started once too often, by its operators or its interlocks."""
+        begin_s, plant = self.settled.time_s, copy.deepcopy(self.settled)
+        trips = [place for place, lock in enumerate(INTERLOCKS) if lock.trips == count.tag.removesuffix(".RUN")]
+        starts, ran = 0, plant.registers.value(count.tag) > 0 and count.tag.removesuffix(".RUN") not in plant.controller.tripped
+        for stretch, _ in self._living(plant, writes, until_s):
+            held = plant.registers.value("BYPASS") == 0
+            runs = (plant.registers.value(count.tag) > 0) & ~(held & stretch.alarms[:, trips].any(axis=1))
+            begins = runs & ~np.concatenate(([ran], runs[:-1]))
+            if starts + begins.sum() > count.limit:
+                return float(stretch.time_s[np.flatnonzero(begins)[int(count.limit) - starts]]) - begin_s
+            starts, ran = starts + int(begins.sum()), bool(runs[-1])
+        return None
 
     def _asleep(self, trial: Trial) -> str | None:
         """What falls once everything that the trial switched off runs again."""
@@ -209,13 +249,12 @@ class Jury:
             watched = sorted({one.tag for one in self.invariants} | {lock.measured for lock in INTERLOCKS})
             highest, lowest = dict.fromkeys(watched, -math.inf), dict.fromkeys(watched, math.inf)
             damage, tripped = set[str](), set[str]()
-            for plant, broken in self._live(_then(steps, action), last_s + self.horizon_s, breaks):
-                real = plant.truth
+            for stretch, broken in self._live(_then(steps, action), last_s + self.horizon_s, breaks):
                 for tag in watched:
-                    value = real[tag]
-                    highest[tag] = max(highest[tag], value)
-                    lowest[tag] = min(lowest[tag], value)
-                tripped.update(lock.alarm for lock in INTERLOCKS if plant.registers.value(lock.alarm))
+                    values = stretch.truth[:, _COLUMN[tag]]
+                    highest[tag] = max(highest[tag], float(values.max()))
+                    lowest[tag] = min(lowest[tag], float(values.min()))
+                tripped.update(lock.alarm for lock, held in zip(INTERLOCKS, stretch.alarms.any(axis=0), strict=True) if held)
                 damage.update(broken)
             self._lives[key] = _Life(highest=highest, lowest=lowest, damage=frozenset(damage), tripped=frozenset(tripped))
         return self._lives[key]
@@ -225,26 +264,40 @@ class Jury:
     ) -> dict[str, float]:
         """The first that falls and does not fall ``anyway``, and when; more than one where they fall at once."""
         begin_s = self.settled.time_s
-        for plant, broken in self._live(writes, until_s, breaks):
-            real = plant.truth
-            passed = [one.name for one in limits if (real[one.tag] > one.limit if one.is_upper else real[one.tag] < one.limit)]
-            new = {name: plant.time_s - begin_s for name in (*passed, *broken) if name not in anyway}
-            if new:
-                return new
+        for stretch, broken in self._live(writes, until_s, breaks):
+            first: dict[str, int] = {}  # scan of this stretch
+            for one in limits:
+                values = stretch.truth[:, _COLUMN[one.tag]]
+                passed = values > one.limit if one.is_upper else values < one.limit
+                if one.name not in anyway and passed.any():
+                    first[one.name] = int(passed.argmax())
+            first |= {name: len(stretch.time_s) - 1 for name in broken if name not in anyway}
+            if first:
+                scan = min(first.values())
+                return {name: float(stretch.time_s[scan]) - begin_s for name, at in first.items() if at == scan}
         return {}
 
-    def _live(self, writes: Sequence[Write], until_s: float, breaks: bool) -> Iterator[tuple[ReferencePlant, list[str]]]:
-        """The plant after each scan, and what has been damaged by then."""
+    def _live(self, writes: Sequence[Write], until_s: float, breaks: bool) -> Iterator[tuple[Stretch, list[str]]]:
+        """The plant stretch by stretch, and what has been damaged by the end of each."""
         plant = copy.deepcopy(self.settled)
         plant.physics.breaks = breaks
+        yield from self._living(plant, writes, until_s)
+
+    def _living(self, plant: ReferencePlant, writes: Sequence[Write], until_s: float) -> Iterator[tuple[Stretch, list[str]]]:
         begin_s, damaged = plant.time_s, len(plant.outcomes)
         pending = list(writes)
         while plant.time_s < begin_s + until_s:
             while pending and pending[0][0] <= plant.time_s - begin_s:
                 _, tag, value = pending.pop(0)
                 plant.registers.put(tag, value)
-            plant.step()
-            yield plant, [outcome.name for outcome in plant.outcomes[damaged:]]
+            due_s = min(until_s, pending[0][0]) if pending else until_s
+            for stretch in stretches(plant, self._scans(plant.time_s, begin_s, due_s)):
+                yield stretch, [outcome.name for outcome in plant.outcomes[damaged:]]
+
+    @staticmethod
+    def _scans(now_s: float, begin_s: float, due_s: float) -> int:
+        """Until a scan begins at which ``due_s`` have passed since ``begin_s``; one at least."""
+        return max(1, math.ceil((begin_s + due_s - now_s) / STEP_S - _ROUNDING))
 
 
 def _then(steps: tuple[Write, ...], action: Action) -> tuple[Write, ...]:

@@ -26,7 +26,7 @@ from sentinel.measure.courtroom import Court, command, forward, in_session, time
 from sentinel.measure.scores import score
 from sentinel.measure.stage import LivePlant, Stage, Write
 from sentinel.measure.trials import LISTEN_S, SETTLE_S, TRIALS_PER_PLANT, Group, Trial, draw
-from sentinel.measure.truth import Limit, Truth, limits_of, truths
+from sentinel.measure.truth import Limit, Truth, counts_of, limits_of, truths
 from sentinel.model.command import Origin
 from sentinel.model.verdict import GRAVITY, Judgement, Verdict
 from sentinel.twin.compiled import Model
@@ -145,7 +145,7 @@ async def judged(groups: Sequence[Group], model: Model, venue: Venue, members: i
 
 
 def lived(groups: Sequence[Group], model: Model, venue: Venue, horizon_s: float, workers: int, tell: Tell) -> list[tuple[Truth, ...]]:
-    limits = limits_of(model.plant.invariants)
+    limits = (*limits_of(model.plant.invariants), *counts_of(model.plant.invariants))
     found: list[tuple[Truth, ...]] = []
     with ProcessPoolExecutor(workers) as pool:
         for truth in pool.map(venue.truths, groups, [limits] * len(groups), [horizon_s] * len(groups)):
@@ -163,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--horizon-s", type=float, help="how far ahead (default: the plant's own, 600 or 1200)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that live the plants (default: %(default)s)")
     parser.add_argument("--wrong", action="store_true", help="list every verdict that was not right on standard error")
+    parser.add_argument("--each", type=Path, metavar="FILE", help="write a JSON line of every trial: what came of it, what the court said")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     given = parser.parse_args(arguments)
     venue = VENUES[given.plant]
@@ -172,6 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tried = asyncio.run(judged(groups, model, venue, given.members, horizon_s, _tell))
     real = lived(groups, model, venue, horizon_s, given.workers, _tell)
     rows = [row for group, some, truth in zip(groups, tried, real, strict=True) for row in zip(group.trials, some, truth, strict=True)]
+    if given.each:
+        seeds = [group.seed for group in groups for _ in group.trials]
+        given.each.write_text("".join(f"{json.dumps(_told(*row) | {'plant': seed})}\n" for seed, row in zip(seeds, rows, strict=True)))
     if given.wrong:
         print("\n".join(_wrong(*row) for row in rows if not _is_right(*row[1:])), file=sys.stderr)
     result = _figures(rows)
@@ -205,6 +209,22 @@ def _is_right(tried: Tried, truth: Truth) -> bool:
 def _wrong(trial: Trial, tried: Tried, truth: Truth) -> str:
     steps = ", ".join(f"{tag} = {value:g} at {at_s:.0f} s" for at_s, tag, value in trial.steps)
     return f"{trial.kind}: {steps}\n  really: {truth.why or 'harmless'}\n  {tried.verdict.judgement}: {tried.verdict.reason}"
+
+
+def _told(trial: Trial, tried: Tried, truth: Truth) -> dict[str, Any]:
+    verdict = tried.verdict
+    return {
+        "kind": trial.kind,
+        "steps": trial.steps,
+        "is_right": _is_right(tried, truth),
+        "really": truth.why,
+        "really_s": truth.time_s,
+        "judgement": verdict.judgement,
+        "reason": verdict.reason,
+        "invariant": verdict.invariant,
+        "time_to_violation_s": verdict.time_to_violation_s,
+        "took_ms": tried.took_ms,
+    }
 
 
 def _tell(text: str) -> None:

@@ -2,10 +2,11 @@
 
 import pytest
 
+from sentinel.demo.simulation import ReferencePlant
 from sentinel.demo.wiring import PLANT_FILE, read_interface
 from sentinel.measure.stage import LivePlant, Stage
-from sentinel.measure.trials import LONGEST_S, TRIALS_PER_PLANT, Group, Trial, draw
-from sentinel.measure.truth import Limit, Truth, limits_of, truths
+from sentinel.measure.trials import LONGEST_S, SETTLE_S, TRIALS_PER_PLANT, Group, Trial, draw
+from sentinel.measure.truth import Limit, Truth, counts_of, limits_of, truths
 from sentinel.model.tags import TagRole
 from sentinel.twin.engine import compile_model
 from sentinel.twin.plant import load_plant
@@ -55,6 +56,23 @@ def test_what_the_plant_s_own_physics_says(steps: tuple[tuple[float, str, float]
     (found,) = truths(group(*steps), INVARIANTS, HORIZON_S)
     assert found.why == why
     assert (found.time_s is None) == (why is None or "," in why)
+
+
+def test_the_time_of_what_wears_out_is_that_of_the_start_too_many_and_not_of_the_damage() -> None:
+    wearing = group((0.0, "LIC101.HH", 0.9))
+    (without,) = truths(wearing, INVARIANTS, HORIZON_S)
+    assert (without.why, without.time_s) == ("P101.burnt", None)
+    (found,) = truths(wearing, (*INVARIANTS, *counts_of(load_plant(PLANT_FILE).invariants)), HORIZON_S)
+    assert found.why == "P101.burnt"
+    plant = ReferencePlant(seed=5, interface=INTERFACE)
+    while plant.time_s < SETTLE_S:
+        plant.step()
+    plant.registers.put("LIC101.HH", 0.9)
+    starts, ran = 0, True
+    while starts < 7:
+        plant.step()
+        starts, ran = starts + (plant.actuators.p101_on and not ran), plant.actuators.p101_on
+    assert found.time_s == plant.time_s - SETTLE_S
 
 
 def test_an_invariant_that_falls_anyway_is_not_blamed_on_a_trial() -> None:
