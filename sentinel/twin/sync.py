@@ -8,26 +8,24 @@ Time comes in by `now` and by the readings' time of receipt; nothing here reads 
 """
 
 import math
-import sys
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentinel.model.observation import Counters, Readings
-from sentinel.model.protocol import Quality
-from sentinel.model.tags import Tag
 from sentinel.model.time import NS_PER_S, Instant, seconds_between
 from sentinel.twin.acquisition import find_state
-from sentinel.twin.correction import correct, padded
+from sentinel.twin.arrivals import ANYTHING, Arrivals, Reading, within
+from sentinel.twin.assimilation import Assimilation
 from sentinel.twin.engine import Model
-from sentinel.twin.ensemble import PARAMETER_LIMIT, Ensemble, Spreads, Writes, check_writes, initial
-from sentinel.twin.health import CAP, Monitor
+from sentinel.twin.ensemble import Ensemble, Spreads, Writes, check_writes, initial
+from sentinel.twin.health import Monitor
 from sentinel.twin.learnt import Learnt
 from sentinel.twin.sensing import Forecast, Sensing
+from sentinel.twin.shadows import Shadows
 from sentinel.twin.snapshot import Grade, Health, Snapshot
 from sentinel.twin.wear import Wear
 
@@ -44,34 +42,7 @@ ACQUIRE_S = 2.0  # readings are gathered so long before the twin is set to them
 REACQUIRE_S = 15.0  # a lost twin tries again, not more often
 RECONSIDER_S = 60.0  # a tag that deviated so long may be right after all: the twin is set to the readings again
 WIDEST = 0.5  # of a tag's range, standard deviation of its forecast: what is as wide as the instrument agrees with every reading
-SHADOW_S = 30.0  # life of a shadow; two of them, half a life apart
-SHADOW_MEMBERS = 64  # mean and width of a forecast need no more: the width is then known to a tenth
-OUTLIER = 6.0  # standard deviations: the filter skips such a reading, the test counts it
-PARAMETER_FLOOR = 0.25  # of the declared spread: what is left of doubt however long the twin has listened
-PARAMETER_GROWTH = 1.01  # per correction, at most: the bound on inflation
 SENSOR_LAG_S = 2.0  # a transmitter may lag so far behind: what moves fast is read less surely
-OUTSIDE = 0.05  # of the span: a reading further outside its range is a broken instrument
-_ANYTHING, _NOTHING = (-sys.float_info.max, sys.float_info.max), (math.inf, -math.inf)
-INTEGRAL_DRIFT = 3e-4  # of full output per square root of a second: what a controller does that is not modelled
-
-
-class _Reading(NamedTuple):
-    at: int
-    tag: str
-    value: float
-    is_uncertain: bool
-
-
-@dataclass(slots=True)
-class _Shadow:
-    ensemble: Ensemble
-    age_s: float = 0.0
-    predicted: F8 | None = None
-
-
-def _within(tag: Tag) -> tuple[float, float]:
-    margin = OUTSIDE * (tag.high - tag.low)
-    return tag.low - margin, tag.high + margin
 
 
 class Sync:
@@ -86,22 +57,20 @@ class Sync:
         seed = model.plant.seed if seed is None else seed
         self._chance = np.random.Generator(np.random.PCG64([seed, 1]))
         self._start = initial(model, members, seed)
-        self._main = Ensemble.from_snapshot(model, self._start)
         self._spreads = Spreads.of(model.plant)
-        self._scores: F8 = self._spreads.scores_of(self._main.parameters)
-        self._sensing = Sensing.of(model, self._main)
-        self._widest = ((WIDEST * self._sensing.spans) ** 2).tolist()
+        start = Ensemble.from_snapshot(model, self._start)
+        self._sensing = Sensing.of(model, start)
+        self._filter = Assimilation(model, self._sensing, self._spreads, start, self._chance)
         self._forecast = Forecast(model, self._sensing.tags)
-        quantities = len(model.states) + len(model.plant.controllers) + len(model.plant.parameters) + len(self._sensing.tags)
+        self._shadows = Shadows(self._sensing, self._forecast, WIDEST)
         self._learnt = learnt
         self._wear = Wear.of(model.plant)
         self._lowest: F8 = self._wear.lowest(0.0)  # score of each parameter
-        self._rows: F8 = np.zeros((quantities, padded(members)))  # what a reading may correct: states, integrals, scores, forecasts
-        self._anomaly: F8 = np.zeros((len(model.plant.parameters), members))
         self._inputs = model.input_rows
         self._measured = {sensor.tag.name for sensor in model.plant.sensors}
-        self._usable = dict.fromkeys(self._inputs, _ANYTHING) | {one.tag.name: _within(one.tag) for one in model.plant.sensors}
         tags = model.plant.tags.by_name
+        usable = dict.fromkeys(self._inputs, ANYTHING) | {one.tag.name: within(one.tag) for one in model.plant.sensors}
+        self._arrivals = Arrivals(usable, tags, MAX_PENDING)
         self.monitor = Monitor(
             self._sensing.tags,
             {tag: (tags[tag].low, tags[tag].high) for tag in self._sensing.tags},
@@ -109,19 +78,14 @@ class Sync:
             self._sensing.instruments,
         )
         self._at: Instant | None = None
-        self._pending: list[_Reading] = []
-        self._writes: list[tuple[int, dict[str, float]]] = []
-        self._shadows: list[_Shadow] = []
         self._rates: F8 = np.zeros(len(self._sensing.tags))
         self._accuracy: list[float] = self._sensing.accuracy.tolist()
-        self._tolerance: list[float] = self._sensing.tolerance.tolist()
         self._means: F8 | None = None
         self._gathered: dict[str, float] = {}
         self._acquiring_since: int | None = None
         self._last_acquired: int | None = None
         self._residuals: deque[tuple[int, str, float]] = deque(maxlen=MAX_RESIDUALS)
         self._ring: deque[Snapshot] = deque(maxlen=RING)
-        self._accepted = self._refused = self._dropped = 0
 
     # -- what goes out
 
@@ -137,7 +101,7 @@ class Sync:
     @property
     def counters(self) -> Counters:
         """Of readings."""
-        return Counters(accepted=self._accepted, refused=self._refused, dropped=self._dropped)
+        return self._arrivals.counters
 
     def snapshot(self) -> Snapshot:
         """The ensemble now; trusted only while the twin is in step.
@@ -146,7 +110,8 @@ class Sync:
         what each puts out for itself, which follows the noise of its own state.
         """
         health, at = self.health, Instant(0) if self._at is None else self._at
-        main, members = replace(self._main, controllers=self._main.controllers.copy()), self._main.members
+        main = self._filter.main
+        main, members = replace(main, controllers=main.controllers.copy()), main.members
         for row, controller in enumerate(self.model.plant.controllers):
             if self.monitor.speaks(controller.op, at):
                 main.controllers[2 * row + 1] = main.controllers[2 * row + 1, :members].mean()
@@ -166,7 +131,7 @@ class Sync:
 
     def parameters(self) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation over members, in declared spreads: what the twin has learnt about each."""
-        now = Learnt.of(self._scores[:, : self._main.members])
+        now = Learnt.of(self._filter.known)
         named = zip(self.model.plant.parameters, now.mean, now.spread, strict=True)
         return {one.name: (float(mean), float(spread)) for one, mean, spread in named}
 
@@ -179,56 +144,28 @@ class Sync:
 
     def observe(self, readings: Readings, now: Instant) -> None:
         """Readings as they arrived, in any order; brings the twin to `now`, or leaves it where it is when it is already further."""
-        seen, values, qualities = readings.seen.tolist(), readings.value.tolist(), readings.quality.tolist()
-        latest = now + LATE_S * NS_PER_S
         # a reading may be of a new time after the clock stepped back: then it is not late
         oldest = self._at - LATE_S * NS_PER_S if self._at is not None and now > self._at - MAX_GAP_S * NS_PER_S else -math.inf
-        for at, tag, value, quality in zip(seen, readings.decoded("tag"), values, qualities, strict=True):
-            low, high = self._usable.get(tag or "", _NOTHING)
-            if tag is not None and low <= value <= high and quality != Quality.BAD and oldest <= at <= latest:
-                self._accepted += 1
-                self._pending.append(_Reading(at, tag, value, quality == Quality.UNCERTAIN))
-            else:
-                self._refuse(at, tag, value, quality, latest)
-        if len(self._pending) > MAX_PENDING:
-            self._pending.sort(key=lambda reading: reading.at)
-            self._dropped += len(self._pending) - MAX_PENDING
-            self._pending = self._pending[-MAX_PENDING:]
+        for tag, why in self._arrivals.read(readings, oldest, now + LATE_S * NS_PER_S):
+            if tag in self._sensing.rows:
+                self.monitor.refuse(tag, why)
         self._reach(now, MAX_GAP_S)
 
     def write(self, writes: Writes, now: Instant) -> None:
         """Writes that were seen to reach the plant, in the tags' units.  Raises ValueError like `rollout`."""
         check_writes(self.model, writes)
-        if len(self._writes) == MAX_PENDING:
-            self._writes.pop(0)
-            self._dropped += 1
-        self._writes.append((int(now), dict(writes)))
+        self._arrivals.write(writes, int(now))
         self._reach(now, MAX_GAP_S)
 
     def advance(self, now: Instant) -> None:
         """To `now`.  A step of the clock or a long gap is not integrated: the twin begins anew and says so."""
         self._reach(now, MAX_BACK_S)
 
-    def _refuse(self, seen: int, tag: str | None, value: float, quality: int, latest: float) -> None:
-        self._refused += 1
-        if tag is None or seen > latest or tag not in self._sensing.rows or tag not in self._usable:
-            return
-        low, high = self._usable[tag]
-        if quality == Quality.BAD:
-            why = "its quality is bad"
-        elif not math.isfinite(value):
-            why = "its value is not a number"
-        elif not low <= value <= high:
-            why = f"{value:g} {self.model.plant.tags.by_name[tag].unit} is outside its range"
-        else:
-            why = "it comes too late"
-        self.monitor.refuse(tag, why)
-
     # -- time
 
     def _reach(self, now: Instant, back_s: float) -> None:
         if self._at is None:
-            oldest = min((reading.at for reading in self._pending), default=int(now))
+            oldest = self._arrivals.earliest(int(now))
             self._begin(Instant(max(oldest, int(now - MAX_GAP_S * NS_PER_S))), "finding the plant's state")
         assert self._at is not None
         gap_s = seconds_between(self._at, now)
@@ -243,7 +180,7 @@ class Sync:
         if self.health.is_in_step and (not self._ring or self._at // NS_PER_S > self._ring[-1].at // NS_PER_S):
             self._ring.append(self.snapshot())
             since = self._learnt.since if self._learnt is not None else None
-            self._learnt = Learnt.of(self._scores[:, : self._main.members], self._at if since is None else since)
+            self._learnt = Learnt.of(self._filter.known, self._at if since is None else since)
             self._lowest = self._wear.lowest(self._service_s())
 
     def _service_s(self) -> float:
@@ -253,9 +190,7 @@ class Sync:
 
     def _begin(self, at: Instant, reason: str) -> None:
         first = at // SLOT_NS * SLOT_NS
-        known = [reading for reading in self._pending if reading.at >= first - SLOT_NS]
-        self._dropped += len(self._pending) - len(known)
-        self._pending = known
+        self._arrivals.forget(first - SLOT_NS)
         self._ring.clear()
         self._at = Instant(first)
         self._last_acquired = None
@@ -290,17 +225,15 @@ class Sync:
         assert self._at is not None
         span_s = seconds_between(self._at, end)
         self._at = end
-        for writes in [writes for at, writes in self._writes if at < end]:
+        for writes in self._arrivals.written(end):
             self._replicate(writes)
-        self._writes = [one for one in self._writes if one[0] >= end]
-        due = sorted((reading for reading in self._pending if reading.at < end), key=lambda reading: (reading.at, reading.tag))
-        self._pending = [reading for reading in self._pending if reading.at >= end]
-        observed = self._replicated({reading.tag: reading for reading in due}, end)
+        observed = self._replicated(self._arrivals.due(end), end)
         if self._acquiring_since is not None:
             self._gather(observed, end)
             return
-        predicted = self._forecast.run(self._main, span_s)
-        means = predicted[:, : self._main.members].mean(axis=1)
+        main = self._filter.main
+        predicted = self._forecast.run(main, span_s)
+        means = predicted[:, : main.members].mean(axis=1)
         if self._means is not None:
             self._rates = np.maximum(np.abs(means - self._means) / span_s, self._rates * math.exp(-span_s / SENSOR_LAG_S))
         self._means = means
@@ -309,14 +242,14 @@ class Sync:
         self._test(observed, sigmas, span_s, end)
         if observed:
             self._correct(observed, sigmas, predicted)
-        self._disturb(span_s)
+        self._filter.disturb(span_s)
 
-    def _replicated(self, latest: dict[str, _Reading], end: Instant) -> dict[str, _Reading]:
+    def _replicated(self, latest: dict[str, Reading], end: Instant) -> dict[str, Reading]:
         """Writable tags are taken over; what remains is to be held against a forecast.  A controller's output is taken over in manual,
         and a measurement in automatic."""
         driven = self._sensing.driven
         self._replicate({tag: one.value for tag, one in latest.items() if tag in self._inputs and tag not in driven})
-        manual = {tag: one.value for tag, one in latest.items() if tag in driven and not self._is_auto(driven[tag])}
+        manual = {tag: one.value for tag, one in latest.items() if tag in driven and not self._filter.is_auto(driven[tag])}
         self._replicate(manual)
         for tag, one in latest.items():
             if tag in self._sensing.rows:
@@ -325,16 +258,12 @@ class Sync:
 
     def _replicate(self, writes: Mapping[str, float]) -> None:
         if writes:
-            for ensemble in (self._main, *(shadow.ensemble for shadow in self._shadows)):
-                ensemble.write(writes)
-
-    def _is_auto(self, controller: int) -> bool:
-        tag = self.model.plant.controllers[controller].auto_tag
-        return bool(self._main.inputs[self._inputs[tag]] > 0.5)
+            self._filter.main.write(writes)
+            self._shadows.write(writes)
 
     # -- finding the state
 
-    def _gather(self, observed: Mapping[str, _Reading], end: Instant) -> None:
+    def _gather(self, observed: Mapping[str, Reading], end: Instant) -> None:
         if not self._gathered and not observed:
             self._acquiring_since = int(end)  # the wait begins with the first reading
             return
@@ -351,92 +280,32 @@ class Sync:
         self._lowest = self._wear.lowest(self._service_s())
         if self._learnt is not None:
             found.parameters[:] = self._spreads.values_at(self._learnt.moved(self._spreads.scores_of(found.parameters), self._lowest))
-        found.inputs[:] = self._main.inputs
-        found.states[:] = self._main.states.mean(axis=1, keepdims=True)
+        found.inputs[:] = self._filter.main.inputs
+        found.states[:] = self._filter.main.states.mean(axis=1, keepdims=True)
         find_state(self.model, self._sensing, self._forecast, found, self._gathered, self._chance)
-        self._main = found
-        self._scores = self._spreads.scores_of(found.parameters)
+        self._filter.set(found)
 
     # -- following
 
-    def _correct(self, observed: Mapping[str, _Reading], sigmas: Mapping[str, float], predicted: F8) -> None:
-        """All readings of a slot, one after the other; the parameters move as standard scores."""
+    def _correct(self, observed: Mapping[str, Reading], sigmas: Mapping[str, float], predicted: F8) -> None:
+        """By what is believed of what was read."""
         assert self._at is not None
-        plant, main, sensing, members = self.model.plant, self._main, self._sensing, self._main.members
-        n, c, p = len(plant.states), len(plant.controllers), len(plant.parameters)
-        rows = self._rows[:, :members]
-        rows[:n], rows[n : n + c] = main.states[:, :members], main.controllers[0::2, :members]
-        rows[n + c : n + c + p], rows[n + c + p :] = self._scores[:, :members], predicted[:, :members]
-        manual = np.array([not self._is_auto(row) for row in range(c)], bool)
-        unread = np.array([not self.monitor.speaks(one.op, self._at) for one in plant.controllers], bool)
-        believed = [tag for tag in observed if not self.monitor.deviates(tag, self._at)]
-        taken = [sensing.rows[tag] for tag in believed]
-        gains = sensing.gains[taken]
-        gains[:, n : n + c][:, manual & ~unread] = 0.0  # it is known, not estimated
-        values = np.array([sensing.units[row].to_si(observed[tag].value) for tag, row in zip(believed, taken, strict=True)])
-        variances = np.array([sigmas[tag] ** 2 for tag in believed])
-        correct(self._rows, members, gains, n + c + p + np.array(taken, np.int64), values, variances, OUTLIER)
-        for tag, row in sensing.driven.items():
-            if manual[row] and unread[row]:
-                shifted = main.controllers[2 * row + 1, :members] + rows[n + row] - main.controllers[2 * row, :members]
-                main.controllers[2 * row + 1, :members] = np.clip(shifted, 0.0, 1.0)
-            elif tag in observed:
-                main.controllers[2 * row + 1, :members] = np.clip(rows[n + c + p + sensing.rows[tag]], 0.0, 1.0)
-        main.states[:, :members], main.controllers[0::2, :members] = rows[:n], rows[n : n + c]
-        scores = rows[n + c : n + c + p]
-        mean = scores.mean(axis=1, keepdims=True)
-        anomaly = np.subtract(scores, mean, out=self._anomaly)
-        spread = np.sqrt(np.einsum("ij,ij->i", anomaly, anomaly)[:, None] / members)
-        growth = np.clip(PARAMETER_FLOOR / np.maximum(spread, 1e-12), 1.0, PARAMETER_GROWTH)
-        anomaly *= growth
-        anomaly += mean
-        np.clip(anomaly, self._lowest, PARAMETER_LIMIT, out=self._scores[:, :members])
-        self._scores[:, members:] = self._scores[:, :1]
-        main.parameters[:] = self._spreads.values_at(self._scores)
+        at, monitor = self._at, self.monitor
+        believed = {tag: sigmas[tag] for tag in observed if not monitor.deviates(tag, at)}
+        unread = np.array([not monitor.speaks(one.op, at) for one in self.model.plant.controllers], bool)
+        self._filter.correct({tag: one.value for tag, one in observed.items()}, believed, predicted, unread, self._lowest)
 
-    def _disturb(self, span_s: float) -> None:
-        main, members = self._main, self._main.members
-        main.states += self._noise(self._sensing.drift[:, None], len(main.states), span_s)
-        self._sensing.hold(main.states)
-        main.controllers[0::2] += self._noise(INTEGRAL_DRIFT, len(self.model.plant.controllers), span_s)
-        main.states[:, members:] = main.states[:, :1]
-        main.controllers[:, members:] = main.controllers[:, :1]
-
-    def _noise(self, spread: F8 | float, rows: int, span_s: float) -> F8:
-        """Even noise of a spread per square root of a second: after a few slots its sum is normal, and it costs a fifth of normal noise."""
-        noise = self._chance.random((rows, self._main.stride))
-        noise -= 0.5
-        noise *= 2.0 * math.sqrt(3.0 * span_s) * spread
-        return noise
-
-    def _sigma(self, row: int, reading: _Reading, rates: list[float]) -> float:
+    def _sigma(self, row: int, reading: Reading, rates: list[float]) -> float:
         """Standard deviation of a reading, SI."""
         assert self._at is not None
         late_s = max(seconds_between(reading.at, self._at), 0.0)
         sigma = math.hypot(self._accuracy[row], (SENSOR_LAG_S + late_s) * rates[row])
         return 2.0 * sigma if reading.is_uncertain else sigma
 
-    def _test(self, observed: Mapping[str, _Reading], sigmas: Mapping[str, float], span_s: float, end: Instant) -> None:
+    def _test(self, observed: Mapping[str, Reading], sigmas: Mapping[str, float], span_s: float, end: Instant) -> None:
         """Readings against the older shadow, which has heard none of them."""
-        sensing = self._sensing
-        for shadow in self._shadows:
-            shadow.predicted = self._forecast.run(shadow.ensemble, span_s)
-            shadow.age_s += span_s
-        judge = self._shadows[0] if self._shadows else None
-        if judge is None or judge.predicted is None:
-            observed, means, variances = {}, [], []
-        else:
-            members = judge.predicted[:, : judge.ensemble.members]
-            means, variances = members.mean(axis=1).tolist(), members.var(axis=1).tolist()
-        for tag, reading in observed.items():
-            row = sensing.rows[tag]
-            variance = sigmas[tag] ** 2 + self._tolerance[row] ** 2 + variances[row]
-            innovation = (sensing.units[row].to_si(reading.value) - means[row]) / math.sqrt(variance)
-            if not variances[row] <= self._widest[row]:  # or not a number
-                innovation = math.copysign(CAP, innovation)
+        self._shadows.advance(span_s)
+        for tag, innovation in self._shadows.innovations(observed, sigmas).items():
             self.monitor.take(tag, innovation, end)
-            self._residuals.append((reading.at, tag, innovation))
-        if self._shadows and self._shadows[0].age_s >= SHADOW_S:
-            self._shadows.pop(0)
-        if not self._shadows or (len(self._shadows) == 1 and self._shadows[0].age_s >= SHADOW_S / 2.0):
-            self._shadows.append(_Shadow(self._main.first(min(SHADOW_MEMBERS, self._main.members))))
+            self._residuals.append((observed[tag].at, tag, innovation))
+        self._shadows.renew(self._filter.main)
