@@ -1,7 +1,7 @@
 """What a twin has learnt of its plant's parameters, apart from the members that it learnt it with: it outlives them.
 
-In: standard scores of an ensemble's parameters, in declared spreads.  Out: their mean and standard deviation, and members of another
-ensemble moved there.
+In: standard scores of an ensemble's parameters, in declared spreads.  Out: their mean and standard deviation, members of another
+ensemble moved there, and how low they may lie by now.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinel.model.time import Instant
+from sentinel.model.time import Instant, seconds_between
 from sentinel.twin.ensemble import PARAMETER_LIMIT
+from sentinel.twin.wear import Wear
 
 F8 = NDArray[np.float64]
 
@@ -41,3 +42,26 @@ class Learnt:
         doubt = np.where(self.mean < -PARAMETER_LIMIT, -OVERHAULED * self.mean, AFTER_GAP)
         scores: F8 = self.mean[:, None] + np.maximum(self.spread, doubt)[:, None] * declared
         return np.clip(scores, lowest, PARAMETER_LIMIT)
+
+
+class Memory:
+    """What one twin has learnt so far; `lowest` is a column, the score that each parameter may have at least."""
+
+    def __init__(self, wear: Wear, learnt: Learnt | None) -> None:
+        self._wear, self.learnt = wear, learnt
+        self.lowest: F8 = wear.lowest(0.0)
+
+    def remember(self, scores: F8, at: Instant) -> None:
+        """Of a twin that agrees with its plant."""
+        since = self.learnt.since if self.learnt is not None else None
+        self.learnt = Learnt.of(scores, at if since is None else since)
+        self.look(at)
+
+    def look(self, at: Instant) -> None:
+        """The plant has been what it is taken to be since it was first confirmed, as far as is known."""
+        since = self.learnt.since if self.learnt is not None else None
+        self.lowest = self._wear.lowest(0.0 if since is None else seconds_between(since, at))
+
+    def forget(self) -> None:
+        """It may be what is wrong."""
+        self.learnt = None

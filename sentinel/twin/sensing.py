@@ -5,6 +5,7 @@ All numbers are SI; rows are observed tags in the order of `Sensing.tags`.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ F8 = NDArray[np.float64]
 PARAMETER_GAIN = 0.2  # of the filter's own: slow, so that a transient is not taken for a change of the plant
 MODEL_ERROR = 0.005  # of the span: what equations of this kind leave out over half a minute
 DRIFT = 0.0005  # of the span per square root of a second: disturbances that are not modelled
+SENSOR_LAG_S = 2.0  # a transmitter may lag so far behind
 UNSEEN_DRIFT = 1e-4  # the same of a state that no tag shows: of where it starts, or of its range where that is nothing
 
 
@@ -94,6 +96,33 @@ class Sensing:
     def hold(self, states: F8) -> None:
         """States back to where they can be."""
         np.clip(states, *self.limits, out=states)
+
+
+class Sureness:
+    """How surely each tag is read: what moves fast is read less surely, because its transmitter lags behind."""
+
+    def __init__(self, sensing: Sensing) -> None:
+        self._accuracy: list[float] = sensing.accuracy.tolist()
+        self._means: F8 | None = None  # of the forecasts, SI
+        self._rates: F8 = np.zeros(len(sensing.tags))
+
+    def begin(self) -> None:
+        """With the next forecast: what moved before says nothing of it."""
+        self._means = None
+
+    def follow(self, means: F8, span_s: float) -> None:
+        if self._means is not None:
+            self._rates = np.maximum(np.abs(means - self._means) / span_s, self._rates * math.exp(-span_s / SENSOR_LAG_S))
+        self._means = means
+
+    def sigmas(self, read: Iterable[tuple[int, float, bool]]) -> list[float]:
+        """Standard deviations, SI.  ``read``: row, seconds for which it has waited, and whether its source calls it uncertain."""
+        rates = self._rates.tolist()
+        found = []
+        for row, late_s, is_uncertain in read:
+            sigma = math.hypot(self._accuracy[row], (SENSOR_LAG_S + late_s) * rates[row])
+            found.append(2.0 * sigma if is_uncertain else sigma)
+        return found
 
 
 class Forecast:

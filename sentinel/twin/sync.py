@@ -23,8 +23,8 @@ from sentinel.twin.assimilation import Assimilation
 from sentinel.twin.engine import Model
 from sentinel.twin.ensemble import Ensemble, Spreads, Writes, check_writes, initial
 from sentinel.twin.health import Monitor
-from sentinel.twin.learnt import Learnt
-from sentinel.twin.sensing import Forecast, Sensing
+from sentinel.twin.learnt import Learnt, Memory
+from sentinel.twin.sensing import Forecast, Sensing, Sureness
 from sentinel.twin.shadows import Shadows
 from sentinel.twin.snapshot import Grade, Health, Snapshot
 from sentinel.twin.wear import Wear
@@ -42,7 +42,6 @@ ACQUIRE_S = 2.0  # readings are gathered so long before the twin is set to them
 REACQUIRE_S = 15.0  # a lost twin tries again, not more often
 RECONSIDER_S = 60.0  # a tag that deviated so long may be right after all: the twin is set to the readings again
 WIDEST = 0.5  # of a tag's range, standard deviation of its forecast: what is as wide as the instrument agrees with every reading
-SENSOR_LAG_S = 2.0  # a transmitter may lag so far behind: what moves fast is read less surely
 
 
 class Sync:
@@ -63,9 +62,8 @@ class Sync:
         self._filter = Assimilation(model, self._sensing, self._spreads, start, self._chance)
         self._forecast = Forecast(model, self._sensing.tags)
         self._shadows = Shadows(self._sensing, self._forecast, WIDEST)
-        self._learnt = learnt
-        self._wear = Wear.of(model.plant)
-        self._lowest: F8 = self._wear.lowest(0.0)  # score of each parameter
+        self._sureness = Sureness(self._sensing)
+        self._memory = Memory(Wear.of(model.plant), learnt)
         self._inputs = model.input_rows
         self._measured = {sensor.tag.name for sensor in model.plant.sensors}
         tags = model.plant.tags.by_name
@@ -78,9 +76,6 @@ class Sync:
             self._sensing.instruments,
         )
         self._at: Instant | None = None
-        self._rates: F8 = np.zeros(len(self._sensing.tags))
-        self._accuracy: list[float] = self._sensing.accuracy.tolist()
-        self._means: F8 | None = None
         self._gathered: dict[str, float] = {}
         self._acquiring_since: int | None = None
         self._last_acquired: int | None = None
@@ -138,7 +133,7 @@ class Sync:
     @property
     def learnt(self) -> Learnt | None:
         """The parameters as they were when the twin was last trusted; None before, and once it had to be found anew in spite of them."""
-        return self._learnt
+        return self._memory.learnt
 
     # -- what comes in
 
@@ -179,14 +174,7 @@ class Sync:
         self._reconsider()
         if self.health.is_in_step and (not self._ring or self._at // NS_PER_S > self._ring[-1].at // NS_PER_S):
             self._ring.append(self.snapshot())
-            since = self._learnt.since if self._learnt is not None else None
-            self._learnt = Learnt.of(self._filter.known, self._at if since is None else since)
-            self._lowest = self._wear.lowest(self._service_s())
-
-    def _service_s(self) -> float:
-        """For how long the plant has been what it is taken to be, as far as the twin knows."""
-        since = self._learnt.since if self._learnt is not None else None
-        return 0.0 if since is None or self._at is None else seconds_between(since, self._at)
+            self._memory.remember(self._filter.known, self._at)
 
     def _begin(self, at: Instant, reason: str) -> None:
         first = at // SLOT_NS * SLOT_NS
@@ -204,19 +192,19 @@ class Sync:
             return
         if health.grade is Grade.LOST and seconds_between(since, self._at) > REACQUIRE_S:
             if any(one.distance is not None for one in health.deviations):  # silence says nothing against what was learnt
-                self._learnt = None  # it may be what is wrong
+                self._memory.forget()
             self._acquire(health.reason)
         elif health.grade is Grade.DEGRADED and seconds_between(since, self._at) > RECONSIDER_S:
             stale_s = self.monitor.longest_deviation_s(self._at)
             if stale_s > RECONSIDER_S:
-                self._learnt = None
+                self._memory.forget()
                 self._acquire(f"{health.reason} for {stale_s:.0f} s: finding the plant's state anew")
 
     def _acquire(self, reason: str) -> None:
         assert self._at is not None
         self._gathered.clear()
         self._shadows.clear()
-        self._means = None
+        self._sureness.begin()
         self._acquiring_since = int(self._at)
         self.monitor.reset(reason, self._at)
 
@@ -233,12 +221,9 @@ class Sync:
             return
         main = self._filter.main
         predicted = self._forecast.run(main, span_s)
-        means = predicted[:, : main.members].mean(axis=1)
-        if self._means is not None:
-            self._rates = np.maximum(np.abs(means - self._means) / span_s, self._rates * math.exp(-span_s / SENSOR_LAG_S))
-        self._means = means
-        rates = self._rates.tolist()
-        sigmas = {tag: self._sigma(self._sensing.rows[tag], reading, rates) for tag, reading in observed.items()}
+        self._sureness.follow(predicted[:, : main.members].mean(axis=1), span_s)
+        read = [(self._sensing.rows[tag], max(seconds_between(one.at, end), 0.0), one.is_uncertain) for tag, one in observed.items()]
+        sigmas = dict(zip(observed, self._sureness.sigmas(read), strict=True))
         self._test(observed, sigmas, span_s, end)
         if observed:
             self._correct(observed, sigmas, predicted)
@@ -277,9 +262,11 @@ class Sync:
     def _set(self) -> None:
         """States to what was read, controllers to what holds the plant there, parameters to what was declared, or learnt before a gap."""
         found = Ensemble.from_snapshot(self.model, self._start)
-        self._lowest = self._wear.lowest(self._service_s())
-        if self._learnt is not None:
-            found.parameters[:] = self._spreads.values_at(self._learnt.moved(self._spreads.scores_of(found.parameters), self._lowest))
+        assert self._at is not None
+        self._memory.look(self._at)
+        learnt = self._memory.learnt
+        if learnt is not None:
+            found.parameters[:] = self._spreads.values_at(learnt.moved(self._spreads.scores_of(found.parameters), self._memory.lowest))
         found.inputs[:] = self._filter.main.inputs
         found.states[:] = self._filter.main.states.mean(axis=1, keepdims=True)
         find_state(self.model, self._sensing, self._forecast, found, self._gathered, self._chance)
@@ -293,14 +280,7 @@ class Sync:
         at, monitor = self._at, self.monitor
         believed = {tag: sigmas[tag] for tag in observed if not monitor.deviates(tag, at)}
         unread = np.array([not monitor.speaks(one.op, at) for one in self.model.plant.controllers], bool)
-        self._filter.correct({tag: one.value for tag, one in observed.items()}, believed, predicted, unread, self._lowest)
-
-    def _sigma(self, row: int, reading: Reading, rates: list[float]) -> float:
-        """Standard deviation of a reading, SI."""
-        assert self._at is not None
-        late_s = max(seconds_between(reading.at, self._at), 0.0)
-        sigma = math.hypot(self._accuracy[row], (SENSOR_LAG_S + late_s) * rates[row])
-        return 2.0 * sigma if reading.is_uncertain else sigma
+        self._filter.correct({tag: one.value for tag, one in observed.items()}, believed, predicted, unread, self._memory.lowest)
 
     def _test(self, observed: Mapping[str, Reading], sigmas: Mapping[str, float], span_s: float, end: Instant) -> None:
         """Readings against the older shadow, which has heard none of them."""
