@@ -14,13 +14,14 @@ from sentinel.anchors import ANCHOR, PARAMETERS, Anchors
 from sentinel.baseline import store
 from sentinel.clock import ManualClock
 from sentinel.model.ids import digest
+from sentinel.model.time import Instant
 from sentinel.parameters import BEGUN, MARK_S, Parameters
 from sentinel.records import Records
 from sentinel.twin.learnt import Learnt
 from tests.unit.access.test_seal import an_authority
 
 MODEL = digest("a plant")
-LEARNT = Learnt(np.array([-1.5, 0.25, 0.0]), np.array([0.2, 0.9, 1.0]))
+LEARNT = Learnt(np.array([-1.5, 0.25, 0.0]), np.array([0.2, 0.9, 1.0]), Instant(1_700_000_000_000_000_001))
 LATER = Learnt(np.array([-2.0, 0.25, 0.0]), np.array([0.2, 0.9, 1.0]))
 
 
@@ -48,7 +49,9 @@ def says(records: Records) -> str:
 
 
 def same(found: Learnt | None, wanted: Learnt) -> bool:
-    return found is not None and np.array_equal(found.mean, wanted.mean) and np.array_equal(found.spread, wanted.spread)
+    if found is None or found.since != wanted.since:
+        return False
+    return np.array_equal(found.mean, wanted.mean) and np.array_equal(found.spread, wanted.spread)
 
 
 def test_it_is_kept_at_once_then_every_five_minutes_and_at_an_orderly_end(anchors: Anchors, records: Records, clock: ManualClock) -> None:
