@@ -101,9 +101,10 @@ class Spreads:
         relative[positive] = spreads[positive] / values[positive]
         return Spreads(values, spreads, relative, np.flatnonzero(~positive))
 
-    def values_at(self, scores: F8) -> F8:
-        moved: F8 = scores * self.relative
-        np.exp(moved, out=moved)  # in place: an array of this size is a new mapping of memory each time
+    def values_at(self, scores: F8, out: F8 | None = None) -> F8:
+        """Into ``out``, where it is given: an array of this size is a new mapping of memory each time."""
+        moved: F8 = np.multiply(scores, self.relative, out=out)
+        np.exp(moved, out=moved)
         moved *= self.values
         moved[self.normal] += scores[self.normal] * self.spreads[self.normal]
         return moved
