@@ -5,7 +5,7 @@ Bounded; what does not fit is counted.  What an asset is, and its level, are sug
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,12 +95,13 @@ class Inventory:
         first, which = distinct(flows.source, flows.target, flows.kind, flows.port, flows.from_client, flows.protocol)
         last = np.zeros(len(first), np.int64)
         np.maximum.at(last, which, flows.last)
+        heard = _latest(flows.source[first], last, len(flows.names))
         packets, octets, gaps = (
             np.bincount(which, weights).astype(np.int64) for weights in (flows.packets, flows.octets, flows.defect == Defect.STREAM_GAP)
         )
         for index, row in enumerate(first.tolist()):
             passed = Figures(packets=int(packets[index]), octets=int(octets[index]), gaps=int(gaps[index]))
-            self._row(flows, row, Instant(int(last[index])), passed)
+            self._row(flows, row, Instant(int(heard[flows.source[row]])), Instant(int(last[index])), passed)
 
     def _hear(self, messages: Messages) -> None:
         """An ear without packets, such as the gate, tells of conversations by their messages alone."""
@@ -111,6 +112,8 @@ class Inventory:
         unread, encrypted = (np.bincount(which, is_(messages)).astype(np.int64) for is_ in (is_unread, is_encrypted))
         last = np.zeros(len(first), np.int64)
         np.maximum.at(last, which, messages.time)
+        asked = _latest(messages.client[first], last, len(messages.names))
+        told = _latest(messages.server[first], last, len(messages.names))
         joins: dict[int, Join] = {}
         for index, row in enumerate(first.tolist()):
             client, server = messages.name_of(int(messages.client[row])), messages.name_of(int(messages.server[row]))
@@ -118,8 +121,8 @@ class Inventory:
             if client is None or server is None or not spoken:
                 continue
             seen, until = Instant(int(messages.time[row])), Instant(int(last[index]))
-            self._asset(AssetId(client), None, ("client",), spoken, seen, until)
-            self._asset(AssetId(server), None, ("server",), spoken, seen, until)
+            self._asset(AssetId(client), None, ("client",), spoken, seen, Instant(int(asked[messages.client[row]])))
+            self._asset(AssetId(server), None, ("server",), spoken, seen, Instant(int(told[messages.server[row]])))
             joins[index] = AssetId(client), AssetId(server), spoken[0], int(messages.port[row])
             heard = Figures(messages=int(count[index]), unread=int(unread[index]), encrypted=int(encrypted[index]))
             self._conduit(joins[index], seen, until, heard)
@@ -145,7 +148,8 @@ class Inventory:
             claims = self._claims.taken(known.claims, said)
             self._assets[known.id] = replace(known, claims=claims, identity=identity_of(claims))
 
-    def _row(self, flows: Flows, row: int, last: Instant, passed: Figures) -> None:
+    def _row(self, flows: Flows, row: int, heard: Instant, last: Instant, passed: Figures) -> None:
+        """``heard``: when the sender was heard last, ``last``: in this conversation."""
         source = flows.name_of(int(flows.source[row]))
         if source is None:
             return
@@ -153,7 +157,7 @@ class Inventory:
         from_client = bool(flows.from_client[row])
         spoken = _SPOKEN.get(int(flows.protocol[row]), ())
         is_arp = int(flows.kind[row]) in _ARP
-        self._asset(AssetId(source), mac, () if is_arp else ("client" if from_client else "server",), spoken, seen, last)
+        self._asset(AssetId(source), mac, () if is_arp else ("client" if from_client else "server",), spoken, seen, heard)
         target = flows.name_of(int(flows.target[row]))
         if is_arp or target is None or is_group(target, flows.name_of(int(flows.target_mac[row]))):
             return
@@ -170,6 +174,13 @@ class Inventory:
                 self._refused += 1
                 return
             known = Asset(id=asset, mac=mac, first_seen=seen, last_seen=last)
+        elif (
+            last <= known.last_seen
+            and (known.mac or not mac)
+            and all(role in known.roles for role in roles)
+            and all(protocol in known.protocols for protocol in spoken)
+        ):
+            return
         self._assets[asset] = replace(
             known,
             mac=known.mac or mac,
@@ -191,6 +202,13 @@ class Inventory:
             last_seen=max(known.last_seen, last),
             **{name: getattr(known, name) + count for name, count in more._asdict().items()},
         )
+
+
+def _latest(codes: NDArray[Any], times: NDArray[np.int64], names: int) -> NDArray[np.int64]:
+    """By name, the latest of its times: an asset of many conversations is changed once a window."""
+    latest = np.zeros(names + 1, np.int64)  # the last one is that of nobody, whose code is -1
+    np.maximum.at(latest, codes, times)
+    return latest
 
 
 def _join(conduit: Conduit) -> Join:

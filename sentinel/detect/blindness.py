@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sentinel.detect.evidence import asset
-from sentinel.model.columns import distinct
+from sentinel.model.columns import distinct, remembered
 from sentinel.model.detection import Detection, Severity
+from sentinel.model.observation import Messages
 from sentinel.model.protocol import FlowKind
 from sentinel.model.time import Instant
 from sentinel.model.unread import is_unread
@@ -39,7 +40,7 @@ class Blindness:
         self._dark: OrderedDict[Join, tuple[int, int, int]] = OrderedDict()  # messages unread; packets, octets of payload
 
     def learn(self, window: Window) -> None:
-        for join, (read, unread, _) in _messages(window).items():
+        for join, (read, unread, _) in _messages(window.messages).items():
             before = self._learnt.pop(join, (0, 0))
             self._learnt[join] = before[0] + read, before[1] + unread
             if len(self._learnt) > MAX_CONDUITS:
@@ -53,7 +54,7 @@ class Blindness:
     def score(self, window: Window) -> Sequence[Detection]:
         if not self._readable:
             return ()
-        heard, carried = _messages(window), _payload(window)
+        heard, carried = _messages(window.messages), _payload(window)
         found = []
         for join in sorted((heard.keys() | carried.keys()) & self._readable):
             read, unread, frame = heard.get(join, (0, 0, 0))
@@ -101,9 +102,9 @@ class Blindness:
         self._readable = frozenset((str(client), str(server), int(port)) for client, server, port in state["readable"])
 
 
-def _messages(window: Window) -> dict[Join, tuple[int, int, int]]:
+@remembered
+def _messages(m: Messages) -> dict[Join, tuple[int, int, int]]:
     """Of each conduit: messages read, messages unread, the first unread one's frame."""
-    m = window.messages
     first, which = distinct(m.client, m.server, m.port)
     unread = is_unread(m)
     totals, dark = np.bincount(which, minlength=len(first)), np.bincount(which, unread, len(first)).astype(np.int64)

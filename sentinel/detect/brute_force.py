@@ -32,6 +32,9 @@ Point = tuple[str, int]  # table, address
 
 
 class _Write(NamedTuple):
+    """``key``: client, server, point."""
+
+    key: tuple[str, str, str, int]
     point: Point
     time: int
     value: bytes
@@ -60,10 +63,9 @@ class BruteForce:
     def learn(self, window: Window) -> None:
         for names, _, writes in _writers(window.messages):
             pair = watched(self._pairs, names, _Pair, MAX_PAIRS)
-            self._follow(pair, writes, names)
+            self._follow(pair, writes)
             turned = Counter(point for _, point in pair.turns)
-            for point in {write.point for write in writes}:
-                key = (*names, *point)
+            for key, point in {write.key: write.point for write in writes}.items():
                 if key in self._learnt or len(self._learnt) < MAX_LEARNT:
                     self._learnt[key] = max(self._learnt.get(key, 0), turned[point])
 
@@ -75,7 +77,7 @@ class BruteForce:
         found = []
         for names, rows, writes in _writers(window.messages):
             pair = watched(self._pairs, names, _Pair, MAX_PAIRS)
-            self._follow(pair, writes, names)
+            self._follow(pair, writes)
             points, turned = len(pair.points), Counter(point for _, point in pair.turns)
             limit = MIN_POINTS if self._active else MIN_POINTS_UNLEARNT
             if points >= limit:
@@ -89,17 +91,19 @@ class BruteForce:
                     found.append(self._detection(window.messages, names, rows, "write repetition", words, turns, limit))
         return found
 
-    def _follow(self, pair: _Pair, writes: "Sequence[_Write]", names: tuple[str, str]) -> None:
-        for point, time, value in writes:
-            if (*names, *point) not in self._learnt:
-                pair.points.pop(point, None)
-                pair.points[point] = time
-            if pair.values.pop(point, value) != value:
+    def _follow(self, pair: _Pair, writes: "Sequence[_Write]") -> None:
+        points, values = pair.points, pair.values
+        for key, point, time, value in writes:
+            if key not in self._learnt:
+                points.pop(point, None)
+                points[point] = time
+                if len(points) > MAX_POINTS:
+                    points.popitem(last=False)
+            if values.pop(point, value) != value:
                 pair.turns.append((time, point))
-            pair.values[point] = value
-            for table in (pair.points, pair.values):
-                if len(table) > MAX_POINTS:
-                    table.popitem(last=False)
+            values[point] = value
+            if len(values) > MAX_POINTS:
+                values.popitem(last=False)
         last = writes[-1].time
         for old in [point for point, time in pair.points.items() if time <= last - HORIZON_NS]:
             del pair.points[old]
@@ -153,11 +157,12 @@ def _writers(messages: Messages) -> list[tuple[tuple[str, str], Array, list[_Wri
         & (messages.server >= 0)
     )
     first, which = distinct(messages.client[rows], messages.server[rows])
-    columns = (messages.protocol[rows], messages.function[rows], messages.address[rows], messages.time[rows])
-    writes = [
-        _Write((table_of(protocol, function) or "point", address), time, messages.value(row))
-        for row, protocol, function, address, time in zip(rows.tolist(), *(column.tolist() for column in columns), strict=True)
-    ]
+    columns = (messages.client, messages.server, messages.protocol, messages.function, messages.address, messages.time)
+    writes = []
+    for row, client, server, protocol, function, address, time in zip(rows.tolist(), *(c[rows].tolist() for c in columns), strict=True):
+        table = table_of(protocol, function) or "point"
+        key = (messages.names[client], messages.names[server], table, address)
+        writes.append(_Write(key, (table, address), time, messages.value(row)))
     return [
         (
             (messages.names[messages.client[rows[at]]], messages.names[messages.server[rows[at]]]),

@@ -19,12 +19,11 @@ _ID_HEX_DIGITS = 16  # 64 bits: a plant makes far fewer than 2**32 findings, so 
 
 def digest(*parts: bytes | str) -> Digest:
     """SHA-256 over length-prefixed parts, so that ("ab", "c") and ("a", "bc") differ."""
-    sha = hashlib.sha256()
+    pieces = []
     for part in parts:
         octets = part.encode() if isinstance(part, str) else part
-        sha.update(len(octets).to_bytes(8, "big"))
-        sha.update(octets)
-    return Digest(sha.hexdigest())
+        pieces += [len(octets).to_bytes(8, "big"), octets]
+    return Digest(hashlib.sha256(b"".join(pieces)).hexdigest())
 
 
 def short_id(*parts: bytes | str) -> str:
