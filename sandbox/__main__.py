@@ -26,6 +26,7 @@ from sentinel.errors import ConfigError, InputError, IsolationError
 ENDED, MISCONFIGURED, NOT_ISOLATED, TOO_LONG = 1, 2, 3, 4
 _START_LIMIT_S = 120.0  # compiling a large plant on a slow machine
 _WALL_PER_CPU = 5.0  # on a crowded machine a case may wait for its processor so much longer than it computes
+_LEAST_SHARE = 0.01  # of a processor since it was looked at last: who has less waits for something else, and no case has to
 _LIVES, _WITHIN_S = 4, 120.0  # more courts than that are not lost to single cases: it is the plant, or the machine
 _CHUNK = 65536
 # Before numpy and Arrow are loaded: both would start threads of their own, and isolation is a matter of single threads.
@@ -117,6 +118,7 @@ def _guard(config: CourtConfig, layers: Callable[[str], Mapping[str, Layer]]) ->
 def _watch(court: int, status: int, text: int, stopped: int, case_limit_s: float) -> int:
     """Relay and count time until both pipes are closed.  A case has its time of the processor, and some more by the clock on the wall."""
     began_s, computed_s = 0.0, 0.0  # of the case: on the wall, and what the court had computed by then
+    looked = 0.0, 0.0  # at it last: on the wall, and what it had computed of it
     deadline: float | None = time.monotonic() + _START_LIMIT_S
     verdict: int | None = None
     with selectors.DefaultSelector() as selector:
@@ -126,9 +128,11 @@ def _watch(court: int, status: int, text: int, stopped: int, case_limit_s: float
             wait = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready = [int(key.fd) for key, _ in selector.select(wait)]
             if not ready and deadline is not None and verdict is None:
-                left_s = case_limit_s - (_computed_s(court) - computed_s)
-                if began_s and left_s > 0.0 and time.monotonic() - began_s < _WALL_PER_CPU * case_limit_s:
-                    deadline = time.monotonic() + left_s
+                now_s, had_s = time.monotonic(), _computed_s(court) - computed_s
+                left_s, computes = case_limit_s - had_s, had_s - looked[1] > _LEAST_SHARE * (now_s - looked[0])
+                looked = now_s, had_s
+                if began_s and left_s > 0.0 and computes and now_s - began_s < _WALL_PER_CPU * case_limit_s:
+                    deadline = now_s + left_s
                     continue
                 verdict, deadline = (TOO_LONG if began_s else ENDED), None
                 what = "a case took too long and was ended" if began_s else f"not in session after {_START_LIMIT_S:.0f} s"
@@ -146,6 +150,7 @@ def _watch(court: int, status: int, text: int, stopped: int, case_limit_s: float
                     _relay(octets)
                 elif verdict is None:
                     began_s, computed_s = time.monotonic(), _computed_s(court)
+                    looked = began_s, 0.0
                     deadline = began_s + case_limit_s if octets.endswith(BEGIN) else None
     _, ended = os.waitpid(court, 0)
     if verdict is not None:

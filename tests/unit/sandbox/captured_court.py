@@ -4,6 +4,7 @@ The command's operation names what he tries; what came of it is the verdict's re
 """
 
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from sentinel.model.command import Command
 from sentinel.model.verdict import Verdict
 from tests.unit.sandbox.attempts import ATTEMPTS, tried
 
+LOCK = threading.Lock()
+
 
 def hostile(command: Command, *rest: Any) -> Iterator[Verdict | None]:
     yield captured(command, *rest)
@@ -28,6 +31,9 @@ def captured(command: Command, *rest: Any) -> Verdict:
         case "loop without end":
             while True:
                 pass
+        case "wait without end":
+            for _ in range(2):
+                LOCK.acquire()
         case "say too much":
             return replace(honest, reason="x" * (64 << 20))
         case "say nonsense":
