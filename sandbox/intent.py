@@ -21,7 +21,7 @@ from sentinel.model.command import Command
 from sentinel.model.tags import TagRole
 from sentinel.model.verdict import Intent
 from sentinel.twin.engine import Rollout, Writes
-from sentinel.twin.snapshot import Snapshot
+from sentinel.twin.snapshot import Deviation, Snapshot
 
 PROBES = 24
 PROBE_MEMBERS = 16
@@ -44,8 +44,14 @@ def weigh(evidence: Sequence[Evidence]) -> Intent:
 
 
 def gather(
-    command: Command, context: Context, weakened: Sequence[Impairment], trends: Sequence[Trend], percentile: float | None
+    command: Command,
+    context: Context,
+    weakened: Sequence[Impairment],
+    trends: Sequence[Trend],
+    contradicting: Sequence[Deviation],
+    percentile: float | None,
 ) -> tuple[Evidence, ...]:
+    """``contradicting``: what is read in the part of the plant that the command moves, and is not believed."""
     found = [  # operators take controllers to manual every day; they do not move trip limits
         Evidence(says=f"it impairs a defence: {one.says}", weight=_WEAK if one.takes_manual else _STRONG) for one in weakened
     ]
@@ -63,6 +69,9 @@ def gather(
         if others and not any(step.source == command.source and step.tag in tags for step in context.steps):
             says = f"these tags were written by {listed(others)} so far, never by {command.source}"
             found.append(Evidence(says=says, weight=_WEAK))
+    if contradicting:
+        shown = listed([f"{one.tag} ({one.why})" for one in contradicting])
+        found.append(Evidence(says=f"readings contradict the plant where it moves it: {shown}", weight=_WEAK))
     if percentile is not None and percentile >= HIGH_PERCENTILE:
         says = f"it leads to more harm than {100 * percentile:.0f} % of random values of the same tags"
         found.append(Evidence(says=says, weight=_WEAK, is_deliberate=False))

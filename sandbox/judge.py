@@ -32,7 +32,7 @@ from sentinel.model.tags import TagMap, TagRole
 from sentinel.model.time import Instant, seconds_between
 from sentinel.model.verdict import Course, Intent, Judgement, Option, Verdict
 from sentinel.twin.engine import Rollout
-from sentinel.twin.snapshot import Grade, Snapshot
+from sentinel.twin.snapshot import Deviation, Grade, Snapshot
 
 
 def judge(command: Command, snapshot: Snapshot, replay: Replay, context: Context, terms: Thresholds, seed: int, now: Instant) -> Verdict:
@@ -270,7 +270,7 @@ class _Judge:
     ) -> Verdict:
         case, plant, pair = heard.case, self.replay.plant, harm.pair
         invariant = None if harm.row is None else plant.invariants[harm.row]
-        pieces = intent.gather(case.command, case.context, heard.weakened, heard.trends, percentile)
+        pieces = intent.gather(case.command, case.context, heard.weakened, heard.trends, self._contradicting(case), percentile)
         impact = invariant.impact if invariant else LOSS_OF_PROTECTION
         return self.author.opinion(
             case,
@@ -340,9 +340,17 @@ class _Judge:
 
     def _not_followed(self, case: Case) -> list[str]:
         """Where one reading is not believed, nothing is certified in its whole section: state and parameters are found together."""
-        parts, by_name = self.replay.sections, self.replay.plant.tags.by_name
+        by_name = self.replay.plant.tags.by_name
+        return [named(by_name[one.tag]) for one in self._deviations(case)]
+
+    def _contradicting(self, case: Case) -> tuple[Deviation, ...]:
+        """Who is silent says nothing, and so nothing else."""
+        return tuple(one for one in self._deviations(case) if one.distance is not None)
+
+    def _deviations(self, case: Case) -> tuple[Deviation, ...]:
+        parts = self.replay.sections
         moved = frozenset[int]().union(*(parts[tag] for tag in case.writes))
-        return [named(by_name[one.tag]) for one in case.snapshot.health.deviations if parts.get(one.tag, moved) & moved]
+        return tuple(one for one in case.snapshot.health.deviations if parts.get(one.tag, moved) & moved)
 
 
 def _nearest(instead: Mapping[str, float], tags: TagMap) -> str:

@@ -111,6 +111,17 @@ def test_a_degraded_twin_may_speak_of_what_it_follows(snapshot: Snapshot, replay
     assert verdict_on(command({"LIC101.SP": 1.9}), degraded(snapshot, "TT201"), replay).judgement is Judgement.UNSAFE
 
 
+def test_readings_that_contradict_the_plant_where_it_is_moved_speak_for_intent(snapshot: Snapshot, replay: Replay) -> None:
+    def pieces(tag: str) -> list[str]:
+        verdict = verdict_on(command({"LIC101.SP": 1.9}), degraded(snapshot, tag), replay)
+        assert verdict.judgement is Judgement.UNSAFE
+        return [line for line in verdict.evidence if "readings contradict the plant" in line]
+
+    assert len(pieces("FT101")) == 1
+    assert "FT101" in pieces("FT101")[0]
+    assert pieces("TT301") == []
+
+
 def test_an_old_snapshot_says_nothing(snapshot: Snapshot, replay: Replay) -> None:
     verdict = verdict_on(command({"LIC101.SP": 1.25}, seen=after(NOW, 45.0)), snapshot, replay)
     assert (verdict.judgement, verdict.reason) == (Judgement.UNDECIDED, "the twin's last snapshot is 45 s older than the command")
