@@ -135,8 +135,8 @@ class Jury:
         starts, ran = 0, plant.registers.value(count.tag) > 0 and count.tag.removesuffix(".RUN") not in plant.controller.tripped
         for stretch, _ in self._living(plant, writes, until_s):
             held = plant.registers.value("BYPASS") == 0
-            runs = (plant.registers.value(count.tag) > 0) & ~(held & stretch.alarms[:, trips].any(axis=1))
-            begins = runs & ~np.concatenate(([ran], runs[:-1]))
+            runs = (plant.registers.value(count.tag) > 0) & ~(held & np.logical_or.reduce(stretch.alarms[:, trips], axis=1))
+            begins = runs & ~np.concatenate((np.array([ran]), runs[:-1]))
             if starts + begins.sum() > count.limit:
                 return float(stretch.time_s[np.flatnonzero(begins)[int(count.limit) - starts]]) - begin_s
             starts, ran = starts + int(begins.sum()), bool(runs[-1])
@@ -254,7 +254,7 @@ class Jury:
                     values = stretch.truth[:, _COLUMN[tag]]
                     highest[tag] = max(highest[tag], float(values.max()))
                     lowest[tag] = min(lowest[tag], float(values.min()))
-                tripped.update(lock.alarm for lock, held in zip(INTERLOCKS, stretch.alarms.any(axis=0), strict=True) if held)
+                tripped.update(lock.alarm for lock, held in zip(INTERLOCKS, np.logical_or.reduce(stretch.alarms), strict=True) if held)
                 damage.update(broken)
             self._lives[key] = _Life(highest=highest, lowest=lowest, damage=frozenset(damage), tripped=frozenset(tripped))
         return self._lives[key]

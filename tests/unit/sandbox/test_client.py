@@ -84,6 +84,34 @@ async def test_a_true_verdict_comes_through(court: CourtProcess, connect: Connec
     assert [verdict.command for verdict in verdicts] == ["c-1.25", "c-1.9", "c-1.3"]
 
 
+async def test_two_sources_and_two_protocols_make_one_sequence(court: CourtProcess, connect: Connect, snapshot: Snapshot) -> None:
+    """A loop taken to manual over Modbus, its coolant shut off by somebody else over OPC UA: each is harmless without the other."""
+    shut = replace(command({"TIC301.OP": 0.0}, source="10.0.0.66", seen=after(NOW, 5.0)), protocol="opcua", operation="Write")
+    alone = await connect(court.socket)
+    alone.keep(snapshot)
+    assert (await alone.judge(shut)).judgement is Judgement.SAFE
+    client = await connect(court.socket)
+    client.keep(snapshot)
+    manual = command({"TIC301.AUTO": 0.0}, source="10.0.0.20", seen=after(NOW, 1.0), name="c-0")
+    assert (await client.judge(manual)).judgement is Judgement.SAFE
+    client.settle(Outcome(command=manual.id, forwarded=True, ruled=True, held_ms=5.0, reason="", at=NOW))
+    verdict = await client.judge(shut)
+    assert verdict.judgement is Judgement.UNSAFE, verdict.reason
+    assert verdict.invariant == "B301-overheat"
+
+
+async def test_a_drift_over_two_protocols_is_one_drift(court: CourtProcess, connect: Connect, snapshot: Snapshot) -> None:
+    client = await connect(court.socket)
+    client.keep(snapshot)
+    for number, value in enumerate((1.25, 1.30, 1.35)):
+        protocol = ("modbus", "opcua")[number % 2]
+        step = command({"LIC101.SP": value}, origin=Origin.WIRE, seen=after(NOW, number - 10.0), name=f"c-{number}")
+        client.remember(replace(step, protocol=protocol))
+    verdict = await client.judge(replace(command({"LIC101.SP": 1.51}, seen=after(NOW, 1.0), name="c-3"), protocol="opcua"))
+    assert verdict.judgement is Judgement.UNSAFE, verdict.reason
+    assert "3 moves of LIC101.SP in one direction" in verdict.reason
+
+
 async def test_without_snapshot_or_court_it_is_undecided(tmp_path: Path, snapshot: Snapshot) -> None:
     client = CourtClient(tmp_path / "none.sock", SystemClock(), held_patience_s=0.05)
     assert (await client.judge(command({"LIC101.SP": 1.9}))).reason == "the twin has not given a snapshot yet"
