@@ -12,6 +12,7 @@ address) with shape and strides, of a whole number itself, of a tuple its parts.
 import ctypes
 import hashlib
 import json
+import logging
 import os
 import struct
 import tempfile
@@ -23,6 +24,8 @@ from typing import Any, TypeVar, cast, overload
 
 import llvmlite.binding as llvm
 import numpy as np
+
+log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -232,8 +235,13 @@ def _keep(path: Path, told: Any, code: bytes) -> None:
             made.write(hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
         Path(made.name).chmod(0o644)
         Path(made.name).replace(path)
-    except OSError:
-        return
+    except OSError as error:
+        _warn_once(path.parent, error.strerror)
+
+
+@cache
+def _warn_once(directory: Path, why: str | None) -> None:
+    log.warning("%s: %s; every start compiles the kernels anew, which takes minutes", directory, why)
 
 
 @cache

@@ -147,6 +147,15 @@ def test_words_travel_unchanged_in_both_directions() -> None:
     assert word64(np.full(8, 0xFF, np.uint8), 0) == (1 << 64) - 1
 
 
+def test_a_place_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "kept").write_text("a file, where a directory would have to be made")
+    for name in ("one", "other"):
+        compiled._keep(tmp_path / "kept" / "kernels" / name, "none", b"code")
+    (told,) = caplog.records
+    assert "every start compiles the kernels anew" in told.getMessage()
+    assert str(tmp_path) in told.getMessage()
+
+
 def test_loading_kernels_loads_no_compiler() -> None:
     program = "import sys; from collectors.capture import live, sensor; print({'numba', 'scipy', 'cffi'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=170, check=True, cwd=ROOT)
