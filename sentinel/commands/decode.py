@@ -22,7 +22,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from collectors.capture.replay import replay
 from collectors.wire import CATALOGUE, Wire
 from sentinel.errors import InputError
 from sentinel.model.observation import Details, Heard, Messages
-from sentinel.model.parquet import Coded, Field, Known, Lists, Octets, rows_of, to_table, write_parquet
+from sentinel.model.parquet import ROWS_PER_GROUP, Coded, Field, Known, Lists, Octets, rows_of, to_table, write_parquet
 from sentinel.model.protocol import Defect, MessageKind, Protocol, Topic
 from sentinel.model.time import NS_PER_MS, iso
 from sentinel.progress import Meter
@@ -38,7 +38,7 @@ from sentinel.progress import Meter
 SUMMARY = "print every protocol data unit of a capture file"
 JSON_LINES, PARQUET = "jsonl", "parquet"
 PDU = "pdu"
-_FUNCTION_BITS = 24  # function codes and service identifiers are shorter
+_FEW_FUNCTIONS = 1 << 16  # function codes and service identifiers are less
 FIELDS: dict[str, str] = {
     "ts": "instant",
     "frame": "int64",
@@ -99,16 +99,17 @@ def run(args: argparse.Namespace) -> int:
             f"{args.protocol} is recognised, not decoded: `sentinel inventory` shows who speaks it; decoded: {', '.join(_DECODED)}"
         )
     wires = [wire for name, wire in _DECODED.items() if args.protocol in (None, name, wire.framing_of)]
+    reading: _Reading[Any]
     if args.details:
         types, is_heard = DETAILS, wires if args.protocol else CATALOGUE  # devices name themselves in protocols that are only recognised
-        reading = _Reading(args, lambda heard: table_of_details(heard.details, is_heard))
+        reading = _Reading[Details](args, lambda heard: heard.details, lambda details: table_of_details(details, is_heard))
     else:
         types = FIELDS | ({} if args.format == PARQUET else _EXACT) | ({PDU: "octets"} if args.octets else {})
-        reading = _Reading(args, lambda heard: table_of(heard.messages, wires, types))
+        reading = _Reading[Messages](args, lambda heard: heard.messages, lambda messages: table_of(messages, wires, types))
     try:
         if args.format == PARQUET:
             with args.out.open("wb") as out:
-                write_parquet(reading.tables(), types, out, ends=("client", "server") if args.details else ("src", "dst"))
+                write_parquet(reading.tables(), types, out)
         elif args.out is not None:
             with args.out.open("w", encoding="utf-8") as text:
                 write_lines(reading.tables(), text)
@@ -124,25 +125,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Reading:
+Rows = TypeVar("Rows", Messages, Details)
+
+
+class _Reading(Generic[Rows]):
     """A capture as tables, and what is to be said of it afterwards."""
 
-    def __init__(self, args: argparse.Namespace, table: Callable[[Heard], Any]) -> None:
-        self._file, self._table = args.file, table
+    def __init__(self, args: argparse.Namespace, part: Callable[[Heard], Rows], table: Callable[[Rows], Any]) -> None:
+        self._file = args.file
+        self._part: Callable[[Heard], Rows] = part
+        self._table: Callable[[Rows], Any] = table
+        self._is_grouped = args.format == PARQUET
         self._meter = Meter(f"reading {args.file.name}") if args.out is not None or not sys.stdout.isatty() else None
         self._defects: list[str] = []
         self._rows = 0
         self._spoken = Counter[int]()  # packets by protocol
 
     def tables(self) -> Iterator[Any]:
-        for heard in replay(self._file, defects=self._defects):
-            table = self._table(heard)
+        for part in grouped(self._parts()) if self._is_grouped else self._parts():
+            table = self._table(part)
             self._rows += table.num_rows
+            yield table
+
+    def _parts(self) -> Iterator[Rows]:
+        for heard in replay(self._file, defects=self._defects):
             for protocol in np.unique(heard.flows.protocol).tolist():
                 self._spoken[protocol] += int(heard.flows.packets[heard.flows.protocol == protocol].sum())
             if self._meter is not None:
                 self._meter.reached(heard)
-            yield table
+            yield self._part(heard)
         if self._meter is not None:
             self._meter.done()
 
@@ -161,6 +172,27 @@ def write_lines(tables: Iterable[Any], out: IO[str]) -> None:
         if PDU in row:
             row[PDU] = row[PDU].hex()
         out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n")
+
+
+def grouped(parts: Iterable[Rows]) -> Iterator[Rows]:
+    """Row groups of about ROWS_PER_GROUP.  Within each the rows of one pair, whichever way round, lie together and in order: what one pair
+    says resembles itself, and takes two thirds of the room."""
+    waiting = list[Rows]()
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= ROWS_PER_GROUP:
+            yield _by_pair(type(part).concat(waiting))
+            waiting.clear()
+    if any(map(len, waiting)):
+        yield _by_pair(type(waiting[0]).concat(waiting))
+
+
+def _by_pair(rows: Rows) -> Rows:
+    one, other = rows.client.astype(np.int64) + 1, rows.server.astype(np.int64) + 1
+    names = len(rows.names) + 1
+    pairs = np.minimum(one, other) * names + np.maximum(one, other)
+    few = names * names <= 1 << 16  # small numbers are sorted in one go over their digits
+    return rows.take(np.argsort(pairs.astype(np.uint16) if few else pairs, kind="stable"))
 
 
 def table_of_details(details: Details, wires: Sequence[Wire]) -> Any:
@@ -183,7 +215,8 @@ def table_of_details(details: Details, wires: Sequence[Wire]) -> Any:
 
 def table_of(messages: Messages, wires: Sequence[Wire], types: Mapping[str, str] = FIELDS) -> Any:
     """The units of these protocols, as `write_parquet` takes them."""
-    m = messages.take(np.isin(messages.protocol, [int(wire.protocol) for wire in wires]))
+    is_asked = np.isin(messages.protocol, [int(wire.protocol) for wire in wires])
+    m = messages if is_asked.all() else messages.take(is_asked)
     is_request = m.kind == MessageKind.REQUEST
     fields: dict[str, Field] = {
         "ts": Known(m.time),
@@ -213,14 +246,20 @@ def _places(names: Mapping[int, str]) -> list[str]:
 
 def _operations(m: Messages | Details, wires: Sequence[Wire]) -> Field:
     """Each function that occurs is named once."""
-    pairs = m.protocol.astype(np.int64) << _FUNCTION_BITS | np.maximum(m.function, 0)
-    distinct, codes = np.unique(pairs, return_inverse=True)
-    by_number = {int(wire.protocol): wire for wire in wires}
-    names = []
-    for pair in distinct.tolist():
-        operation = by_number[pair >> _FUNCTION_BITS].operation
-        names.append(operation(pair & ((1 << _FUNCTION_BITS) - 1)) if operation else "")
-    return Coded(np.where(m.function >= 0, codes, -1), names)
+    codes, names = np.full(len(m), -1, np.int32), list[str]()
+    for wire in wires:
+        rows = np.flatnonzero((m.protocol == wire.protocol) & (m.function >= 0))
+        functions = m.function[rows]
+        if wire.operation is None or not len(rows):
+            continue
+        if functions.max() < _FEW_FUNCTIONS:  # all but lies
+            occurs = np.bincount(functions, minlength=1) > 0
+            distinct, places = np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[functions]
+        else:
+            distinct, places = np.unique(functions, return_inverse=True)
+        codes[rows] = len(names) + places
+        names += map(wire.operation, distinct.tolist())
+    return Coded(codes, names)
 
 
 def _values(m: Messages, wires: Sequence[Wire]) -> Field:
@@ -233,6 +272,8 @@ def _values(m: Messages, wires: Sequence[Wire]) -> Field:
             counts[rows], items = wire.values(given.function, given.quantity, given.value_start, given.value_octets, given.pool)
             known[rows] = True
             parts.append((rows, items))
+    if len(parts) == 1:
+        return Lists(counts, parts[0][1], known)
     joined = np.zeros(int(counts.sum()), np.uint16)
     begins = np.cumsum(counts) - counts
     for rows, items in parts:

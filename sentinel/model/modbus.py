@@ -75,16 +75,25 @@ def values(
     size = octets.astype(np.int64)
     bits = np.where(quantity >= 0, np.minimum(8 * size, quantity), 8 * size)
     count = np.where(is_bits, bits, size // 2)
-    row = np.repeat(np.arange(len(count)), count)
-    at = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    first = start[row] + np.where(is_bits[row], at // 8, 2 * at)
-    high = pool[first].astype(np.uint16)
-    items = high >> (at % 8).astype(np.uint16) & 1
-    word = np.flatnonzero(~is_bits[row])
-    items[word] = high[word] << 8 | pool[first[word] + 1]
-    coil = word[(function[row[word]] == 5) & np.isin(items[word], (0, 0xFF00))]
+    begin = np.cumsum(count) - count
+    at = np.arange(int(count.sum()))
+    if not is_bits.any():
+        items = _words(pool, np.repeat(start - 2 * begin, count) + 2 * at)
+    else:
+        row = np.repeat(np.arange(len(count)), count)
+        at -= begin[row]
+        is_bit = is_bits[row]
+        first = start[row] + np.where(is_bit, at // 8, 2 * at)
+        items = pool[first].astype(np.uint16) >> (at % 8).astype(np.uint16) & 1
+        items[~is_bit] = _words(pool, first[~is_bit])
+    coil = np.flatnonzero(np.repeat(function == 5, count))
+    coil = coil[np.isin(items[coil], (0, 0xFF00))]
     items[coil] = items[coil] == 0xFF00
     return count, items
+
+
+def _words(pool: NDArray[np.uint8], first: NDArray[np.int64]) -> NDArray[np.uint16]:
+    return pool[first].astype(np.uint16) << np.uint16(8) | pool[first + 1]
 
 
 def identification(pdu: bytes) -> dict[int, str]:

@@ -64,12 +64,11 @@ def rows_of(table: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def write_parquet(tables: Iterable[Any], types: Mapping[str, str], out: IO[bytes], ends: tuple[str, str] | None = None) -> None:
-    """Row groups of about ROWS_PER_GROUP, from tables in order.
+def write_parquet(tables: Iterable[Any], types: Mapping[str, str], out: IO[bytes]) -> None:
+    """Each table a row group of its own: ROWS_PER_GROUP are a good size.
 
     What grows steadily, and lists, are kept as differences, texts and small numbers as places in a dictionary, fractions by their octets'
-    places.  ``ends``: two fields of texts; within a row group the rows of one pair, whichever way round, lie together and in order: what
-    one pair says resembles itself, and takes two thirds of the room.
+    places.
     """
     import pyarrow.parquet as pq  # half a second that no other road needs
 
@@ -86,30 +85,8 @@ def write_parquet(tables: Iterable[Any], types: Mapping[str, str], out: IO[bytes
         column_encoding=encodings | lists,
         write_statistics=steady,
     ) as writer:
-        waiting: list[Any] = []
-
-        def write() -> None:
-            group = pa.concat_tables(waiting).unify_dictionaries().combine_chunks()
-            writer.write_table(group if ends is None else group.take(_by_pair(group, ends)))
-            waiting.clear()
-
         for table in tables:
-            waiting.append(table)
-            if sum(map(len, waiting)) >= ROWS_PER_GROUP:
-                write()
-        if waiting:
-            write()
-
-
-def _by_pair(table: Any, ends: tuple[str, str]) -> Any:
-    """The places of its rows, those of one pair together."""
-    if not len(table):
-        return pa.array(np.zeros(0, np.int64))
-    one, other = (table[name].chunk(0).indices.fill_null(-1).to_numpy() + 1 for name in ends)
-    names = 2 + max(int(one.max()), int(other.max()))
-    pairs = np.minimum(one, other).astype(np.int64) * names + np.maximum(one, other)
-    few = names * names <= 1 << 16  # small numbers are sorted in one go over their digits
-    return pa.array(np.argsort(pairs.astype(np.uint16) if few else pairs, kind="stable"))
+            writer.write_table(table)
 
 
 def _schema(types: Mapping[str, str]) -> Any:
@@ -126,9 +103,9 @@ def _arrow_type(name: str) -> Any:
 def _array(field: Field, type_: Any) -> Any:
     match field:
         case Known():
-            return pa.array(field.numbers, mask=None if field.known is None else ~field.known).cast(type_)
+            return _numbers(field.numbers, field.known, type_)
         case Coded():
-            codes = pa.array(field.codes, type=pa.int32(), mask=field.codes < 0)
+            codes = _numbers(field.codes, field.codes >= 0, pa.int32())
             return pa.DictionaryArray.from_arrays(codes, pa.array(field.names, pa.string()))
         case Lists():
             items = pa.array(field.items, type_.value_type)
@@ -139,6 +116,14 @@ def _array(field: Field, type_: Any) -> Any:
             return pa.Array.from_buffers(pa.binary(), len(field.sizes), buffers)
         case _:
             assert_never(field)
+
+
+def _numbers(numbers: NDArray[Any], known: NDArray[np.bool_] | None, type_: Any) -> Any:
+    """Fractions are rounded to ``type_``, whole numbers have to fit it: TypeError."""
+    kind = np.dtype(np.int64) if pa.types.is_timestamp(type_) else np.dtype(type_.to_pandas_dtype())
+    values = np.ascontiguousarray(numbers.astype(kind, casting="same_kind" if kind.kind == "f" else "safe", copy=False))
+    validity = None if known is None else pa.py_buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(type_, len(values), [validity, pa.py_buffer(values)])
 
 
 def _offsets(sizes: NDArray[Any]) -> Any:
