@@ -88,7 +88,7 @@ def kernel(function: F | None = None, *, inline: bool = False) -> F | Callable[[
 
 
 class Words:
-    """Arguments that are laid out once, for kernels that are called with the same tables again and again."""
+    """An argument that is laid out once, for kernels that are called with the same tables again and again."""
 
     def __init__(self, value: Any) -> None:
         self.value = value  # keeps the tables
@@ -96,7 +96,7 @@ class Words:
         kinds: list[Any] = []
         _lay(value, words, kinds)
         self.octets = struct.pack(f"{len(words)}q", *words)
-        self.kind = _Kind(tuple(kinds))
+        self.kind = _kind(tuple(kinds))
 
 
 class _Kind:
@@ -114,6 +114,9 @@ class _Kind:
 
     def __repr__(self) -> str:
         return self._text
+
+
+_kind = cache(_Kind)
 
 
 class Kernel:
@@ -177,6 +180,19 @@ Never faults."""
 move: Any = Inline()
 """``move(target, to, octets, at, size)``: ``target[to:to + size] = octets[at:at + size]``, as the C library does it; the caller has checked
 both."""
+natural: Any = Inline()
+"""``natural(number)``: the same number, which the caller knows, and the compiler from here on, not to be negative: of an index that may be,
+it is looked at each time whether it counts from the end."""
+big16: Any = Inline()
+big32: Any = Inline()
+big64: Any = Inline()
+small16: Any = Inline()
+small32: Any = Inline()
+small64: Any = Inline()
+"""``big32(octets, at)``: the number in four octets, the greatest first, by one load; ``small32``: the smallest first.  Of 64 bits unsigned,
+of fewer an int64.  The caller has checked that they are there."""
+fold: Any = Inline()
+"""``fold(a, b)``: the two halves of the 128 bits of ``a * b``, exclusive-or; all three uint64."""
 
 
 def _lay(value: Any, words: list[int], kinds: list[Any]) -> None:

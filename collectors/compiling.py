@@ -18,7 +18,8 @@ from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined
 from numba.extending import intrinsic, typeof_impl
 from numba.np.arrayobj import make_array
 
-from collectors.compiled import Inline, Kernel, move, prefetch
+from collectors import compiled
+from collectors.compiled import Inline, Kernel
 
 _WORD = ir.IntType(64)
 _STATUS = ir.IntType(32)
@@ -154,41 +155,98 @@ def _prefetch(typing_context: Any, table: Any, index: Any, inside: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def _natural(typing_context: Any, number: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.assume(builder.icmp_signed(">=", arguments[0], _WORD(0)))
+        return arguments[0]
+
+    return types.int64(types.int64), generate
+
+
+_VECTOR_OCTETS = 16  # every processor of x86-64 and of ARM has them
+_VECTOR = ir.VectorType(ir.IntType(8), _VECTOR_OCTETS)
+_SHORT_OCTETS = 2 * _VECTOR_OCTETS
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _move(typing_context: Any, target: Any, to: Any, octets: Any, at: Any, size: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         into, begin, source, start, count = arguments
-        target_octets = builder.gep(make_array(signature.args[0])(context, builder, into).data, [begin])
-        source_octets = builder.gep(make_array(signature.args[2])(context, builder, source).data, [start])
-        _move_octets(builder, target_octets, source_octets, count)
+        target_array = make_array(signature.args[0])(context, builder, into)
+        source_array = make_array(signature.args[2])(context, builder, source)
+        target_octets, source_octets = builder.gep(target_array.data, [begin]), builder.gep(source_array.data, [start])
+        short = [builder.icmp_signed("<=", count, _WORD(_SHORT_OCTETS))]
+        for array, place in ((target_array, begin), (source_array, start)):  # what lies behind it is read, and written as it was
+            short.append(builder.icmp_signed("<=", builder.add(place, _WORD(_SHORT_OCTETS)), array.nitems))
+        is_short = builder.and_(short[0], builder.and_(*short[1:]))
+        with builder.if_else(is_short) as (few, many):
+            with few:
+                _move_few(builder, target_octets, source_octets, count)
+            with many:
+                cgutils.raw_memmove(builder, target_octets, source_octets, count, 1)
         return context.get_dummy_value()
 
     return types.void(target, types.int64, octets, types.int64, types.int64), generate
 
 
-_SHORT_OCTETS = (16, 8, 4)
+def _move_few(builder: ir.IRBuilder, target: Any, source: Any, count: Any) -> None:
+    """Up to _SHORT_OCTETS, without a branch: sizes change from packet to packet, and a wrong guess costs more than the octets."""
+    octets = builder.trunc(count, _VECTOR.element)
+    limit = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), octets, cgutils.int32_t(0))
+    limit = builder.shuffle_vector(limit, limit, ir.Constant(ir.VectorType(cgutils.int32_t, _VECTOR_OCTETS), [0] * _VECTOR_OCTETS))
+    places = [cgutils.intp_t(first) for first in range(0, _SHORT_OCTETS, _VECTOR_OCTETS)]
+    parts = [[builder.bitcast(builder.gep(octets_, [place]), _VECTOR.as_pointer()) for octets_ in (target, source)] for place in places]
+    loaded = [[builder.load(address, align=1) for address in part] for part in parts]
+    for first, (address, _), (old, new) in zip(range(0, _SHORT_OCTETS, _VECTOR_OCTETS), parts, loaded, strict=True):
+        numbers = ir.Constant(_VECTOR, list(range(first, first + _VECTOR_OCTETS)))
+        builder.store(builder.select(builder.icmp_signed("<", numbers, limit), new, old), address, align=1)
 
 
-def _move_octets(builder: ir.IRBuilder, target: Any, source: Any, count: Any) -> None:
-    """Mostly a dozen octets: two words that overlap hold 4 to 32 of them, without a call."""
-    done = builder.append_basic_block("moved")
-    for octets in _SHORT_OCTETS:
-        fits = builder.and_(builder.icmp_signed(">=", count, count.type(octets)), builder.icmp_signed("<=", count, count.type(2 * octets)))
-        short, other = builder.append_basic_block("short"), builder.append_basic_block("other")
-        builder.cbranch(fits, short, other)
-        builder.position_at_end(short)
-        word = ir.IntType(8 * octets).as_pointer()
-        last = builder.sub(count, count.type(octets))
-        words = [builder.load(builder.bitcast(builder.gep(source, [place]), word), align=1) for place in (count.type(0), last)]
-        for place, value in zip((count.type(0), last), words, strict=True):
-            builder.store(value, builder.bitcast(builder.gep(target, [place]), word), align=1)
-        builder.branch(done)
-        builder.position_at_end(other)
-    cgutils.raw_memmove(builder, target, source, count, 1)
-    builder.branch(done)
-    builder.position_at_end(done)
+def _load(octets_read: int, is_big: bool) -> Any:
+    """A number of so many octets at any address."""
+    word = ir.IntType(8 * octets_read)
+    kind = types.uint64 if word == _WORD else types.int64
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def load(typing_context: Any, octets: Any, at: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = make_array(signature.args[0])(context, builder, arguments[0])
+            if octets.layout == "C":
+                address = builder.bitcast(builder.gep(array.data, [arguments[1]]), word.as_pointer())
+                number = builder.load(address, align=1)
+            else:
+                number = _gather(builder, array, arguments[1], word)
+            if is_big:
+                number = builder.bswap(number)
+            return number if word == _WORD else builder.zext(number, _WORD)
+
+        return kind(octets, types.int64), generate
+
+    return load
 
 
-_INLINE = {prefetch: _prefetch, move: _move}
+def _gather(builder: ir.IRBuilder, array: Any, at: Any, word: Any) -> Any:
+    """Octets that lie apart, the smallest first."""
+    number, stride = word(0), builder.extract_value(array.strides, 0)
+    for place in range(word.width // 8):
+        octet = builder.load(builder.gep(array.data, [builder.mul(builder.add(at, _WORD(place)), stride)]))
+        number = builder.or_(number, builder.shl(builder.zext(octet, word), word(8 * place)))
+    return number
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fold(typing_context: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(2 * _WORD.width)
+        product = builder.mul(*(builder.zext(word, wide) for word in arguments))
+        return builder.xor(builder.trunc(product, _WORD), builder.trunc(builder.lshr(product, wide(_WORD.width)), _WORD))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+_INLINE = {compiled.prefetch: _prefetch, compiled.move: _move, compiled.natural: _natural, compiled.fold: _fold} | {
+    getattr(compiled, f"{order}{8 * octets}"): _load(octets, order == "big") for order in ("big", "small") for octets in (2, 4, 8)
+}
 
 
 @typeof_impl.register(Inline)  # type: ignore[untyped-decorator]

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from collectors.capture.flows import mix
 from collectors.capture.tables import FAMILY_IP4, FAMILY_IP6, MIRROR_NS, RECENT_PACKETS
-from collectors.compiled import kernel
-from collectors.wire.loads import byte, word16, word64
+from collectors.compiled import fold, kernel, small64
+from collectors.wire.loads import byte, word16
 from sentinel.model.protocol import FlowKind
 
 Table = Any
@@ -28,35 +27,40 @@ _TCP, _UDP = int(FlowKind.TCP), int(FlowKind.UDP)
 _ARP_REQUEST, _ARP_REPLY = int(FlowKind.ARP_REQUEST), int(FlowKind.ARP_REPLY)
 _ARP_OCTETS, _IP4_OCTETS, _IP6_OCTETS = 28, 20, 40
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-_FOLD = np.uint64(29)
+_LANE_OCTETS = 16
 
 
 @kernel(inline=True)
-def stir(value: Word, word: Word) -> Word:
-    value = (value ^ word) * _ODD
-    return value ^ (value >> _FOLD)
+def weigh(keys: Table, lane: int, octets: Table, at: int) -> Word:
+    """Sixteen octets as one product (the idea of UMAC's NH, RFC 4418, 5.2.2): each lane has two words of the key for itself."""
+    return fold(small64(octets, at) ^ keys[np.uint64(lane)], small64(octets, at + 8) ^ keys[np.uint64(lane + 1)])
 
 
 @kernel
-def digest(seed: Word, octets: Table, at: int, end: int) -> Word:
-    """Of ``octets[at:end]``.  Four lanes, since each waits for its multiplication; the last word overlaps the one before."""
+def weigh_few(keys: Table, octets: Table, at: int, end: int) -> Word:
+    """Fewer than sixteen octets."""
+    if end - at >= 8:
+        return fold(small64(octets, at) ^ keys[0], small64(octets, end - 8) ^ keys[1])
+    word = np.uint64(0)
+    for place in range(at, end):
+        word = (word << np.uint64(8)) | np.uint64(byte(octets, place))
+    return fold(word ^ keys[0], keys[1])
+
+
+@kernel(inline=True)
+def digest(keys: Table, value: Word, octets: Table, at: int, end: int) -> Word:
+    """Of ``octets[at:end]`` and a value.  Up to 64 octets, most frames, take one road of four products that overlap: nothing to guess
+    for the processor, and none waits for another."""
     size = end - at
-    a = seed ^ np.uint64(size)
-    b, c, d = a + _ODD, a ^ _ODD, ~a
-    while at + 32 <= end:
-        a, b = stir(a, word64(octets, at)), stir(b, word64(octets, at + 8))
-        c, d = stir(c, word64(octets, at + 16)), stir(d, word64(octets, at + 24))
-        at += 32
-    while at + 8 <= end:
-        a = stir(a, word64(octets, at))
-        at += 8
-    if at < end and size >= 8:
-        a = stir(a, word64(octets, end - 8))
-    else:
-        while at < end:
-            a = stir(a, np.uint64(byte(octets, at)))
-            at += 1
-    return mix(stir(stir(a, b), stir(c, d)))
+    if size < _LANE_OCTETS:
+        return fold(value ^ np.uint64(size) ^ keys[8], weigh_few(keys, octets, at, end) ^ keys[9])
+    last = end - _LANE_OCTETS
+    while end - at > 4 * _LANE_OCTETS:
+        lanes = weigh(keys, 0, octets, at) + weigh(keys, 2, octets, at + 16) + weigh(keys, 4, octets, at + 32)
+        value = fold(value ^ keys[8], (lanes + weigh(keys, 6, octets, at + 48)) ^ keys[9])
+        at += 4 * _LANE_OCTETS
+    lanes = weigh(keys, 0, octets, min(at, last)) + weigh(keys, 2, octets, min(at + 16, last)) + weigh(keys, 4, octets, min(at + 32, last))
+    return fold(value ^ np.uint64(size) ^ keys[8], (lanes + weigh(keys, 6, octets, last)) ^ keys[9])
 
 
 @kernel
@@ -68,15 +72,15 @@ def without_padding(octets: Table, at: int, end: int) -> int:
 
 
 @kernel(inline=True)
-def likeness_of(head: Table, octets: Table, network: int, transport: int, end: int, seed: Word) -> Word:
+def likeness_of(head: Table, octets: Table, network: int, transport: int, end: int, keys: Table) -> Word:
     """Never 0.  ``network`` and ``transport``: where those layers begin, the latter -1 where it was not read."""
     value = head.hash ^ (np.uint64(head.side) << np.uint64(63))
     if head.kind in (_ARP_REQUEST, _ARP_REPLY):
-        return digest(seed ^ head.target_mac, octets, network, network + _ARP_OCTETS) | np.uint64(1)
+        return digest(keys, head.target_mac, octets, network, network + _ARP_OCTETS) | np.uint64(1)
     if head.family == FAMILY_IP4:  # identification and place among fragments
         value ^= np.uint64(word16(octets, network + 4)) << np.uint64(40) ^ np.uint64(word16(octets, network + 6)) << np.uint64(16)
     if head.kind in (_TCP, _UDP):
-        return digest(seed ^ value, octets, transport, min(end, head.payload + head.payload_cap)) | np.uint64(1)
+        return digest(keys, value, octets, transport, min(end, head.payload + head.payload_cap)) | np.uint64(1)
     at = network
     if transport >= 0:
         at = transport
@@ -84,7 +88,7 @@ def likeness_of(head: Table, octets: Table, network: int, transport: int, end: i
         at = network + _IP4_OCTETS
     elif head.family == FAMILY_IP6:
         at = network + _IP6_OCTETS
-    return digest(seed ^ value, octets, at, without_padding(octets, at, end)) | np.uint64(1)
+    return digest(keys, value, octets, at, without_padding(octets, at, end)) | np.uint64(1)
 
 
 @kernel(inline=True)

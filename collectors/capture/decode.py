@@ -37,7 +37,8 @@ _UNKNOWN_TYPE = -1
 
 @kernel(inline=True)
 def word48(octets: Table, at: int) -> Any:
-    return (np.uint64(word16(octets, at)) << np.uint64(32)) | np.uint64(word32(octets, at + 2))
+    """Read as eight octets: behind a hardware address there are always two more."""
+    return word64(octets, at) >> np.uint64(16)
 
 
 @kernel(inline=True)
@@ -236,37 +237,42 @@ def read_transport(head: Table, octets: Table, at: int, size: int, end: int, pro
 
 
 @kernel(inline=True)
-def place(head: Table, seed: Any) -> None:
-    """Which conversation, and which side of it."""
-    if head.source_hi < head.target_hi or (
-        head.source_hi == head.target_hi
-        and (head.source_lo < head.target_lo or (head.source_lo == head.target_lo and head.source_port <= head.target_port))
-    ):
-        head.side = 0
-        head.hash = hash_key(
-            seed, head.source_hi, head.source_lo, head.source_port, head.target_hi, head.target_lo, head.target_port, head.kind, head.proto
-        )
-    else:
-        head.side = 1
-        head.hash = hash_key(
-            seed, head.target_hi, head.target_lo, head.target_port, head.source_hi, head.source_lo, head.source_port, head.kind, head.proto
-        )
+def place(head: Table, keys: Table) -> None:
+    """Which conversation, and which side of it.  Without a branch: nobody can guess which side sends next."""
+    source_hi, source_lo, source_port = head.source_hi, head.source_lo, head.source_port
+    target_hi, target_lo, target_port = head.target_hi, head.target_lo, head.target_port
+    is_b = (source_hi > target_hi) | (
+        (source_hi == target_hi) & ((source_lo > target_lo) | ((source_lo == target_lo) & (source_port > target_port)))
+    )
+    swap = np.uint64(0) - np.uint64(is_b)
+    hi, lo, port = (source_hi ^ target_hi) & swap, (source_lo ^ target_lo) & swap, np.uint64(source_port ^ target_port) & swap
+    head.side = np.uint8(is_b)
+    head.hash = hash_key(
+        keys,
+        source_hi ^ hi,
+        source_lo ^ lo,
+        np.uint64(source_port) ^ port,
+        target_hi ^ hi,
+        target_lo ^ lo,
+        np.uint64(target_port) ^ port,
+        head.kind,
+        head.proto,
+    )
 
 
 @kernel
-def decode(
-    heads: Table, octets: Table, off: Table, cap: Table, wire: Table, link: Table, first: int, count: int, seed: Any
-) -> tuple[int, int]:
-    """Fill ``heads[:count]`` from packets ``first`` on.
+def decode(heads: Table, packets: Any, first: int, count: int, keys: Table) -> tuple[int, int]:
+    """Fill ``heads[:count]`` from ``packets`` (`collectors.capture.packets.Packets`) ``first`` on.
 
     How many are fragments, whose ``payload`` is the header that says so; how many come from a port on which devices announce themselves.
     """
-    fragments, announcing = 0, 0
+    fragments, announcing, octets = 0, 0, packets.octets
     for i in range(count):
         head = heads[i]
-        at = off[first + i]
-        end = at + cap[first + i]
-        wire_end = at + max(wire[first + i], cap[first + i])
+        row = np.uint64(first + i)
+        at = packets.off[row]
+        end = at + packets.cap[row]
+        wire_end = at + max(packets.wire[row], packets.cap[row])
         head.source_hi = np.uint64(0)
         head.source_lo = np.uint64(0)
         head.target_hi = np.uint64(0)
@@ -286,7 +292,8 @@ def decode(
         head.kind = UNREADABLE
         head.family = 0
         head.defect = 0
-        network, kind = read_link(head, octets, at, end, link[first + i])
+        head.flow = 0
+        network, kind = read_link(head, octets, at, end, packets.link[row])
         if network < 0:
             continue
         transport, size, protocol = -1, 0, -1
@@ -313,6 +320,6 @@ def decode(
                 head.defect = _BAD_LENGTH
         elif head.defect == _FRAGMENT:
             fragments += 1
-        place(head, seed)
-        head.likeness = likeness_of(head, octets, network, transport, end, seed)
+        place(head, keys)
+        head.likeness = likeness_of(head, octets, network, transport, end, keys)
     return fragments, announcing

@@ -13,7 +13,7 @@ import numpy as np
 from collectors.capture.flows import name
 from collectors.capture.streams import distance, remember
 from collectors.capture.tables import HELD_OCTETS, NO_MAC
-from collectors.compiled import kernel
+from collectors.compiled import kernel, natural
 from collectors.wire.modbus import rtu
 from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream, weigh_candidate
 from collectors.wire.opcua import stream as opcua
@@ -63,7 +63,7 @@ def say_source(t: Any, f: int, time: int, frame: int, source_mac: Any, target_ma
 @kernel(inline=True)
 def stream_of(flow: Table, f: int, x: int) -> int:
     """The application's stream number of side x: the client's direction is the even one."""
-    return 2 * f + ((x & 1) ^ int(np.int64(flow.client)))
+    return natural(2 * f + ((x & 1) ^ int(np.int64(flow.client))))
 
 
 @kernel(inline=True)

@@ -17,6 +17,7 @@ from collectors.capture.tables import (
     EVICTION_SAMPLE,
     FLOW_ROWS,
     HELD_BLOCKS,
+    KEY_WORDS,
     MAX_FLOWS,
     MAX_MAC_PAIRS,
     MAX_SLOT_ROWS,
@@ -31,7 +32,7 @@ from collectors.capture.tables import (
     WHEEL_SECONDS,
     WHEEL_STEP_S,
 )
-from collectors.compiled import kernel
+from collectors.compiled import fold, kernel, natural
 from collectors.wire import SERVER_PORTS
 from sentinel.model.observation import SLOT_NS
 from sentinel.model.protocol import FlowKind
@@ -51,40 +52,49 @@ def mix(value: Word) -> Word:
     return value ^ (value >> np.uint64(31))
 
 
+def hash_keys(seed: int) -> Any:
+    """KEY_WORDS secret words, each on its own: splitmix64 as it was published, from a seed."""
+    keys, mask = np.zeros(KEY_WORDS, np.uint64), (1 << 64) - 1
+    for place in range(KEY_WORDS):
+        value = (seed + (place + 1) * int(_M1)) & mask
+        value = ((value ^ (value >> 30)) * int(_M2)) & mask
+        value = ((value ^ (value >> 27)) * int(_M3)) & mask
+        keys[place] = value ^ (value >> 31)
+    return keys
+
+
 @kernel(inline=True)
-def hash_key(seed: Word, a_hi: Word, a_lo: Word, a_port: int, b_hi: Word, b_lo: Word, b_port: int, kind: int, proto: int) -> Word:
-    value = mix(seed ^ a_lo ^ (a_hi * _M1))
-    value = mix(value ^ b_lo ^ (b_hi * _M2))
-    return mix(
-        value
-        ^ (np.uint64(a_port) << np.uint64(40))
-        ^ (np.uint64(b_port) << np.uint64(24))
-        ^ np.uint64((proto & 0xFFFF) << 4)
-        ^ np.uint64(kind)
+def hash_key(keys: Table, a_hi: Word, a_lo: Word, a_port: Word, b_hi: Word, b_lo: Word, b_port: Word, kind: int, proto: int) -> Word:
+    addresses = fold(a_lo ^ keys[10], b_lo ^ keys[11]) + fold(a_hi ^ keys[12], b_hi ^ keys[13])
+    rest = (a_port << np.uint64(48)) | (b_port << np.uint64(32)) | np.uint64((proto & 0xFFFF) << 8) | np.uint64(kind)
+    return fold(addresses ^ keys[14], rest ^ keys[15])
+
+
+@kernel(inline=True)
+def is_flow(flow: Table, h: Word, a_hi: Word, a_lo: Word, a_port: int, b_hi: Word, b_lo: Word, b_port: int, head: Table) -> bool:
+    return (
+        flow.hash == h
+        and flow.a_lo == a_lo
+        and flow.b_lo == b_lo
+        and flow.a_hi == a_hi
+        and flow.b_hi == b_hi
+        and flow.a_port == a_port
+        and flow.b_port == b_port
+        and flow.kind == head.kind
+        and flow.proto == head.proto
+        and flow.family == head.family
     )
 
 
-@kernel(inline=True)
+@kernel
 def find_flow(
     flows: Table, buckets: Table, h: Word, a_hi: Word, a_lo: Word, a_port: int, b_hi: Word, b_lo: Word, b_port: int, head: Table
 ) -> int:
     mask = BUCKETS - 1
     at = np.int64(h & np.uint64(mask))
     while buckets[at] != 0:
-        f = buckets[at] - 1
-        flow = flows[f]
-        if (
-            flow.hash == h
-            and flow.a_lo == a_lo
-            and flow.b_lo == b_lo
-            and flow.a_hi == a_hi
-            and flow.b_hi == b_hi
-            and flow.a_port == a_port
-            and flow.b_port == b_port
-            and flow.kind == head.kind
-            and flow.proto == head.proto
-            and flow.family == head.family
-        ):
+        f = int(buckets[at]) - 1
+        if is_flow(flows[f], h, a_hi, a_lo, a_port, b_hi, b_lo, b_port, head):
             return f
         at = (at + 1) & mask
     return -1
@@ -259,7 +269,7 @@ def find_flow_row(state: Table, flow_rows: Table, flow: Table, side: Table, head
     for depth in range(MAX_MAC_PAIRS):
         if ordinal < first_open:
             break
-        row = flow_rows[ordinal - s.row_base]
+        row = flow_rows[natural(ordinal - s.row_base)]
         if row.source_mac == head.source_mac and row.target_mac == head.target_mac:
             return ordinal - s.row_base
         if depth == MAX_MAC_PAIRS - 1:

@@ -15,6 +15,7 @@ import numpy as np
 from collectors.capture.decode import decode
 from collectors.capture.packets import RAW, PacketBatch
 from collectors.capture.tables import FAMILY_IP4, HEAD
+from collectors.compiled import Words
 from sentinel.model.observation import U1
 from sentinel.model.protocol import Defect
 from sentinel.model.time import NS_PER_S
@@ -80,8 +81,8 @@ class Datagram:
 class Reassembler:
     """At most MAX_DATAGRAMS of MAX_OCTETS wait, 4 MiB; every part and datagram that is given up is counted."""
 
-    def __init__(self, seed: Any) -> None:
-        self._seed = seed
+    def __init__(self, keys: Any) -> None:
+        self._keys = Words(keys)
         self._open: OrderedDict[Key, Datagram] = OrderedDict()  # by the time of their first part
         self._second = self._taken = 0
         self.counts = dict.fromkeys(
@@ -104,7 +105,7 @@ class Reassembler:
         high = int((batch.off[first : first + count] + batch.cap[first : first + count]).max())
         whole = PacketBatch.of([datagram for _, datagram in joined], [0] * len(joined), link=RAW)
         decoded: Records = np.zeros(len(joined), HEAD)
-        decode(decoded, whole.octets, whole.off, whole.cap, whole.wire, whole.link, 0, len(joined), self._seed)
+        decode(Words(decoded), Words(whole.columns), 0, len(joined), self._keys)
         decoded["payload"] += high - low
         heads["payload"][:count] -= low
         rows = [row for row, _ in joined]

@@ -11,9 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from collectors.capture.decode import decode
+from collectors.capture.flows import hash_keys
 from collectors.capture.packets import PacketBatch
 from collectors.capture.pcapng import Packet
 from collectors.capture.tables import HEAD
+from collectors.compiled import Words
 from sentinel.model.protocol import FlowKind
 
 _TOKEN = b"\x01\x00\x44\x01\x01"  # node id 324 of namespace 0 in four octets, a body of octets (OPC 10000-6, 5.2.2.9, 5.2.2.15)
@@ -30,7 +32,7 @@ def masked(packets: Sequence[Packet]) -> list[Packet]:
     heads = np.zeros(len(packets), HEAD)
     batch = PacketBatch.of([packet.octets for packet in packets], [packet.time for packet in packets])
     batch.link[:] = [packet.interface[1] for packet in packets]
-    decode(heads, batch.octets, batch.off, batch.cap, batch.wire, batch.link, 0, len(packets), np.uint64(0))
+    decode(Words(heads), Words(batch.columns), 0, len(packets), Words(hash_keys(0)))
     is_tcp = heads["kind"] == FlowKind.TCP
     starts = (heads["payload"] - batch.off).tolist()
     streams = [tuple(int(head[name]) for name in _STREAM) for head in heads]

@@ -1,7 +1,7 @@
 """The packet index: the one interface at which every source of packets meets the kernels."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,18 @@ RAW_ALIASES = (12, 14)  # DLT_RAW of some systems, written as it is
 LINK_TYPES = (NULL, ETHERNET, RAW, LOOP, LINUX_SLL, IPV4, IPV6, LINUX_SLL2, *RAW_ALIASES)
 
 MAX_PACKET_OCTETS = 262_144  # no capture library writes longer records; a longer one is a lie
+
+
+class Packets(NamedTuple):
+    """What kernels read of a batch."""
+
+    octets: U1
+    off: I8
+    cap: I4
+    wire: I4
+    time: I8
+    frame: I8
+    link: U2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +59,10 @@ class PacketBatch:
 
     def __len__(self) -> int:
         return len(self.off)
+
+    @property
+    def columns(self) -> Packets:
+        return Packets(self.octets, self.off, self.cap, self.wire, self.time, self.frame, self.link)
 
     def slice(self, start: int, end: int) -> "PacketBatch":
         return PacketBatch(octets=self.octets, **{name: getattr(self, name)[start:end] for name in DTYPES})

@@ -9,7 +9,7 @@ from collectors.capture.delivery import begin_stream, close_side, deliver_inline
 from collectors.capture.flows import release_held
 from collectors.capture.streams import contradicts, distance, hold, may_pass_hole
 from collectors.capture.tables import HELD_OCTETS, WINDOW_OCTETS
-from collectors.compiled import kernel
+from collectors.compiled import kernel, natural
 from sentinel.model.protocol import Defect
 
 Table = Any
@@ -23,8 +23,8 @@ _SEQUENCE_MASK = (1 << 32) - 1
 def acknowledge(head: Table, other: Table) -> None:
     """What the sender says it has heard of the ``other`` side."""
     if head.flags & _ACK and (not other.synced or distance(head.ack, other.next) < WINDOW_OCTETS):  # else it is no receiver's
-        if not other.has_acked or distance(head.ack, other.acked) > 0:
-            other.acked = head.ack
+        is_news = (other.has_acked == 0) | (distance(head.ack, other.acked) > 0)
+        other.acked = head.ack if is_news else other.acked
         other.has_acked = 1
 
 
@@ -32,8 +32,8 @@ def acknowledge(head: Table, other: Table) -> None:
 def take_segment(t: Any, f: int, source_side: int, head: Table, row: int, octets: Table, time: int, frame: int) -> None:
     """One TCP segment: handshake, acknowledgement, octets, end."""
     s, flow = t.state[0], t.flows[f]
-    x = 2 * f + source_side
-    side, other = t.sides[x], t.sides[x ^ 1]
+    x = natural(2 * f + source_side)
+    side, other = t.sides[x], t.sides[natural(x ^ 1)]
     seq, at, size = head.seq, head.payload, int(head.payload_cap)
     cut = head.payload_wire - size
     defect = 0

@@ -14,16 +14,16 @@ import numpy as np
 
 from collectors.capture.announcements import Announcements
 from collectors.capture.decode import decode
-from collectors.capture.flows import drop_closed_rows, name_flow_rows
+from collectors.capture.flows import drop_closed_rows, hash_keys, name_flow_rows
 from collectors.capture.fragments import Reassembler
 from collectors.capture.packets import PacketBatch
 from collectors.capture.tables import BATCH_PACKETS, COUNTERS, END, FAMILY_IP4, FAMILY_IP6, FAMILY_MAC, HEAD, NEVER, TICK, make_tables
 from collectors.capture.track import track
 from collectors.capture.tunnels import Tunnels
 from collectors.compiled import Words
-from collectors.wire.modbus.decoder import columns
+from collectors.wire.modbus.decoder import columns, written
 from collectors.wire.opcua.details import BodyReader
-from sentinel.model.observation import I8, SLOT_NS, U1, Counters, Details, Flows, Heard, Messages
+from sentinel.model.observation import SLOT_NS, U1, Counters, Details, Flows, Heard, Messages
 from sentinel.model.time import Instant
 
 _ROWS_NAMED_AT_ONCE = 65536  # where they have few enough names
@@ -53,27 +53,29 @@ class Sensor:
         seed = secrets.randbits(64) if seed is None else seed
         self._t = make_tables(seed)
         self._words = Words(self._t)
+        self._written = written(self._t.messages)
         self._bodies = BodyReader(seed)
-        self._fragments = Reassembler(self._t.state[0]["seed"])
-        self._tunnels = Tunnels(self._t.state[0]["seed"], self._fragments.join)
+        keys = hash_keys(seed)
+        self._fragments = Reassembler(keys)
+        self._tunnels = Tunnels(keys, self._fragments.join)
         self._announcements = Announcements(spell)
         self._heads: Any = np.zeros(BATCH_PACKETS, HEAD)
+        self._head_words, self._key_words = Words(self._heads), Words(keys)
         self._spelt: dict[int | tuple[int, int], str] = {}
         self._dropped = 0
         self._closed = False
 
     def feed(self, batch: PacketBatch) -> Heard:
         heard = Parts([], [], [])
+        packets, octets = Words(batch.columns), Words(batch.octets)
         for first in range(0, len(batch), BATCH_PACKETS):
             count = min(BATCH_PACKETS, len(batch) - first)
-            seed, octets = self._t.state[0]["seed"], batch.octets
-            fragments, announcing = decode(self._heads, octets, batch.off, batch.cap, batch.wire, batch.link, first, count, seed)
-            if fragments:
-                octets = self._fragments.join(self._heads, batch, first, count)
-            if self._tunnels.find(self._heads, count):
-                self._track_carried(batch, octets, first, count, heard)
+            fragments, announcing = decode(self._head_words, packets, first, count, self._key_words)
+            joined = Words(self._fragments.join(self._heads, batch, first, count)) if fragments else octets
+            if self._tunnels.find(self._head_words, count):
+                self._track_carried(batch, joined.value, first, count, heard)
             else:
-                self._track(self._heads, octets, batch.time, batch.frame, first, count, heard, fragments + announcing > 0)
+                self._track(self._head_words, packets, joined, first, count, heard, fragments + announcing > 0)
         self._drain(heard)
         return self._heard(heard)
 
@@ -113,34 +115,36 @@ class Sensor:
     def _track_carried(self, batch: PacketBatch, octets: U1, first: int, count: int, heard: Parts) -> None:
         """As `_track`, with what tunnels carry."""
         heads, octets, rows = self._tunnels.opened(self._heads, octets, batch, first, count)
-        times, frames = batch.time[rows], batch.frame[rows]
+        packets = Words(batch.columns._replace(time=batch.time[rows], frame=batch.frame[rows]))
+        where = Words(octets)
         for start in range(0, len(rows), BATCH_PACKETS):
-            part = slice(start, start + BATCH_PACKETS)
-            self._track(heads[part], octets, times, frames, start, len(rows[part]), heard, True)
+            part = heads[start : start + BATCH_PACKETS]
+            self._track(Words(part), packets, where, start, len(part), heard, True)
 
-    def _track(self, heads: Any, octets: U1, times: I8, frames: I8, first: int, count: int, heard: Parts, may_announce: bool) -> None:
-        """``heads[:count]``, of the packets ``first`` on."""
+    def _track(self, heads: Words, packets: Words, octets: Words, first: int, count: int, heard: Parts, may_announce: bool) -> None:
+        """The first ``count`` of ``heads``, of the ``packets`` ``first`` on."""
         if self._closed:
             raise ValueError("the sensor was closed")
-        taken = 0
-        announcing = self._announcements.places(heads, octets, times[first : first + count], count) if may_announce else []
+        taken, announcing, times = 0, list[int](), packets.value.time
+        if may_announce:
+            announcing = self._announcements.places(heads.value, octets.value, times[first : first + count], count)
         for stop in sorted({*(place + 1 for place in announcing), count}):
             while taken < stop:
-                taken += track(self._words, heads[taken:stop], octets, times, frames, first + taken, stop - taken)
+                taken = track(self._words, heads, octets, packets, first, taken, stop)
                 if taken < stop:
                     self._drain(heard)
             if stop - 1 in announcing:  # its details come where its packet does, however packets are batched
                 self._drain(heard)
                 at, slot = first + stop - 1, int(self._t.state[0]["slot"])
-                told = self._announcements.read(heads[stop - 1], octets, max(int(times[at]), slot), int(frames[at]))
-                heard.details.append(told)
+                head, time = heads.value[stop - 1], max(int(times[at]), slot)
+                heard.details.append(self._announcements.read(head, octets.value, time, int(packets.value.frame[at])))
 
     def _advance(self, kind: int, instant: int) -> Heard:
         heard = Parts([], [], [])
         self._heads[0]["kind"] = kind
         self._heads[0]["defect"] = 0
         batch = PacketBatch.of([b""], [instant])
-        self._track(self._heads, batch.octets, batch.time, batch.frame, 0, 1, heard, False)
+        self._track(self._head_words, Words(batch.columns), Words(batch.octets), 0, 1, heard, False)
         self._drain(heard)
         return self._heard(heard)
 
@@ -167,7 +171,7 @@ class Sensor:
         t = self._t
         state = t.state[0]
         if t.tally[0]["rows"]:
-            part = columns(t.messages, t.message_pool, t.tally, self._names())
+            part = columns(self._written, t.message_pool, t.tally, self._names())
             heard.details.append(self._bodies.read(part))
             heard.messages.append(part)
         state["names"] = 0

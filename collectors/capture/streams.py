@@ -10,8 +10,10 @@ after HOLD_NS.
 
 from typing import Any
 
+import numpy as np
+
 from collectors.capture.tables import HELD_OCTETS, HELD_PER_STREAM, HISTORIES, HISTORY_OCTETS, HOLD_NS
-from collectors.compiled import kernel, move
+from collectors.compiled import kernel, move, natural
 
 Table = Any
 
@@ -27,8 +29,8 @@ def distance(seq: int, origin: int) -> int:
 @kernel(inline=True)
 def remember(state: Table, history: Table, owners: Table, side: Table, x: int, octets: Table, at: int, size: int) -> None:
     """Keep the last HISTORY_OCTETS of what was delivered on side x."""
-    row = side.history - 1
-    if row < 0 or owners[row] != x + 1:
+    row = int(np.int64(side.history)) - 1
+    if row < 0 or owners[natural(row)] != x + 1:
         row = state[0].history_at
         state[0].history_at = (row + 1) & (HISTORIES - 1)
         owners[row] = x + 1
@@ -38,7 +40,7 @@ def remember(state: Table, history: Table, owners: Table, side: Table, x: int, o
     first = (side.written + size - kept) & (HISTORY_OCTETS - 1)
     start = at + size - kept
     until_wrap = min(kept, HISTORY_OCTETS - first)
-    past = history[row]
+    past = history[natural(row)]
     move(past, first, octets, start, until_wrap)
     if kept > until_wrap:
         move(past, 0, octets, start + until_wrap, kept - until_wrap)

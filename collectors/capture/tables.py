@@ -22,6 +22,7 @@ BATCH_PACKETS = 4096  # decoded at once: the header records stay in the second-l
 MAX_FLOWS = 1 << 17  # conversations known at once
 OPCUA_FLOWS = 512  # of them, decoded as OPC UA at once; of further ones only that they speak it is known, and counted
 BUCKETS = MAX_FLOWS * 2
+KEY_WORDS = 16  # of the secret that the hashes are keyed with
 HISTORY_OCTETS = 512  # of a stream's past, per direction, to compare repeated octets with
 HISTORIES = 1 << 16  # streams whose past is kept; of more the newest, and what an older one repeats is compared with what it sent since
 HELD_BLOCKS = 4096  # segments that wait for an earlier one, over all streams
@@ -85,6 +86,7 @@ HEAD = np.dtype(
         ("family", "u1"),
         ("defect", "u1"),
         ("side", "u1"),  # which side of the conversation sends: 0 = a, the one with the smaller (address, port)
+        ("flow", "i4"),  # what was found in its first bucket a few packets before: mostly its conversation's index, + 1
     ],
     align=True,
 )
@@ -277,7 +279,7 @@ class Tables(NamedTuple):
 
 
 def make_tables(seed: int) -> Tables:
-    """Zeroed memory is mapped, not touched: an idle sensor costs little."""
+    """An idle sensor costs little: see `zeros`."""
     modbus, opcua = ModbusState(MAX_FLOWS), OpcuaState(OPCUA_FLOWS)
     state = np.zeros(1, STATE)
     state["slot"] = state["last"] = state["swept"] = NEVER
@@ -294,17 +296,17 @@ def make_tables(seed: int) -> Tables:
         buckets=np.zeros(BUCKETS, np.int32),
         free=np.arange(MAX_FLOWS - 1, -1, -1, dtype=np.int32),
         wheel=np.zeros(WHEEL_SECONDS, np.int32),
-        history=np.zeros((HISTORIES, HISTORY_OCTETS), np.uint8),
+        history=zeros(HISTORIES * HISTORY_OCTETS, np.dtype("u1")).reshape(HISTORIES, HISTORY_OCTETS),
         history_owners=np.zeros(HISTORIES, np.int32),
         held=held,
-        held_octets=np.zeros(HELD_BLOCKS * HELD_OCTETS, np.uint8),
+        held_octets=zeros(HELD_BLOCKS * HELD_OCTETS, np.dtype("u1")),
         recent=zeros(RECENT_PACKETS, RECENT),
         flow_rows=zeros(FLOW_ROWS, FLOW_ROW),
-        names=np.zeros(NAMES, NAME),
+        names=zeros(NAMES, NAME),
         name_buckets=np.zeros(NAME_BUCKETS, np.int32),
-        name_stamps=np.zeros(NAME_BUCKETS, np.int64),
-        messages=np.zeros(1, OUT),
-        message_pool=np.zeros(MESSAGE_POOL, np.uint8),
+        name_stamps=zeros(NAME_BUCKETS, np.dtype("i8")),
+        messages=zeros(1, OUT),
+        message_pool=zeros(MESSAGE_POOL, np.dtype("u1")),
         streams=modbus.streams,
         carry=modbus.carry,
         pending=modbus.pending,

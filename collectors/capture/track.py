@@ -21,6 +21,7 @@ from collectors.capture.flows import (
     find_flow_row,
     idle_limit_s,
     insert_hash,
+    is_flow,
     put_on_wheel,
     remove_hash,
 )
@@ -39,7 +40,6 @@ from collectors.capture.tables import (
     NAMES_PER_PACKET,
     NEVER,
     POOL_PER_PACKET,
-    RECENT_PACKETS,
     ROW_AHEAD,
     ROWS_PER_PACKET,
     TICK,
@@ -47,7 +47,7 @@ from collectors.capture.tables import (
     WHEEL_SECONDS,
     WHEEL_STEP_S,
 )
-from collectors.compiled import kernel, prefetch
+from collectors.compiled import kernel, natural, prefetch
 from collectors.wire.modbus.layout import CACHE_LINE_OCTETS, MESSAGE_ROWS
 from collectors.wire.recognise import PROBES, recognise_ethernet, recognise_udp
 from sentinel.model.observation import SLOT_NS
@@ -134,42 +134,42 @@ def place_flow(
 
 
 @kernel(inline=True)
-def look_ahead(t: Any, heads: Table, i: int, count: int) -> None:
+def look_ahead(t: Any, heads: Table, i: int, end: int) -> None:
     """Conversations lie anywhere in memory: ask for those of packets to come, so that none is waited for.  A wrong guess costs nothing."""
-    if i + BUCKET_AHEAD < count:
+    if i + BUCKET_AHEAD < end:
         prefetch(t.buckets, np.int64(heads[i + BUCKET_AHEAD].hash & _BUCKET_MASK), 0)
-    if i + FLOW_AHEAD < count:
-        f = np.int64(t.buckets[heads[i + FLOW_AHEAD].hash & _BUCKET_MASK]) - 1
-        if f >= 0:
+    if i + FLOW_AHEAD < end:
+        head = heads[i + FLOW_AHEAD]
+        head.flow = t.buckets[head.hash & _BUCKET_MASK]
+        if head.flow > 0:
+            f = natural(int(head.flow) - 1)
             prefetch(t.flows, f, 0)
             prefetch(t.flows, f, CACHE_LINE_OCTETS)
             prefetch(t.sides, 2 * f, 0)
             prefetch(t.sides, 2 * f + 1, 0)
             prefetch(t.streams, 2 * f, 0)
-    if i + ROW_AHEAD < count:
+            prefetch(t.pending, f, 0)
+    if i + ROW_AHEAD < end:
         head = heads[i + ROW_AHEAD]
-        prefetch(t.recent, np.int64(head.likeness) & (RECENT_PACKETS - 2), 0)
-        f = np.int64(t.buckets[head.hash & _BUCKET_MASK]) - 1
-        if f >= 0:
-            x = 2 * f + head.side
-            side = t.sides[x]
+        if head.flow > 0:
+            side = t.sides[natural(2 * (int(head.flow) - 1) + head.side)]
             prefetch(t.flow_rows, max(0, side.row - t.state[0].row_base), 0)
             past = max(0, int(np.int64(side.history)) - 1)
             prefetch(t.history_owners, past, 0)
-            prefetch(t.history, past * HISTORY_OCTETS + side.written % HISTORY_OCTETS, 0)
-            prefetch(t.pending, f, 0)
+            prefetch(t.history, past * HISTORY_OCTETS + (side.written & (HISTORY_OCTETS - 1)), 0)
 
 
 @kernel
-def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, first: int, count: int) -> int:
-    """Take ``heads[:count]``, the packets ``first`` to ``first + count`` of the batch.  How many were taken."""
+def track(t: Any, heads: Table, octets: Table, packets: Any, first: int, begin: int, end: int) -> int:
+    """Take ``heads[begin:end]``, whose payloads lie in ``octets``: packets from ``first + begin`` on.  The place up to which it came."""
     s = t.state[0]
-    for i in range(count):
+    for i in range(begin, end):
         if not has_room(t):
             return i
-        look_ahead(t, heads, i, count)
-        head = heads[i]
-        time, frame = times[first + i], frames[first + i]
+        look_ahead(t, heads, i, end)
+        head = heads[natural(i)]
+        at = natural(first + i)
+        time, frame = packets.time[at], packets.frame[at]
         if head.kind != END or s.slot == NEVER:
             enter_slot(t.state, time)
         is_roomy = True
@@ -230,7 +230,9 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
             b_hi, b_lo, b_port = head.source_hi, head.source_lo, head.source_port
             a_hi, a_lo, a_port = head.target_hi, head.target_lo, head.target_port
         h = head.hash
-        f = find_flow(t.flows, t.buckets, h, a_hi, a_lo, a_port, b_hi, b_lo, b_port, head)
+        f = int(head.flow) - 1
+        if f < 0 or not t.flows[f].used or not is_flow(t.flows[f], h, a_hi, a_lo, a_port, b_hi, b_lo, b_port, head):
+            f = find_flow(t.flows, t.buckets, h, a_hi, a_lo, a_port, b_hi, b_lo, b_port, head)
         if f < 0:
             is_evicting = s.free_flows == 0
             if is_evicting:
@@ -244,8 +246,9 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
             place_flow(t, f, h, a_hi, a_lo, a_port, b_hi, b_lo, b_port, source_side, head, time)
             if not is_evicting:
                 put_on_wheel(t.flows, t.wheel, f, s.slot // SLOT_NS)
+        f = natural(f)
         flow = t.flows[f]
-        x = 2 * f + source_side
+        x = natural(2 * f + source_side)
         if head.kind == _TCP and head.flags & _SYN:
             heard = t.sides[x]
             is_new = heard.isn >= 0 and heard.isn != head.seq
@@ -255,11 +258,10 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
                 end_flow(t, f, time)
                 begin_flow(t.state, flow, t.sides, f, source_side, head)
         flow.last = max(flow.last, time)
-        if source_side != flow.client:
-            flow.answered = 1
+        flow.answered |= source_side ^ flow.client  # no branch: who sends next cannot be guessed
         row = find_flow_row(t.state, t.flow_rows, flow, t.sides[x], head, source_side, time, frame)
         if row >= 0:
-            r = t.flow_rows[row]
+            r = t.flow_rows[natural(row)]
             r.last = max(r.last, time)
             r.packets += 1
             r.octets += head.payload_wire
@@ -279,4 +281,4 @@ def track(t: Any, heads: Table, octets: Table, times: Table, frames: Table, firs
                 flow.protocol = recognise_ethernet(head.proto)
         if row >= 0:
             t.flow_rows[row].protocol = flow.protocol
-    return count
+    return end

@@ -18,7 +18,7 @@ import numpy as np
 from collectors.capture.decode import decode, read_ip4, read_ip6, read_link
 from collectors.capture.packets import DTYPES, ETHERNET, MAX_PACKET_OCTETS, RAW, PacketBatch
 from collectors.capture.tables import BATCH_PACKETS, HEAD, NO_MAC
-from collectors.compiled import kernel
+from collectors.compiled import Words, kernel
 from collectors.wire.loads import byte, word16
 from sentinel.model.observation import U1
 from sentinel.model.protocol import Defect, FlowKind
@@ -193,14 +193,14 @@ def open_tunnels(
 class Tunnels:
     """``join`` puts fragments together, as `fragments.Reassembler` does."""
 
-    def __init__(self, seed: Any, join: Join) -> None:
-        self._seed, self._join = seed, join
+    def __init__(self, keys: Any, join: Join) -> None:
+        self._keys, self._join = Words(keys), join
         self._places = np.zeros(BATCH_PACKETS, np.int64)
         self._scratch: Records = np.zeros(1, HEAD)
         self._scratch["source_mac"] = self._scratch["target_mac"] = NO_MAC
         self.counts = dict.fromkeys(("tunnels_opened", "tunnels_unread"), 0)
 
-    def find(self, heads: Records, count: int) -> int:
+    def find(self, heads: Records | Words, count: int) -> int:
         """How many of ``heads[:count]`` may carry a packet: what `opened` is to be asked about."""
         return find_tunnels(heads, count, self._places)
 
@@ -217,7 +217,7 @@ class Tunnels:
             if not len(carried):
                 break
             inner: Records = np.zeros(len(carried), HEAD)
-            fragments, _ = decode(inner, octets, carried.off, carried.cap, carried.wire, carried.link, 0, len(carried), self._seed)
+            fragments, _ = decode(Words(inner), Words(carried.columns), 0, len(carried), self._keys)
             base = 0
             if fragments and (whole := self._join(inner, carried, 0, len(carried))) is not octets:
                 base = len(octets)

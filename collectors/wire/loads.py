@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from collectors.compiled import kernel
+from collectors.compiled import big16, big32, big64, kernel, small16, small32
 
 Octets = Any  # numpy uint8 array
 
@@ -23,25 +23,25 @@ def byte(octets: Octets, at: int) -> int:
 
 @kernel(inline=True)
 def word16(octets: Octets, at: int) -> int:
-    return (byte(octets, at) << 8) | byte(octets, at + 1)
+    return big16(octets, at)
 
 
 @kernel(inline=True)
 def word32(octets: Octets, at: int) -> int:
-    return (word16(octets, at) << 16) | word16(octets, at + 2)
+    return big32(octets, at)
 
 
 @kernel(inline=True)
 def little16(octets: Octets, at: int) -> int:
-    return byte(octets, at) | (byte(octets, at + 1) << 8)
+    return small16(octets, at)
 
 
 @kernel(inline=True)
 def little32(octets: Octets, at: int) -> int:
-    return little16(octets, at) | (little16(octets, at + 2) << 16)
+    return small32(octets, at)
 
 
 @kernel(inline=True)
 def word64(octets: Octets, at: int) -> Any:
     """Unsigned: what is hashed or compared, not calculated with."""
-    return (np.uint64(word32(octets, at)) << np.uint64(32)) | np.uint64(word32(octets, at + 4))
+    return big64(octets, at)

@@ -5,7 +5,7 @@ below zero, or a number that its field cannot hold, is an error here, where the 
 words, since they are hashed with.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -64,6 +64,27 @@ def _prefetch(table: Any, index: int, inside: int) -> None:
     """A wrong guess costs nothing: nothing is read."""
 
 
+def _natural(number: Any) -> Any:
+    if number < 0:
+        raise IndexError(f"{number} is not negative, a kernel says")
+    return number
+
+
+def _number(size: int, order: Literal["big", "little"]) -> Any:
+    def load(octets: Any, at: int) -> Any:
+        if at < 0 or at + size > len(octets):
+            raise IndexError(f"{size} octets from {at} of {len(octets)}")
+        number = int.from_bytes(octets[at : at + size].tobytes(), order)
+        return np.uint64(number) if size == 8 else number
+
+    return load
+
+
+def _fold(a: np.uint64, b: np.uint64) -> np.uint64:
+    product = int(a) * int(b)
+    return np.uint64((product ^ product >> 64) & (1 << 64) - 1)
+
+
 def tables(made: Any) -> Any:
     """A tuple of arrays with every structured one as a `Table`."""
     return type(made)(*(Table(each) if each.dtype.names else each for each in made))
@@ -72,3 +93,8 @@ def tables(made: Any) -> Any:
 compiled.kernel = _kernel
 compiled.move = _move
 compiled.prefetch = _prefetch
+compiled.natural = _natural
+compiled.fold = _fold
+for _octets in (2, 4, 8):
+    setattr(compiled, f"big{8 * _octets}", _number(_octets, "big"))
+    setattr(compiled, f"small{8 * _octets}", _number(_octets, "little"))

@@ -16,6 +16,7 @@ from collectors.capture import tables as layouts
 from collectors.capture.packets import ETHERNET, PacketBatch
 from collectors.capture.pcapng import interface, section
 from collectors.capture.replay import to_pcap
+from collectors.compiled import Words
 from collectors.wire.modbus import decoder as modbus
 from collectors.wire.opcua import details
 from collectors.wire.recognise import recognise_tcp, recognise_udp
@@ -28,6 +29,7 @@ from tests.unit.collectors.wire.test_opcua import HANDSHAKE, message
 
 MAX_PACKETS = 64  # of one input
 _SEED = np.uint64(7)
+_KEYS = flows.hash_keys(int(_SEED))
 
 
 def _as_table(one: Any) -> Any:
@@ -38,7 +40,7 @@ def _as_table(one: Any) -> Any:
 
 def _seen_as_tables(kernel: Any) -> Any:
     """For callers that hand structured arrays over."""
-    return lambda *arguments: kernel(*map(_as_table, arguments))
+    return lambda *arguments: kernel(*(_as_table(each.value if isinstance(each, Words) else each) for each in arguments))
 
 
 fragments.decode = _seen_as_tables(decode.decode)
@@ -57,20 +59,21 @@ class Ears:
         self.state = {name: getattr(made, name).copy() for name in ("state", "tally", "free", "held")}
         self.made, self.t = made, tables(made)
         self.heads = np.zeros(MAX_PACKETS, layouts.HEAD)
-        self.fragments = fragments.Reassembler(_SEED)
-        self.tunnels = tunnels.Tunnels(_SEED, self.fragments.join)
+        self.fragments = fragments.Reassembler(_KEYS)
+        self.tunnels = tunnels.Tunnels(_KEYS, self.fragments.join)
         self.bodies = details.BodyReader(7)
 
     def hear(self, packets: list[bytes], link: int = ETHERNET, step: int = NS_PER_MS) -> None:
         batch = PacketBatch.of(packets, [START + i * step for i in range(len(packets))], link=link)
         heads, octets = Table(self.heads), batch.octets
-        if decode.decode(heads, octets, batch.off, batch.cap, batch.wire, batch.link, 0, len(batch), _SEED)[0]:
+        if decode.decode(heads, batch.columns, 0, len(batch), _KEYS)[0]:
             octets = self.fragments.join(self.heads, batch, 0, len(batch))
-        times, frames, count = batch.time, batch.frame, len(batch)
+        columns, count = batch.columns, len(batch)
         if self.tunnels.find(self.heads, count):
             made, octets, rows = self.tunnels.opened(self.heads, octets, batch, 0, count)
-            heads, times, frames, count = Table(made), times[rows], frames[rows], len(rows)
-        taken = track.track(self.t, heads, octets, times, frames, 0, count)
+            heads, count = Table(made), len(rows)
+            columns = columns._replace(time=batch.time[rows], frame=batch.frame[rows])
+        taken = track.track(self.t, heads, octets, columns, 0, 0, count)
         assert taken == count, "a few packets fill no buffer"
         self.end()
 
@@ -81,7 +84,7 @@ class Ears:
             flows.remove_hash(self.t.flows, self.t.buckets, f)
             made.flows["used"][f] = 0
         names = tuple(str(i) for i in range(int(made.state["names"][0])))
-        self.bodies.read(modbus.columns(made.messages, made.message_pool, made.tally, names))
+        self.bodies.read(modbus.columns(modbus.written(made.messages), made.message_pool, made.tally, names))
         assert not made.buckets.any(), "a conversation that ended is found no more"
         assert not made.opcua_owners.any(), "and has given its place back"
         made.wheel[:] = 0

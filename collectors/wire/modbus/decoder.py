@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from collectors.compiled import kernel
-from collectors.wire.modbus.layout import OUT, POOL_PER_FEED, SEGMENT_OCTETS, State
+from collectors.wire.modbus.layout import OUT, POOL_PER_FEED, SEGMENT_OCTETS, State, zeros
 from collectors.wire.modbus.stream import feed, lose, open_stream
 from sentinel.model.ids import AssetId
 from sentinel.model.observation import Messages
@@ -46,13 +46,18 @@ def feed_segment(
     return seen
 
 
-def columns(rows: Any, pool: Any, tally: Any, names: tuple[str, ...]) -> Messages:
+def written(rows: Any) -> dict[str, Any]:
+    """The columns of a table of `layout.OUT`."""
+    return {name: rows[name][0] for name in Messages.dtypes()}
+
+
+def columns(rows: dict[str, Any], pool: Any, tally: Any, names: tuple[str, ...]) -> Messages:
     """Copy the rows out that kernels have written, and start the buffers anew."""
     count, octets = int(tally[0]["rows"]), int(tally[0]["pool"])
     tally[0]["rows"] = tally[0]["pool"] = 0
     if not count:
         return Messages.empty()
-    arrays: dict[str, Any] = {name: rows[0][name][:count].copy() for name in Messages.dtypes()}
+    arrays: dict[str, Any] = {name: column[:count].copy() for name, column in rows.items()}
     return Messages(names=names, pool=pool[:octets].copy(), **arrays)
 
 
@@ -67,7 +72,8 @@ class StreamDecoder:
         self._free = list(range(connections))[::-1]
         self._slots: dict[int, int] = {}  # the caller's connection number -> index in the tables
         self._last: dict[int, Segment] = {}  # whose names a row at the end carries
-        self._rows = np.zeros(1, OUT)  # room for more than ROWS_PER_FEED
+        self._rows = zeros(1, OUT)  # room for more than ROWS_PER_FEED
+        self._written = written(self._rows)
         self._pool = np.zeros(POOL_PER_FEED, np.uint8)
 
     @property
@@ -89,7 +95,7 @@ class StreamDecoder:
         for x in (2 * slot, 2 * slot + 1):
             lose(t.streams, t.carry, t.pending, self._rows, self._pool, t.tally, t.source, x, -1)
         self._free.append(slot)
-        return columns(self._rows, self._pool, t.tally, names)
+        return columns(self._written, self._pool, t.tally, names)
 
     def _feed(self, segment: Segment) -> Iterable[Messages]:
         t = self._tables
@@ -107,7 +113,7 @@ class StreamDecoder:
         for start in range(0, len(octets), SEGMENT_OCTETS):
             end = min(start + SEGMENT_OCTETS, len(octets))
             feed_segment(t.streams, t.carry, t.pending, t.scratch, self._rows, self._pool, t.tally, t.source, x, octets, start, end)
-            yield columns(self._rows, self._pool, t.tally, names)
+            yield columns(self._written, self._pool, t.tally, names)
 
     def _say_source(self, segment: Segment) -> tuple[str, ...]:
         source = self._tables.source[0]

@@ -4,6 +4,7 @@
 caller's name table.
 """
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -101,10 +102,10 @@ FREE, OPEN, ANSWERED = 0, 1, 2
 
 
 def zeros(rows: int, dtype: Any) -> Records:
-    """Rows that begin on a cache line.  Zeroed memory is mapped, not touched."""
-    octets = np.zeros(rows * dtype.itemsize + CACHE_LINE_OCTETS, np.uint8)
-    start = -octets.ctypes.data % CACHE_LINE_OCTETS
-    return octets[start : start + rows * dtype.itemsize].view(dtype)
+    """Rows of a table of which mostly a small part is used: each page comes with its first use, and no larger ones than the smallest."""
+    octets = mmap.mmap(-1, max(1, rows * dtype.itemsize), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    octets.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(octets, dtype, rows)
 
 
 class State:
@@ -112,7 +113,8 @@ class State:
 
     def __init__(self, flows: int) -> None:
         self.streams: Records = zeros(2 * flows, STREAM)
-        self.carry: Records = np.zeros((min(2 * flows, CARRIES), CARRY_OCTETS + OWNER_OCTETS), np.uint8)
+        carries, row = min(2 * flows, CARRIES), CARRY_OCTETS + OWNER_OCTETS
+        self.carry: Records = zeros(carries * row, np.dtype("u1")).reshape(carries, row)
         self.pending: Records = zeros(PENDING_PER_FLOW * flows, PENDING).reshape(PENDING_PER_FLOW, flows)
         self.scratch: Records = np.zeros(SCRATCH_OCTETS, np.uint8)
         self.tally: Records = np.zeros(1, TALLY)

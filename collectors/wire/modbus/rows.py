@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from collectors.compiled import kernel, move
+from collectors.compiled import kernel, move, natural
 from collectors.wire.loads import byte
 from collectors.wire.loads import word16 as word
 from collectors.wire.modbus.layout import ANSWERED, OPEN, PENDING_PER_FLOW
@@ -25,6 +25,7 @@ _BAD_VALUE = int(Defect.BAD_VALUE)
 _STREAM_GAP = int(Defect.STREAM_GAP)
 _UNSOLICITED = int(Defect.UNSOLICITED)
 _CONTRADICTING_COPY = int(Defect.CONTRADICTING_COPY)
+_LAST_PLACE = PENDING_PER_FLOW - 1  # a power of two less one
 
 
 @kernel(inline=True)
@@ -37,7 +38,7 @@ def copy_out(pool: Table, tally: Table, octets: Table, at: int, size: int) -> in
 
 @kernel(inline=True)
 def begin_row(rows: Table, tally: Table, source: Table, protocol: int) -> Any:
-    """The index of a row with everything that does not depend on the octets; nothing known of the rest."""
+    """The index of a row with everything that does not depend on the octets; the caller writes all the others."""
     at = np.uint64(tally[0].rows)
     tally[0].rows += 1
     out, heard = rows[0], source[0]
@@ -50,6 +51,13 @@ def begin_row(rows: Table, tally: Table, source: Table, protocol: int) -> Any:
     out.target_mac[at] = heard.target_mac
     out.port[at] = heard.port
     out.protocol[at] = protocol
+    return at
+
+
+@kernel(inline=True)
+def leave_open(rows: Table, at: Any) -> None:
+    """Nothing is known of what the octets would tell."""
+    out = rows[0]
     out.transaction[at] = -1
     out.unit[at] = -1
     out.function[at] = -1
@@ -59,7 +67,6 @@ def begin_row(rows: Table, tally: Table, source: Table, protocol: int) -> Any:
     out.exception[at] = 0
     out.latency[at] = -1
     out.value_octets[at] = 0
-    return at
 
 
 @kernel
@@ -69,6 +76,7 @@ def add_piece(
     """A row for octets that are no unit: the beginning of one that was cut, or what fits no frame."""
     out, row = rows[0], begin_row(rows, tally, source, protocol)
     start = copy_out(pool, tally, octets, at, size)
+    leave_open(rows, row)
     out.kind[row] = _REQUEST if is_request else _RESPONSE
     out.pdu_start[row] = start
     out.pdu_octets[row] = size
@@ -83,7 +91,7 @@ def find_request(pending: Table, streams: Table, f: int, transaction: int, funct
     for back in range(1, PENDING_PER_FLOW + 1):
         if back > newest:
             break
-        i = (newest - back) % PENDING_PER_FLOW
+        i = (newest - back) & _LAST_PLACE
         known = pending[i, f]
         if (
             (known.state == OPEN or (answered_too and known.state == ANSWERED))
@@ -118,76 +126,59 @@ def add_message(
     ``transaction`` is -1 where the framing has none: then requests are told apart by whom they ask.
     """
     out, row = rows[0], begin_row(rows, tally, source, protocol)
-    f = x // 2
-    s = streams[x]
-    out.transaction[row] = transaction
-    out.unit[row] = unit
-    out.kind[row] = _REQUEST if is_request else _RESPONSE
+    f = natural(x >> 1)
+    s, client_side = streams[natural(x)], streams[natural(2 * f)]
     start = copy_out(pool, tally, octets, pdu, size)
-    out.pdu_start[row] = start
-    out.pdu_octets[row] = size
-    out.value_start[row] = start
     key = transaction if transaction >= 0 else unit
     said = _NONE
+    kind = _REQUEST if is_request else _RESPONSE
+    function, sub, address, quantity, exception, latency, value, value_octets = -1, -1, -1, -1, 0, -1, 0, 0
     if size > 0:
-        function = byte(octets, pdu)
+        first = byte(octets, pdu)
+        function = first if is_request else first & 0x7F
         if is_request:
             sub, address, quantity, value, value_octets, said = parse_request(octets, pdu, size)
-            out.function[row] = function
-            out.subfunction[row] = sub
-            out.address[row] = address
-            out.quantity[row] = quantity
-            out.value_start[row] = start + value
-            out.value_octets[row] = value_octets
             if not is_copy:
-                if s.requests == 0 or pending[(s.requests - 1) % PENDING_PER_FLOW, f].state != ANSWERED:
+                if s.requests == 0 or pending[(s.requests - 1) & _LAST_PLACE, f].state != ANSWERED:
                     s.requests += 1
-                asked = pending[(s.requests - 1) % PENDING_PER_FLOW, f]
+                asked = pending[(s.requests - 1) & _LAST_PLACE, f]
                 if s.requests > PENDING_PER_FLOW and asked.state == OPEN:  # before, the place is another connection's that is over
                     tally[0].forgotten += 1
                 asked.state = OPEN
                 asked.time = source[0].time
                 asked.transaction = key
-                asked.function = function & 0x7F
+                asked.function = first & 0x7F
                 asked.subfunction = sub
                 asked.address = address
                 asked.quantity = quantity
-                asked.value = word(octets, pdu + 3) if function in (5, 6) and size >= 5 else -1
-                if function == 23 and size >= 5:
+                asked.value = word(octets, pdu + 3) if first in (5, 6) and size >= 5 else -1
+                if first == 23 and size >= 5:
                     asked.address = word(octets, pdu + 1)
                     asked.quantity = word(octets, pdu + 3)
         else:
-            bare = function & 0x7F
-            i = find_request(pending, streams, f, key, bare, is_copy)
-            address, quantity, expected, sub = -1, -1, -1, -1
+            i = find_request(pending, streams, f, key, function, is_copy)
+            expected = -1
             if i >= 0:
                 asked = pending[i, f]
-                address, quantity, expected, sub = asked.address, asked.quantity, asked.value, asked.subfunction
-                out.latency[row] = max(0, source[0].time - asked.time)
+                address, quantity, expected, sub = int(asked.address), int(asked.quantity), int(asked.value), int(asked.subfunction)
+                latency = max(0, source[0].time - asked.time)
                 if not is_copy:
                     asked.state = ANSWERED
-                    streams[2 * f].joined = 0
-            elif streams[2 * f].joined:
+                    client_side.joined = 0
+            elif client_side.joined:
                 said = _STREAM_GAP
             else:
                 said = _UNSOLICITED
-            out.function[row] = bare
-            if function >= 0x80:
-                out.kind[row] = _EXCEPTION
-                out.subfunction[row] = sub
-                out.address[row] = address
-                out.quantity[row] = quantity
+            if first >= 0x80:
+                kind = _EXCEPTION
                 if size >= 2:
-                    out.exception[row] = byte(octets, pdu + 1)
-                    if not 1 <= byte(octets, pdu + 1) <= 11:
+                    exception = byte(octets, pdu + 1)
+                    if not 1 <= exception <= 11:
                         said = _BAD_VALUE
             else:
                 own_sub, address, quantity, value, value_octets, wrong = parse_response(octets, pdu, size, address, quantity, expected)
-                out.subfunction[row] = own_sub if own_sub >= 0 else sub
-                out.address[row] = address
-                out.quantity[row] = quantity
-                out.value_start[row] = start + value
-                out.value_octets[row] = value_octets
+                if own_sub >= 0:
+                    sub = own_sub
                 if wrong != _NONE:
                     said = wrong
     if is_copy:
@@ -196,6 +187,19 @@ def add_message(
         said = defect
     elif said == _NONE and s.after_gap:
         said = _STREAM_GAP
+    out.kind[row] = kind
+    out.transaction[row] = transaction
+    out.unit[row] = unit
+    out.function[row] = function
+    out.subfunction[row] = sub
+    out.address[row] = address
+    out.quantity[row] = quantity
+    out.exception[row] = exception
+    out.latency[row] = latency
+    out.pdu_start[row] = start
+    out.pdu_octets[row] = size
+    out.value_start[row] = start + value
+    out.value_octets[row] = value_octets
     out.defect[row] = said
     if not is_copy:
         s.after_gap = 0

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from collectors.compiled import kernel
-from collectors.wire.modbus.decoder import Segment, columns
-from collectors.wire.modbus.layout import OUT, POOL_PER_FEED, SEGMENT_OCTETS, SOURCE, TALLY
+from collectors.wire.modbus.decoder import Segment, columns, written
+from collectors.wire.modbus.layout import OUT, POOL_PER_FEED, SEGMENT_OCTETS, SOURCE, TALLY, zeros
 from collectors.wire.opcua.layout import KEPT_OCTETS, State
 from collectors.wire.opcua.stream import feed, lose, open_stream
 from sentinel.model.observation import Messages
@@ -39,7 +39,8 @@ class ConnectionDecoder:
 
     def __init__(self) -> None:
         self._state = State(1)
-        self._rows: Any = np.zeros(1, OUT)  # room for more than ROWS_PER_FEED
+        self._rows: Any = zeros(1, OUT)  # room for more than ROWS_PER_FEED
+        self._written = written(self._rows)
         self._pool: Any = np.zeros(POOL_PER_FEED + KEPT_OCTETS, np.uint8)
         self._tally: Any = np.zeros(1, TALLY)
         self._source: Any = np.zeros(1, SOURCE)
@@ -60,7 +61,7 @@ class ConnectionDecoder:
         t = self._state
         for x in (0, 1):
             lose(*t.tables(), self._rows, self._pool, self._tally, self._source, x, -1)
-        return columns(self._rows, self._pool, self._tally, names)
+        return columns(self._written, self._pool, self._tally, names)
 
     def _feed(self, segment: Segment) -> Iterable[Messages]:
         t = self._state
@@ -71,7 +72,7 @@ class ConnectionDecoder:
             end = min(start + SEGMENT_OCTETS, len(octets))
             x = int(segment.from_client == self._turned)
             self._turned ^= feed_segment(*t.tables(), self._rows, self._pool, self._tally, self._source, x, octets, start, end)
-            yield columns(self._rows, self._pool, self._tally, names)
+            yield columns(self._written, self._pool, self._tally, names)
 
     def _say_source(self, segment: Segment) -> tuple[str, ...]:
         source = self._source[0]

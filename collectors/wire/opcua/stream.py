@@ -16,7 +16,7 @@ from typing import Any
 
 from collectors.compiled import kernel, move
 from collectors.wire.loads import byte, little32
-from collectors.wire.modbus.rows import begin_row, copy_out
+from collectors.wire.modbus.rows import begin_row, copy_out, leave_open
 from collectors.wire.opcua.chunk import (
     ABORTED,
     FINAL,
@@ -87,6 +87,7 @@ def breaks_sequence(before: int, number: int) -> bool:
 @kernel
 def add_row(rows: Table, pool: Table, tally: Table, source: Table, x: int, octets: Table, at: int, kept: int, defect: int) -> Any:
     out, row = rows[0], begin_row(rows, tally, source, _OPCUA)
+    leave_open(rows, row)
     start = copy_out(pool, tally, octets, at, kept)
     out.kind[row] = _REQUEST if x % 2 == 0 else _RESPONSE
     out.pdu_start[row] = start

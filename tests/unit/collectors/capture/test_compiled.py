@@ -147,6 +147,31 @@ def test_words_travel_unchanged_in_both_directions() -> None:
     assert word64(np.full(8, 0xFF, np.uint8), 0) == (1 << 64) - 1
 
 
+MOVED = """
+import numpy as np
+from collectors.compiled import kernel, move
+
+@kernel
+def moved(target, to, octets, at, size):
+    move(target, to, octets, at, size)
+
+octets = np.arange(1, 101, dtype=np.uint8)
+for size in range(71):
+    for to in {0, 1, 27, 28, 29, 30, 67, 68, 69, 100 - size} & set(range(101 - size)):
+        for at in {0, 3, 28, 67, 68, 69, 100 - size} & set(range(101 - size)):
+            target = np.full(100, 200, np.uint8)
+            moved(target, to, octets, at, size)
+            expected = [200] * to + list(range(at + 1, at + 1 + size)) + [200] * (100 - to - size)
+            assert target.tolist() == expected, (size, to, at)
+"""
+
+
+def test_octets_are_moved_and_their_neighbours_stay(tmp_path: Path) -> None:
+    places = {**os.environ, "SENTINEL_KERNEL_CACHE": str(tmp_path)}
+    (tmp_path / "moved.py").write_text(MOVED)  # a compiler asks for the source
+    subprocess.run([sys.executable, str(tmp_path / "moved.py")], timeout=170, check=True, cwd=ROOT, env={**places, "PYTHONPATH": str(ROOT)})
+
+
 def test_a_place_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "kept").write_text("a file, where a directory would have to be made")
     for name in ("one", "other"):

@@ -4,10 +4,13 @@ import struct
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collectors.capture.copies import digest
+from collectors.capture.flows import hash_keys
 from collectors.capture.packets import ETHERNET, PacketBatch
 from collectors.capture.replay import replay
 from collectors.capture.sensor import Sensor
@@ -134,6 +137,19 @@ def test_a_capture_before_and_behind_a_router_names_both_paths_and_each_message_
     own = [row for row in unframed(twice_flows) if row["source_mac"] != ROUTER]
     assert own == unframed(flows)
     assert len(own) < len(twice_flows)
+
+
+@pytest.mark.parametrize("size", [*range(20), 31, 32, 33, 47, 48, 49, 63, 64, 65, 80, 127, 128, 129, 200])
+def test_every_octet_and_the_size_count(size: int) -> None:
+    keys, octets = hash_keys(7), np.arange(3, size + 4, dtype=np.uint8)
+    octets[size:] = 0
+    seen = {digest(keys, np.uint64(1), octets, 0, size), digest(keys, np.uint64(2), octets, 0, size)}
+    seen |= {digest(keys, np.uint64(1), octets, 0, size + 1), digest(hash_keys(8), np.uint64(1), octets, 0, size)}
+    for at in range(size):
+        changed = octets.copy()
+        changed[at] ^= 1
+        seen.add(digest(keys, np.uint64(1), changed, 0, size))
+    assert len(seen) == 4 + size
 
 
 def test_a_retransmission_is_none() -> None:
