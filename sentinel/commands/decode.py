@@ -268,8 +268,7 @@ def _values(m: Messages, wires: Sequence[Wire]) -> Field:
     for wire in wires:
         rows = np.flatnonzero((m.protocol == wire.protocol) & (m.value_octets > 0)) if wire.values else np.zeros(0, np.int64)
         if wire.values and len(rows):
-            given = m.take(rows)
-            counts[rows], items = wire.values(given.function, given.quantity, given.value_start, given.value_octets, given.pool)
+            counts[rows], items = wire.values(m.function[rows], m.quantity[rows], m.value_start[rows], m.value_octets[rows], m.pool)
             known[rows] = True
             parts.append((rows, items))
     if len(parts) == 1:

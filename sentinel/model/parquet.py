@@ -101,18 +101,18 @@ def _arrow_type(name: str) -> Any:
 
 
 def _array(field: Field, type_: Any) -> Any:
+    """From buffers: what Arrow is given as an array or a list it holds against pandas first, and loads it for that."""
     match field:
         case Known():
             return _numbers(field.numbers, field.known, type_)
         case Coded():
             codes = _numbers(field.codes, field.codes >= 0, pa.int32())
-            return pa.DictionaryArray.from_arrays(codes, pa.array(field.names, pa.string()))
+            return pa.DictionaryArray.from_arrays(codes, _texts(field.names))
         case Lists():
-            items = pa.array(field.items, type_.value_type)
-            return pa.ListArray.from_arrays(_offsets(field.sizes), items, type=type_, mask=pa.array(~field.known))
+            buffers = [_bits(field.known), _offsets(field.sizes)]
+            return pa.Array.from_buffers(type_, len(field.sizes), buffers, children=[_numbers(field.items, None, type_.value_type)])
         case Octets():
-            offsets = _offsets(field.sizes)
-            buffers = [None, offsets.buffers()[1], pa.py_buffer(np.ascontiguousarray(field.pool))]
+            buffers = [None, _offsets(field.sizes), pa.py_buffer(np.ascontiguousarray(field.pool))]
             return pa.Array.from_buffers(pa.binary(), len(field.sizes), buffers)
         case _:
             assert_never(field)
@@ -122,9 +122,18 @@ def _numbers(numbers: NDArray[Any], known: NDArray[np.bool_] | None, type_: Any)
     """Fractions are rounded to ``type_``, whole numbers have to fit it: TypeError."""
     kind = np.dtype(np.int64) if pa.types.is_timestamp(type_) else np.dtype(type_.to_pandas_dtype())
     values = np.ascontiguousarray(numbers.astype(kind, casting="same_kind" if kind.kind == "f" else "safe", copy=False))
-    validity = None if known is None else pa.py_buffer(np.packbits(known, bitorder="little"))
-    return pa.Array.from_buffers(type_, len(values), [validity, pa.py_buffer(values)])
+    return pa.Array.from_buffers(type_, len(values), [None if known is None else _bits(known), pa.py_buffer(values)])
+
+
+def _texts(names: Sequence[str]) -> Any:
+    octets = [name.encode() for name in names]
+    sizes = np.array([len(each) for each in octets], np.int64)
+    return pa.Array.from_buffers(pa.string(), len(octets), [None, _offsets(sizes), pa.py_buffer(b"".join(octets))])
+
+
+def _bits(known: NDArray[np.bool_]) -> Any:
+    return pa.py_buffer(np.packbits(known, bitorder="little"))
 
 
 def _offsets(sizes: NDArray[Any]) -> Any:
-    return pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int32())
+    return pa.py_buffer(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))

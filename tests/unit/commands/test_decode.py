@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import os
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from collectors.capture.replay import to_pcap
 from sentinel.cli import main
 from sentinel.commands.decode import DETAILS, FIELDS
 from sentinel.model.modbus import values
+from tests.data import ROOT
 from tests.unit.collectors.capture.frames import MS, START, Talk, adu, read, registers, write
 from tests.unit.collectors.capture.test_files import zstd
 from tests.unit.collectors.wire.opcua_bodies import Conversation, node, number, results
@@ -108,6 +111,13 @@ def test_parquet_keeps_what_two_assets_say_together(tmp_path: Path, capsys: pyte
     assert len(set(pairs)) == len(talks)
     in_order = [(row["frame"], row["src"], row["transaction"], row["values"]) for row in sorted(rows, key=lambda row: row["frame"])]
     assert in_order == [(row["frame"], row["src"], row["transaction"], row["values"]) for row in lines(capsys, str(file))]
+
+
+def test_writing_parquet_loads_no_pandas(tmp_path: Path) -> None:
+    program = "import sys; from sentinel.cli import main; main(sys.argv[1:]); print('pandas' in sys.modules)"
+    arguments = ["decode", str(capture(tmp_path / "a.pcap")), "--format", "parquet", "--out", str(tmp_path / "a.parquet")]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=170, check=True, cwd=ROOT)
+    assert done.stdout == "False\n"
 
 
 def test_a_capture_without_units_is_an_empty_table(tmp_path: Path) -> None:
