@@ -198,6 +198,8 @@ class Sensor:
         names: list[Any] = list(map(self._spelt.get, words))
         for row in np.flatnonzero(known["family"] == FAMILY_IP6).tolist():
             names[row] = self._spelt.get((int(known["hi"][row]), int(known["lo"][row])))
+        if all(names):
+            return tuple(names)
         unspelt = [row for row, text in enumerate(names) if text is None]
         new = known[unspelt]
         for row, family, hi, lo in zip(unspelt, new["family"].tolist(), new["hi"].tolist(), new["lo"].tolist(), strict=True):

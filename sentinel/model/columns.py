@@ -98,25 +98,22 @@ class Columns:
         table: dict[str, int] = {}
         pools: dict[int, tuple[int, NDArray[np.uint8]]] = {}
         pool_size = 0
-        arrays: dict[str, list[Array]] = {name: [] for name in cls.dtypes()}
+        recodes, shifts = list[Array](), list[int]()
         for part in parts:
-            recode = np.array([table.setdefault(name, len(table)) for name in part.names] + [UNKNOWN_CODE], np.int32)
+            recodes.append(np.array([table.setdefault(name, len(table)) for name in part.names] + [UNKNOWN_CODE], np.int32))
             if id(part.pool) not in pools:
                 pools[id(part.pool)] = (pool_size, part.pool)
                 pool_size += len(part.pool)
-            shift = pools[id(part.pool)][0]
-            for name, joined in arrays.items():
-                values = getattr(part, name)
-                if name in cls.coded_fields():
-                    values = recode[values]
-                elif name in cls.pool_fields():
-                    values = values + values.dtype.type(shift)
-                joined.append(values)
-        return cls(
-            names=tuple(table),
-            pool=np.concatenate([pool for _, pool in pools.values()]),
-            **{name: np.concatenate(values) for name, values in arrays.items()},
-        )
+            shifts.append(pools[id(part.pool)][0])
+        arrays: dict[str, Array] = {}
+        for name, dtype in cls.dtypes().items():  # one field after the other: what is changed of it is held no longer than needed
+            values: list[Array] = [getattr(part, name) for part in parts]
+            if name in cls.coded_fields():
+                values = [recode[codes] for recode, codes in zip(recodes, values, strict=True)]
+            elif name in cls.pool_fields():
+                values = [starts + dtype.type(shift) for shift, starts in zip(shifts, values, strict=True)]
+            arrays[name] = np.concatenate(values)
+        return cls(names=tuple(table), pool=np.concatenate([pool for _, pool in pools.values()]), **arrays)
 
 
 _RADIX_LIMIT = 1 << 62
