@@ -255,7 +255,7 @@ def _refused(reason: str, now: Instant) -> Detection:
     """Whoever changes what the appliance takes for normal hides what is not."""
     return Detection(
         detector="baseline",
-        title="A baseline that this appliance did not make, that was changed since, or that does not judge any more, was refused",
+        title="A baseline, or what the twin had learnt, was refused: this appliance did not make it, it was changed, or it counts no more",
         seen=now,
         cause="baseline:anchor",
         feature="seal",

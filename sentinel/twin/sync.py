@@ -1,8 +1,8 @@
 """The estimator: readings in, an ensemble in step with the plant out, and an honest word on how well.
 
-An ensemble Kalman filter corrects states, controller integrals and (slowly, within their declared spreads) parameters; writable tags are
-replicated.  Beside it two free-running copies ("shadows") start in turn and are never corrected: readings are tested against them, so what
-a poisoned sensor makes the filter follow still stands out against the plant's own physics.  A tag that fails the test no longer corrects.
+An ensemble Kalman filter corrects states, controller integrals and (slowly, within their declared spreads and wear) parameters; writable
+tags are replicated.  Beside it run free copies that are never corrected: readings are tested against them, and a tag that fails the test no
+longer corrects.
 
 Time comes in by `now` and by the readings' time of receipt; nothing here reads a clock.  The same calls give the same bits.
 """
