@@ -1,7 +1,8 @@
 """Gather: the observations of one source become windows, one per second of packet time that holds any row.
 
 A window closes when the watermark ``until`` reaches its end.  Any batching of the same rows gives the same windows.  A row that comes
-late (its slot is closed) joins the oldest slot that is still open and is counted.  Windows come out in the order of their start.
+late (its slot is closed) joins the oldest slot that is still open and is counted.  Windows come out in the order of their start, readings
+within one in the order of their receipt.
 """
 
 from collections import defaultdict
@@ -109,6 +110,13 @@ class Gather:
             messages=Messages.concat(columns["messages"]),
             flows=Flows.concat(columns["flows"]),
             details=Details.concat(columns["details"]),
-            readings=Readings.concat(columns["readings"]),
-            residuals=Readings.concat(columns["residuals"]),
+            readings=_in_order(Readings.concat(columns["readings"])),
+            residuals=_in_order(Readings.concat(columns["residuals"])),
         )
+
+
+def _in_order(readings: Readings) -> Readings:
+    """By time of receipt: detectors take the newest value of a tag and its changes from one to the next, in whatever order rows came."""
+    if bool(np.all(readings.seen[1:] >= readings.seen[:-1])):
+        return readings
+    return readings.take(np.argsort(readings.seen, kind="stable"))

@@ -22,8 +22,9 @@ MIN_BEFORE = 8  # values before anything is said: fewer do not tell their own sp
 _OVERSHOOT = 1.166  # Siegmund's correction for discrete values
 _REFERENCE = (0.25, 1.5)  # standard deviations; half the change to find, within what a CUSUM can use
 # standard deviations that one value may contribute (a winsorised CUSUM, Hawkins 1993): with the limit of one false alarm in 140 values no
-# single one passes it, whatever the reference, so that heavier tails than a normal's cost no false alarms
-_LARGEST = 2.75
+# single one passes it, whatever the reference, so that heavier tails than a normal's cost no false alarms.  Where fewer are allowed it may
+# be so much of the limit that three values are always enough.
+_LARGEST, _SHARE_OF_LIMIT = 2.75, 0.4
 REMEMBERED = 8192  # limits, one for each actuator and direction: a reference changes no more once its anchor is full
 _NO_DRIFT = 1e-3  # standard deviations a value; below, Siegmund's formula loses its digits
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)  # of a normal distribution
@@ -84,10 +85,11 @@ class Change:
         reference = self.reference()
         off = (value - self.mean) / (max(self.deviation, 1e-12) * math.sqrt(1.0 + 1.0 / self.count))
         score = float(norm.ppf(min(max(float(student.cdf(off, self.count - 1)), 1e-12), 1.0 - 1e-12)))
-        score = min(max(score, -_LARGEST), _LARGEST)
+        limit = limit_for(run_length, reference)
+        largest = max(_LARGEST, reference + _SHARE_OF_LIMIT * limit)
+        score = min(max(score, -largest), largest)
         self.up, self.down = max(0.0, self.up + score - reference), max(0.0, self.down - score - reference)
         self.begun = self.begun + 1 if max(self.up, self.down) > 0.0 else 0
-        limit = limit_for(run_length, reference)
         if self.count < ANCHOR and max(self.up, self.down) < 0.5 * limit:
             self._learn(value)
         return max(self.up, self.down), limit

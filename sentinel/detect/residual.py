@@ -70,7 +70,10 @@ class Residual:
         columns = window.residuals if self._uses_residuals else window.readings
         taken = False
         for tag, time, value in _newest(columns):
-            if self._is_process(tag) and (tag in self._last or len(self._last) < MAX_TAGS):
+            known = self._last.get(tag)
+            if known is not None and 0 < known[0] - time <= HOLD_S * NS_PER_S:  # it came late: what is known is newer
+                continue
+            if self._is_process(tag) and (known is not None or len(self._last) < MAX_TAGS):
                 self._last[tag] = (time, value)
                 taken = True
         return taken

@@ -123,7 +123,7 @@ class StrokeReader:
             elapsed_s = (time - times[begin]) / NS_PER_S
             if elapsed_s > LONGEST_S:  # no stroke: begin anew from here
                 self.noise, self.seen = noise, seen
-                self._rests(value)
+                self._rests(value, time, value)
                 return place + 1, None
             since = math.floor(time - max(SETTLED_S, SETTLED_SHARE * elapsed_s) * NS_PER_S)
             first = bisect_right(times, since, first)  # later with every sample
@@ -138,15 +138,18 @@ class StrokeReader:
                 continue
             self.noise, self.seen = noise, seen
             end, start = (whole - sums[-count - 1]) / count, float(self.rest or 0.0)
-            self._rests(end)
+            self._rests(end, time, value)
             return place + 1, _fitted(np.array(times[begin:]), np.array(values[begin:]), start, end, self.span)
         self.noise, self.seen = noise, seen
         return len(new_times), None
 
-    def _rests(self, value: float) -> None:
-        self.rest, self.way = value, None
+    def _rests(self, at: float, time: int, value: float) -> None:
+        """The sample that told so is the first at rest: a copy of it is none."""
+        self.rest, self.way = at, None
         self.times.clear()
         self.values.clear()
+        self.times.append(time)
+        self.values.append(value)
 
 
 @dataclass(slots=True)

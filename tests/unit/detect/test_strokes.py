@@ -109,14 +109,16 @@ def test_false_alarms_of_a_cusum_are_as_far_apart_as_asked(freedom: float) -> No
     assert 0.95 * 140 < values / alarms < 1.6 * 140
 
 
-def test_one_value_alone_is_no_change() -> None:
-    for deviation in (0.004, 0.01, 0.03):
-        change = Change(0.02)
-        for value in deviation * np.random.default_rng(6).normal(size=ANCHOR):
-            change.take(float(value), math.inf)
-        change.restart()
-        total, limit = change.take(1000.0, 140.0)
-        assert 0.0 < total <= limit
+@pytest.mark.parametrize("run_length", [140.0, 7000.0])
+@pytest.mark.parametrize("deviation", [0.004, 0.01, 0.03])
+def test_one_wild_value_is_no_change_and_three_always_are(deviation: float, run_length: float) -> None:
+    change = Change(0.02)
+    for value in deviation * np.random.default_rng(6).normal(size=ANCHOR):
+        change.take(float(value), math.inf)
+    change.restart()
+    told = [total > limit for total, limit in (change.take(1000.0, run_length) for _ in range(3))]
+    assert not told[0]
+    assert told[2]
 
 
 @pytest.mark.parametrize("reference", [0.5, 1.0])
