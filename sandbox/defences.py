@@ -3,8 +3,9 @@
 A write that moves an interlock's limit outward, sets the bypass or takes a controller to manual may change nothing by itself and yet take
 away what would have stopped the next one.  So it is judged under a bounded worst case as well: after it, one more operator action is
 taken, the worst of those an operator's screen allows (`challenges`).  A defence counts as lost when, in futures that the untouched defence
-would have held, the guarded value goes past the trip limit as it stood before the command, by more than a set part of its range, or an
-invariant falls.
+would have held, the guarded value goes past the trip limit by more than a set part of its range, or an invariant falls.  The trip limit is
+the one that stood before the command; where that was beyond its design already, the design's: defences taken away one after the other would
+each be held against what the last left.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -192,8 +193,9 @@ class _Bound:
 def _bounds(
     replay: Replay, found: Impairment, now: Mapping[str, float], breach: float, impaired: Rollout, intact: Rollout
 ) -> Iterator[_Bound]:
+    design = {one.tag.name: one.start for one in replay.plant.inputs}
     for guard in found.guards:
-        tag, limit = guard.value, now[guard.limit]
+        tag, limit = guard.value, (min if guard.is_upper else max)(now[guard.limit], design[guard.limit])
         sign, allowed = (1.0 if guard.is_upper else -1.0), breach * (tag.high - tag.low)
         reached = furthest(impaired, tag.name, guard.is_upper)
         yield _Bound(

@@ -308,6 +308,24 @@ def test_what_leaves_the_defences_standing_is_safe_and_says_so(snapshot: Snapsho
     assert any("no single operator action" in line for line in verdict.evidence) == weakened
 
 
+def test_defences_taken_away_one_after_the_other_are_held_against_the_design(snapshot: Snapshot, replay: Replay) -> None:
+    """Each alone leaves the other standing; without both, T102 is filled past where its trip was."""
+    limit, manual = {"LIC102.HH": 2.46}, {"LIC101.AUTO": 0.0}
+
+    def after_it(writes: dict[str, float]) -> Context:
+        applied = [
+            Step(seen=after(NOW, 1.0), source=AssetId("10.0.0.20"), tag=tag, value=value, applied=True) for tag, value in writes.items()
+        ]
+        return Context(steps=tuple(applied))
+
+    assert verdict_on(command(limit), snapshot, replay).judgement is Judgement.SAFE
+    assert verdict_on(command(manual), snapshot, replay).judgement is Judgement.SAFE
+    for first, then in ((limit, manual), (manual, limit)):
+        verdict = verdict_on(command(then, seen=after(NOW, 5.0)), snapshot, replay, after_it(first))
+        assert verdict.judgement is Judgement.UNSAFE, verdict.reason
+        assert "LAHH102" in verdict.reason or "T102" in verdict.reason
+
+
 @pytest.mark.parametrize(("limit", "safe", "unsafe"), [("LIC101.HH", 1.85, 1.9), ("SP301.HH", 85.0, 95.0), ("TIC201.HH", 86.0, 92.0)])
 def test_a_defence_that_some_futures_need_is_neither_certified_nor_refused(
     snapshot: Snapshot, replay: Replay, limit: str, safe: float, unsafe: float
