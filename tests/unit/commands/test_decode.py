@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
 import os
 import subprocess
 import sys
