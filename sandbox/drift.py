@@ -4,7 +4,7 @@ In: the values that anybody wrote to a tag lately, and the one that is asked for
 that is new or has scanned: as many moves again, the median of what follows a run of unknown length (J. R. Gott, Nature 363, 1993).  Of one
 that is known to write it: no further than the range that an operator's screen allows, for a ramp from one grade to another is not to be
 refused for where a stranger might lead it; and once it has left that range, one more move, for every further one comes before the court
-itself.  The court judges that value as if it were written now.
+itself.  The court judges that value as if it were written now: a stranger is refused for it, about a known source a person is asked.
 """
 
 from collections.abc import Sequence

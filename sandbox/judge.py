@@ -5,11 +5,12 @@ The rule, in this order:
    it, the twin is lost or its snapshot too old, no written tag is known to the twin, or too few members came through.
 2. *unsafe* when an invariant falls because of the command: the lower bound of its added risk (`risk.Pair`) is above ``unsafe_above``, or it
    falls in all futures.  An invariant that falls without the command as well is not blamed on it.
-3. *unsafe* when it is harmless in itself but breaks an invariant as soon as what stands still runs again (`dormant`), is a step of a drift
-   that leads out of the envelope (`drift`), or takes away a defence that the worst single operator action would then need (`defences`).
+3. *unsafe* when it is harmless in itself but breaks an invariant as soon as what stands still runs again (`dormant`), is a step of a
+   stranger's drift that leads out of the envelope (`drift`), or takes away a defence that the worst single operator action would then need
+   (`defences`).
 4. *safe* when every invariant that the command touches keeps an upper bound below ``safe_below`` and a margin to its limit in 95 of 100
    futures, no defence that it takes away is needed in any, every written tag is known, and the twin follows the tags that matter.
-5. *undecided* otherwise.
+5. *undecided* otherwise; so is a drift of a source that is known to write the tag: its next move comes before the court itself.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,10 +116,13 @@ class _Judge:
         heard = _Heard(
             case=case, lived=lived, without=without, pairs=pairs, standing=standing, weakened=weakened, trends=self._trends(case)
         )
-        harm = self._breaking(heard) or self._dormant(heard) or self._drifting(heard)
+        harm = self._breaking(heard) or self._dormant(heard)
+        drift = None if harm else self._drifting(heard)
+        if case.context.is_stranger:
+            harm = harm or drift
         worst = None if harm else self._worst(heard)
         harm = harm or self._defenceless(worst)
-        yield from self._refuse(heard, harm) if harm else self._weigh(heard, worst)
+        yield from self._refuse(heard, harm) if harm else self._weigh(heard, worst, drift)
 
     # -- rule 1
 
@@ -154,12 +158,11 @@ class _Judge:
     def _trends(self, case: Case) -> tuple[Trend, ...]:
         """Of all sources together and of this one alone: neither may hide its steps among another's."""
         by_name, steps = self.replay.plant.tags.by_name, case.context.steps
-        is_stranger = case.context.source_is_new or case.context.source_scanned
         own = [step for step in steps if step.source == case.command.source]
         found: list[Trend] = []
         for tag, value in case.writes.items():
             if by_name[tag].role is not TagRole.MODE:
-                runs = [trend_of(by_name[tag], value, some, case.command.seen, is_stranger) for some in (steps, own)]
+                runs = [trend_of(by_name[tag], value, some, case.command.seen, case.context.is_stranger) for some in (steps, own)]
                 found += sorted((run for run in runs if run is not None), key=lambda run: run.moves)[-1:]
         return tuple(found)
 
@@ -289,12 +292,14 @@ class _Judge:
 
     # -- rules 4 and 5
 
-    def _weigh(self, heard: _Heard, worst: WorstCase | None) -> Iterator[Verdict | None]:
+    def _weigh(self, heard: _Heard, worst: WorstCase | None, drift: _Harm | None) -> Iterator[Verdict | None]:
         case, pairs = heard.case, heard.pairs
         notes = tuple(f"{one.says}; no single operator action after it breaks more than it would have before" for one in heard.weakened)
         doubt = self._doubt(heard)
         if not doubt and worst is not None and worst.lost:
             doubt = f"{_loss(worst)}: too many to pass, too few to refuse"
+        if not doubt and drift is not None:
+            doubt = drift.reason
         if doubt:
             yield self.author.opinion(case, Judgement.UNDECIDED, doubt, pairs=pairs, evidence=notes, complete=False)
             instead = None if case.unknown else (yield from self._instead(heard))

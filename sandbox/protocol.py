@@ -45,6 +45,10 @@ class Context:
     source_is_new: bool = False  # has never written before, as far as the baseline knows
     source_scanned: bool = False  # has looked around before
 
+    @property
+    def is_stranger(self) -> bool:
+        return self.source_is_new or self.source_scanned
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

@@ -236,8 +236,8 @@ def test_a_slow_drift_is_unsafe_before_it_leaves_the_envelope(snapshot: Snapshot
     assert verdict_on(command({"LIC101.SP": 1.40}), snapshot, replay).judgement is Judgement.SAFE  # alone it is
 
 
-def test_a_known_source_may_ramp_through_its_range_and_is_stopped_as_it_leaves_it(snapshot: Snapshot, replay: Replay) -> None:
-    """Long before the level comes to its limit of 1.60 m; a ramp to another grade is nobody's attack."""
+def test_a_known_source_may_ramp_through_its_range_and_a_person_is_asked_as_it_leaves_it(snapshot: Snapshot, replay: Replay) -> None:
+    """Long before the level comes to its limit of 1.60 m; a ramp to another grade is nobody's attack, and its next move may never come."""
     steps: list[Step] = []
     judged: dict[float, Verdict] = {}
     for number, value in enumerate((1.20, 1.25, 1.30, 1.35, 1.40, 1.45, 1.50, 1.51)):
@@ -245,8 +245,13 @@ def test_a_known_source_may_ramp_through_its_range_and_is_stopped_as_it_leaves_i
         asked = command({"LIC101.SP": value}, seen=seen, source="10.0.0.20")
         judged[value] = verdict_on(asked, replace(snapshot, at=seen), replay, Context(steps=tuple(steps)))
         steps.append(Step(seen=seen, source=AssetId("10.0.0.20"), tag="LIC101.SP", value=value, applied=True))
-    assert [value for value, verdict in judged.items() if verdict.judgement is Judgement.UNSAFE] == [1.51]
+    assert [value for value, verdict in judged.items() if verdict.judgement is Judgement.UNSAFE] == []
+    assert [value for value, verdict in judged.items() if verdict.judgement is Judgement.UNDECIDED] == [1.51]
     assert "7 moves of LIC101.SP in one direction" in judged[1.51].reason
+    assert {one.course for one in judged[1.51].options} >= {Course.FORWARD, Course.REFUSE}
+    further = command({"LIC101.SP": 1.95}, seen=after(NOW, 500.0), source="10.0.0.20")
+    verdict = verdict_on(further, replace(snapshot, at=further.seen), replay, Context(steps=tuple(steps)))
+    assert verdict.judgement is Judgement.UNSAFE, "the move that does harm is refused when it comes"
     assert verdict_on(command({"LIC101.SP": 1.51}), snapshot, replay).judgement is not Judgement.UNSAFE  # alone it is none
 
 
