@@ -15,6 +15,7 @@ from collectors.capture.streams import distance, remember
 from collectors.capture.tables import HELD_OCTETS, NO_MAC
 from collectors.compiled import kernel, natural
 from collectors.wire.modbus import rtu
+from collectors.wire.modbus.layout import SYNCED
 from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream, weigh_candidate
 from collectors.wire.opcua import stream as opcua
 from collectors.wire.recognise import PROBE_OCTETS, PROBES, is_opcua, recognise_tcp
@@ -265,6 +266,48 @@ def deliver(
 
 deliver_inline = kernel(inline=True)(deliver)  # for the loop over packets
 deliver_rest = kernel(deliver)  # for what still waits when a conversation ends
+
+
+@kernel
+def deliver_datagram(
+    t: Any, f: int, y: int, octets: Table, start: int, end: int, cut: int, time: int, frame: int, source_mac: Any, target_mac: Any, row: int
+) -> None:
+    """A datagram of Modbus over UDP: what it begins ends with it, and nothing before it is missed."""
+    flow = t.flows[f]
+    x = stream_of(flow, f, y)
+    if flow.protocol == _UNKNOWN:
+        if weigh_candidate(octets, start, end - start, x % 2 == 0) <= 0:
+            if weigh_candidate(octets, start, end - start, x % 2 != 0) <= 0:
+                return
+            flow.client ^= 1
+            flow.names_of = -1
+            x ^= 1
+        flow.protocol = _MODBUS
+        open_stream(t.streams, x, True, False)
+        open_stream(t.streams, x ^ 1, True, True)  # what it answers may never have been heard
+    say_source(t, f, time, frame, source_mac, target_mac, row)
+    feed(
+        t.streams,
+        t.carry,
+        t.pending,
+        t.scratch,
+        t.messages,
+        t.message_pool,
+        t.tally,
+        t.source,
+        x,
+        octets,
+        start,
+        end,
+        0,
+        cut,
+        False,
+    )
+    s = t.streams[x]
+    if s.carried > 0:
+        lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, x, -1)
+    s.mode = SYNCED
+    s.skip = s.optional = s.doubt = s.after_gap = 0
 
 
 @kernel

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from collectors.capture.copies import FIRST, SAME_PATH, weigh_copy
-from collectors.capture.delivery import end_flow
+from collectors.capture.delivery import deliver_datagram, end_flow
 from collectors.capture.flows import (
     begin_flow,
     begin_flow_row,
@@ -57,7 +57,7 @@ Table = Any
 
 _TCP, _UDP, _OTHER_ETHERNET = int(FlowKind.TCP), int(FlowKind.UDP), int(FlowKind.OTHER_ETHERNET)
 _ARP_REQUEST, _ARP_REPLY = int(FlowKind.ARP_REQUEST), int(FlowKind.ARP_REPLY)
-_UNKNOWN = int(Protocol.UNKNOWN)
+_UNKNOWN, _MODBUS = int(Protocol.UNKNOWN), int(Protocol.MODBUS)
 _FRAGMENT = int(Defect.FRAGMENT)
 _SYN = 2
 _BUCKET_MASK = np.uint64(BUCKETS - 1)
@@ -279,6 +279,12 @@ def track(t: Any, heads: Table, octets: Table, packets: Any, first: int, begin: 
                 flow.protocol = recognise_udp(octets, head.payload, head.payload_cap, server_port)
             elif head.kind == _OTHER_ETHERNET:
                 flow.protocol = recognise_ethernet(head.proto)
+        if head.kind == _UDP and head.payload_cap > 0 and flow.protocol in (_UNKNOWN, _MODBUS) and flow.probes < PROBES:
+            cut = head.payload_wire - head.payload_cap
+            behind = head.payload + head.payload_cap
+            deliver_datagram(t, f, x, octets, head.payload, behind, cut, time, frame, head.source_mac, head.target_mac, row)
+            if flow.protocol == _MODBUS:
+                flow.probes = 0
         if row >= 0:
             t.flow_rows[row].protocol = flow.protocol
     return end
