@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from collectors.capture.flows import name
+from collectors.capture.flows import idle_limit_s, name
 from collectors.capture.streams import distance, remember
-from collectors.capture.tables import HELD_OCTETS, NO_MAC
+from collectors.capture.tables import EVICTION_SAMPLE, HELD_OCTETS, NO_MAC
 from collectors.compiled import kernel, natural
 from collectors.wire.modbus import rtu
 from collectors.wire.modbus.layout import SYNCED
@@ -20,11 +20,13 @@ from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, los
 from collectors.wire.opcua import stream as opcua
 from collectors.wire.recognise import PROBE_OCTETS, PROBES, is_opcua, recognise_tcp
 from collectors.wire.serial import fits_rtu, is_rtu_frame
+from sentinel.model.observation import SLOT_NS
 from sentinel.model.protocol import Protocol
 
 Table = Any
 
 _MODBUS, _OPCUA, _UNKNOWN = int(Protocol.MODBUS), int(Protocol.OPCUA), int(Protocol.UNKNOWN)
+_DISPLACED = -1  # of a conversation in OPC UA: another one took its place
 _RTU = int(Protocol.MODBUS_RTU_TCP)
 _MODBUS_PORT = 502
 _SEQUENCE_MASK = (1 << 32) - 1
@@ -74,22 +76,6 @@ def is_modbus_port(flow: Table) -> bool:
 
 
 @kernel
-def take_place(t: Any, f: int) -> None:
-    """A place in the OPC UA tables; each direction begins there as it was begun for any application."""
-    flow = t.flows[f]
-    flow.opcua = -1
-    for place in range(len(t.opcua_owners)):
-        if t.opcua_owners[place] == 0:
-            t.opcua_owners[place] = f + 1
-            flow.opcua = place + 1
-            for side in range(2):
-                joined = t.streams[2 * f + side].joined == 1 or flow.probes >= PROBES
-                opcua.open_stream(t.opcua_streams, t.opcua_pending, 2 * place + side, joined)
-            return
-    t.state[0].opcua_refused += 1
-
-
-@kernel
 def give_place(t: Any, f: int) -> None:
     flow = t.flows[f]
     if flow.opcua > 0:
@@ -98,6 +84,43 @@ def give_place(t: Any, f: int) -> None:
             opcua.give_long(t.opcua_streams, t.opcua_long_owners, 2 * place + side)
         t.opcua_owners[place] = 0
     flow.opcua = 0
+
+
+@kernel
+def displace(t: Any) -> int:
+    """A place taken from a conversation that has been silent for longest, of a few; one that nobody answered goes long before others."""
+    start, places = t.state[0].displaced_at, len(t.opcua_owners)
+    t.state[0].displaced_at = (start + EVICTION_SAMPLE) % places
+    best, best_due = -1, 0
+    for k in range(EVICTION_SAMPLE):
+        flow = t.flows[t.opcua_owners[(start + k) % places] - 1]
+        due = flow.last + idle_limit_s(flow) * SLOT_NS
+        if best < 0 or due < best_due:
+            best, best_due = (start + k) % places, due
+    f = t.opcua_owners[best] - 1
+    give_place(t, f)
+    t.flows[f].opcua = _DISPLACED
+    t.state[0].opcua_displaced += 1
+    return best
+
+
+@kernel
+def take_place(t: Any, f: int) -> None:
+    """A place in the OPC UA tables; each direction begins there as it was begun for any application."""
+    flow = t.flows[f]
+    place = -1
+    for free in range(len(t.opcua_owners)):
+        if t.opcua_owners[free] == 0:
+            place = free
+            break
+    if place < 0:
+        place = displace(t)
+    was_displaced = flow.opcua == _DISPLACED
+    t.opcua_owners[place] = f + 1
+    flow.opcua = place + 1
+    for side in range(2):
+        joined = was_displaced or t.streams[2 * f + side].joined == 1 or flow.probes >= PROBES
+        opcua.open_stream(t.opcua_streams, t.opcua_pending, 2 * place + side, joined)
 
 
 @kernel
@@ -227,7 +250,7 @@ def deliver(
                 flow.protocol = _OPCUA
         elif flow.protocol == _RTU:
             leave_rtu(t, f, y, octets, start, end)
-    if flow.protocol == _OPCUA and flow.opcua == 0:
+    if flow.protocol == _OPCUA and flow.opcua <= 0:
         take_place(t, f)
     if flow.protocol not in (_UNKNOWN, _MODBUS, _RTU) and flow.opcua <= 0:
         return

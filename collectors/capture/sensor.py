@@ -155,7 +155,7 @@ class Sensor:
         counters = Counters(
             accepted=counts["packets"],
             refused=counts["unreadable"],
-            dropped=self._dropped + counts["rows_refused"] + counts["held_refused"] + counts["opcua_refused"],
+            dropped=self._dropped + counts["rows_refused"] + counts["held_refused"] + counts["opcua_displaced"],
             repeated=counts["duplicates"],  # not what a router or a relay passed on: its hardware addresses tell of that
         )
         return Heard(

@@ -20,7 +20,7 @@ Records = NDArray[Any]
 
 BATCH_PACKETS = 4096  # decoded at once: the header records stay in the second-level cache
 MAX_FLOWS = 1 << 17  # conversations known at once
-OPCUA_FLOWS = 512  # of them, decoded as OPC UA at once; of further ones only that they speak it is known, and counted
+OPCUA_FLOWS = 2048  # of them, decoded as OPC UA at once: a further one takes the place of one that is silent
 BUCKETS = MAX_FLOWS * 2
 KEY_WORDS = 16  # of the secret that the hashes are keyed with
 HISTORY_OCTETS = 512  # of a stream's past, per direction, to compare repeated octets with
@@ -116,7 +116,7 @@ FLOW = np.dtype(
         ("used", "u1"),
         ("closed", "u1"),
         ("answered", "u1"),  # both sides were heard
-        ("opcua", "i2"),  # its place in the OPC UA tables, from 1; 0 = none yet, -1 = there was none to be had
+        ("opcua", "i2"),  # its place in the OPC UA tables, from 1; 0 = none yet, -1 = another one took it
         ("line_end", "u1", 24),
     ],
     align=True,
@@ -213,7 +213,7 @@ COUNTERS = (
     "rows_refused",  # packets that found no flow row, because MAX_SLOT_ROWS was reached
     "mac_pairs_folded",
     "held_refused",  # segments that found no place to wait
-    "opcua_refused",  # conversations in OPC UA that found no place to be decoded
+    "opcua_displaced",  # conversations in OPC UA that lost their place in the tables to others, and are read anew when they go on
     "gaps",
     "contradictions",
     "octets_unchecked",  # repeated octets too old to be compared
@@ -231,6 +231,7 @@ STATE = np.dtype(
         ("names", "i8"),
         ("free_flows", "i8"),
         ("eviction_at", "i8"),
+        ("displaced_at", "i8"),
         ("history_at", "i8"),  # the row that is given away next
         ("ending", "i8"),
         ("sweep_steps", "i8"),
