@@ -19,33 +19,33 @@ from sandbox.client import CourtClient, Familiarity
 from sentinel import settings as configuration
 from sentinel.access import Access
 from sentinel.access.authority import DAY_S
-from sentinel.actions import Actions
-from sentinel.anchors import Anchors, Chain
 from sentinel.api import ApiState, Tls, build_app, build_enrolment_app, serve
-from sentinel.brain import Brain
-from sentinel.cases import Cases
+from sentinel.brain.actions import Actions
+from sentinel.brain.anchors import Anchors, Chain
+from sentinel.brain.brain import Brain
+from sentinel.brain.cases import Cases
+from sentinel.brain.foresight import Foresight, Planning
+from sentinel.brain.learning import Learning
+from sentinel.brain.parameters import Parameters
+from sentinel.brain.permits import Permits
+from sentinel.brain.recollection import Recollection
+from sentinel.brain.replays import Replays
 from sentinel.catalogue import capabilities
 from sentinel.clock import Clock, SystemClock
 from sentinel.detect.calibrate import Budget
 from sentinel.detect.catalogue import detectors
 from sentinel.dissection import dissect
 from sentinel.errors import SentinelError, sole_error
-from sentinel.foresight import Foresight, Planning
 from sentinel.history import Bounds, History
 from sentinel.intake import Intake
-from sentinel.learning import Learning
 from sentinel.model.command import Command
 from sentinel.model.ids import AssetId
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
-from sentinel.parameters import Parameters
-from sentinel.permits import Permits
 from sentinel.pipeline import Analysis
 from sentinel.places import Places
 from sentinel.ports import Enforcer
-from sentinel.recollection import Recollection
 from sentinel.records import Records
-from sentinel.replays import Replays
 from sentinel.respond.enforcers.dry_run import DryRunEnforcer
 from sentinel.respond.enforcers.gate import GateEnforcer
 from sentinel.respond.enforcers.nftables import NftablesEnforcer

@@ -13,11 +13,11 @@ from typing import Any
 
 from sentinel import settings as configuration
 from sentinel.access.authority import ROOT
-from sentinel.anchors import ANCHOR, CANDIDATE, CHECKPOINT, Kept, look
+from sentinel.brain.anchors import ANCHOR, CANDIDATE, CHECKPOINT, Kept, look
+from sentinel.brain.learning import account
 from sentinel.candidate import Candidate
 from sentinel.detect.catalogue import detectors
 from sentinel.errors import InputError
-from sentinel.learning import account
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant, iso
 from sentinel.places import Places

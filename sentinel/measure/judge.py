@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.client import CourtClient
+from sentinel.brain.ruling import ruling_for
 from sentinel.clock import SystemClock
 from sentinel.demo.wiring import PLANT_FILE
 from sentinel.intake import Intake
 from sentinel.model.command import Command
-from sentinel.ruling import ruling_for
 from sentinel.twin.engine import compile_model, initial
 from sentinel.twin.plant import load_plant
 from sentinel.twin.snapshot import Grade, Health

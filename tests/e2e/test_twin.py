@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sentinel.access.authority import Authority
-from sentinel.anchors import PARAMETERS, Anchors
 from sentinel.baseline import store
 from sentinel.baseline.store import Baseline
+from sentinel.brain.anchors import PARAMETERS, Anchors
 from sentinel.clock import SystemClock
 from sentinel.demo import topology
 from sentinel.demo.wiring import PLANT_FILE

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 import sentinel.demo
+from sentinel.brain.foresight import Foresight
 from sentinel.clock import ManualClock
 from sentinel.errors import TransientError
-from sentinel.foresight import Foresight
 from sentinel.twin.engine import Snapshot, compile_model, initial
 from sentinel.twin.plant import load_plant
 from tests.unit.api.appliance import Appliance

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import pytest
 
 from sandbox.client import CourtClient
-from sentinel.asking import Asking
+from sentinel.brain.asking import Asking
 from sentinel.clock import SystemClock
 from sentinel.demo.topology import loopback
 from sentinel.intake import Intake

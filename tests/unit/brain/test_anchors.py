@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from sentinel import durable
-from sentinel.anchors import ANCHOR, CANDIDATE, CHECKPOINT, PREVIOUS, Anchors, Chain
 from sentinel.baseline import store
 from sentinel.baseline.anchor import Kind, Statement, sealed
 from sentinel.baseline.store import Baseline
+from sentinel.brain.anchors import ANCHOR, CANDIDATE, CHECKPOINT, PREVIOUS, Anchors, Chain
 from sentinel.clock import ManualClock
 from sentinel.records import Records
 from tests.unit.access.test_seal import an_authority

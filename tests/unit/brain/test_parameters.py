@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentinel.anchors import ANCHOR, PARAMETERS, Anchors
 from sentinel.baseline import store
+from sentinel.brain.anchors import ANCHOR, PARAMETERS, Anchors
+from sentinel.brain.parameters import BEGUN, MARK_S, Parameters
 from sentinel.clock import ManualClock
 from sentinel.model.ids import digest
 from sentinel.model.time import Instant
-from sentinel.parameters import BEGUN, MARK_S, Parameters
 from sentinel.records import Records
 from sentinel.twin.learnt import Learnt
 from tests.unit.access.test_seal import an_authority

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sentinel.held import HeldCommands
+from sentinel.brain.held import HeldCommands
 from sentinel.model.command import Command, Origin, TagWrite
 from sentinel.model.ids import AssetId, CommandId, Digest
 from sentinel.model.time import NS_PER_S, Instant

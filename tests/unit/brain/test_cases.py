@@ -13,7 +13,7 @@ from sandbox.protocol import Request
 from sandbox.replay import Replay
 from sentinel.access import seal
 from sentinel.access.authority import Authority
-from sentinel.cases import EVERY_S, Cases
+from sentinel.brain.cases import EVERY_S, Cases
 from sentinel.clock import ManualClock
 from sentinel.model.ids import VerdictId
 from sentinel.model.record import Excerpt

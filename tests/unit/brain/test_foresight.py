@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from sentinel.brain.foresight import Foresight, Planning
 from sentinel.clock import ManualClock
 from sentinel.errors import TransientError
-from sentinel.foresight import Foresight, Planning
 from sentinel.model.plan import Plan
 from sentinel.model.tags import TagMap
 from sentinel.records import Records

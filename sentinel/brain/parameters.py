@@ -8,8 +8,8 @@ chain names the last one: what was learnt before it is not taken up.  An older f
 doubts it by half a declared spread, and is corrected by what it reads.
 """
 
-from sentinel.anchors import PARAMETERS, WITNESS_S, Anchors
 from sentinel.baseline.store import Baseline
+from sentinel.brain.anchors import PARAMETERS, WITNESS_S, Anchors
 from sentinel.model.ids import Digest
 from sentinel.model.time import Instant, iso, seconds_between
 from sentinel.records.audit_log import AuditLog

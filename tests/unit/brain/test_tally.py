@@ -1,5 +1,5 @@
+from sentinel.brain.tally import added, grown
 from sentinel.model.observation import Counters
-from sentinel.tally import added, grown
 
 
 def test_what_a_sensor_counted_since() -> None:

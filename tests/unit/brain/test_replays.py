@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sandbox.protocol import Request
+from sentinel.brain.replays import MAX_WAITING, Replays
 from sentinel.clock import ManualClock
 from sentinel.model.command import Command, Origin
 from sentinel.model.ids import CommandId, VerdictId
 from sentinel.model.verdict import Judgement, Verdict
-from sentinel.replays import MAX_WAITING, Replays
 from sentinel.twin.snapshot import Snapshot
 from tests.unit.sandbox.conftest import NOW, command, model, snapshot
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from sentinel.brain.ruling import ruling_for, unknown_choice
 from sentinel.model.command import Command, Origin, TagWrite
 from sentinel.model.ids import AssetId, CommandId, Digest, VerdictId
 from sentinel.model.tags import OnDeadline, Tag, TagMap, TagRole
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Judgement, Verdict
-from sentinel.ruling import ruling_for, unknown_choice
 from sentinel.settings import Gate
 
 FORWARD, REFUSE = OnDeadline.FORWARD, OnDeadline.REFUSE

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.actions import Actions
+from sentinel.brain.actions import Actions
 from sentinel.clock import ManualClock
 from sentinel.errors import TransientError
 from sentinel.model.action import Action, ActionKind, ActionState, Receipt

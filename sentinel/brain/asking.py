@@ -11,8 +11,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from sentinel.actions import Actions
-from sentinel.backlog import Backlog
+from sentinel.brain.actions import Actions
+from sentinel.brain.backlog import Backlog
+from sentinel.brain.permits import Permits
+from sentinel.brain.ruling import ruling_for, unknown_choice
 from sentinel.intake import Intake
 from sentinel.model.command import Command, Origin
 from sentinel.model.detection import Detection
@@ -20,11 +22,9 @@ from sentinel.model.finding import Finding
 from sentinel.model.ids import ActionId, AssetId, VerdictId
 from sentinel.model.tags import TagMap
 from sentinel.model.verdict import GRAVITY, Verdict
-from sentinel.permits import Permits
 from sentinel.ports import Outcome, Ruling
 from sentinel.records import Records
 from sentinel.respond.lifecycle import RefusedError
-from sentinel.ruling import ruling_for, unknown_choice
 from sentinel.settings import Gate
 from sentinel.twin.snapshot import Snapshot
 

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sentinel.anchors import CANDIDATE, CHECKPOINT, PREVIOUS, Anchors, Kept
 from sentinel.baseline.anchor import Statement
 from sentinel.baseline.drift import Moved
 from sentinel.baseline.store import Baseline
+from sentinel.brain.anchors import CANDIDATE, CHECKPOINT, PREVIOUS, Anchors, Kept
 from sentinel.candidate import Candidate
 from sentinel.clock import Clock
 from sentinel.errors import InputError

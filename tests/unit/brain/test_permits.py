@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sentinel.actions import Actions
+from sentinel.brain.actions import Actions
+from sentinel.brain.permits import LASTS_S, MAX_ASKED, MAX_ASKED_OF_SOURCE, Permits
 from sentinel.model.action import Action, ActionKind, ActionState
 from sentinel.model.command import Command, TagWrite
 from sentinel.model.ids import ActionId, AssetId, CommandId
 from sentinel.model.verdict import Judgement
-from sentinel.permits import LASTS_S, MAX_ASKED, MAX_ASKED_OF_SOURCE, Permits
 from sentinel.respond.lifecycle import MAX_PERMIT_WAIT_S
-from tests.unit.house.test_actions import Watched
-from tests.unit.house.test_ruling import DOUBT, TAGS, command
+from tests.unit.brain.test_actions import Watched
+from tests.unit.brain.test_ruling import DOUBT, TAGS, command
 
 SURE = [replace(DOUBT, judgement=Judgement.SAFE), replace(DOUBT, judgement=Judgement.UNSAFE)]
 

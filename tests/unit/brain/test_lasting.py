@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentinel.anchors import Anchors
 from sentinel.baseline.store import Baseline, from_octets, to_octets
+from sentinel.brain.anchors import Anchors
+from sentinel.brain.learning import CHECKPOINT_S, Learning
 from sentinel.clock import ManualClock
 from sentinel.detect.change import Change
 from sentinel.detect.spectrum import Spectrum
 from sentinel.detect.strokes import Strokes
-from sentinel.learning import CHECKPOINT_S, Learning
 from sentinel.model.observation import SLOT_NS
 from sentinel.model.time import Instant
 from sentinel.model.window import Window

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sentinel.backlog import KEPT_OF_PLACE, MANY, MAX_OF_SOURCE, MAX_SOURCES, Backlog, lasting
-from sentinel.brain import Brain
+from sentinel.brain.backlog import KEPT_OF_PLACE, MANY, MAX_OF_SOURCE, MAX_SOURCES, Backlog, lasting
+from sentinel.brain.brain import Brain
 from sentinel.clock import SystemClock
 from sentinel.demo.wiring import read_interface
 from sentinel.model.command import Command, Origin, TagWrite

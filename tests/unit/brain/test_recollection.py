@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sentinel.brain.recollection import UNJUDGED_S, Recollection
 from sentinel.clock import ManualClock
 from sentinel.errors import ConfigError
 from sentinel.model.asset import Asset, Conduit
@@ -16,7 +17,6 @@ from sentinel.model.record import Label
 from sentinel.model.time import NS_PER_S, Instant, after
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.places import Places
-from sentinel.recollection import UNJUDGED_S, Recollection
 from sentinel.records import Records
 from sentinel.settings import Settings
 

@@ -12,16 +12,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, assert_never
 
-from sentinel.actions import Actions
-from sentinel.asking import Asking, Court
-from sentinel.backlog import lasting
 from sentinel.baseline.inventory import with_stations
+from sentinel.brain.actions import Actions
+from sentinel.brain.asking import Asking, Court
+from sentinel.brain.backlog import lasting
+from sentinel.brain.excerpting import Excerpts
+from sentinel.brain.held import HeldCommands
+from sentinel.brain.learning import Learning, Step
+from sentinel.brain.parameters import Parameters
+from sentinel.brain.recollection import SCANS, Recollection
+from sentinel.brain.tally import Tallies
 from sentinel.clock import Clock
 from sentinel.errors import SentinelError
-from sentinel.excerpting import Excerpts
-from sentinel.held import HeldCommands
 from sentinel.intake import Intake
-from sentinel.learning import Learning, Step
 from sentinel.model.action import Receipt
 from sentinel.model.asset import Asset, Conduit
 from sentinel.model.codec import to_jsonable
@@ -36,16 +39,13 @@ from sentinel.model.spectrum import measured
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant, iso
 from sentinel.model.verdict import Verdict
-from sentinel.parameters import Parameters
 from sentinel.pipeline import Analysis
 from sentinel.places import ENFORCER
 from sentinel.ports import Outcome
-from sentinel.recollection import SCANS, Recollection
 from sentinel.records import Change, Records
 from sentinel.respond.interlock import Rules
 from sentinel.respond.playbook import Policy, advise, propose
 from sentinel.settings import Settings
-from sentinel.tally import Tallies
 from sentinel.twin.estimate import state_readings
 from sentinel.twin.snapshot import Snapshot
 from sentinel.twin.sync import Sync

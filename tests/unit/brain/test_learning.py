@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from sentinel.access.authority import Authority
-from sentinel.actions import Actions
-from sentinel.anchors import ANCHOR, CANDIDATE, CHECKPOINT, Anchors
 from sentinel.baseline import store
 from sentinel.baseline.anchor import Kind, sealed
+from sentinel.brain.actions import Actions
+from sentinel.brain.anchors import ANCHOR, CANDIDATE, CHECKPOINT, Anchors
+from sentinel.brain.learning import CHECKPOINT_S, WEEK_S, Learning
 from sentinel.commands import baseline as command
 from sentinel.detect.catalogue import detectors
-from sentinel.learning import CHECKPOINT_S, WEEK_S, Learning
 from sentinel.model.action import ActionState
 from sentinel.model.ids import ActionId
 from sentinel.model.observation import Outage
@@ -23,7 +23,7 @@ from sentinel.pipeline import Analysis
 from sentinel.respond.lifecycle import MAX_LASTS_S, RefusedError
 from sentinel.settings import Learning as Settings
 from tests.observations import at, flow, heard, readings, request
-from tests.unit.house.test_actions import Watched
+from tests.unit.brain.test_actions import Watched
 
 _TAGS = TagMap((Tag(name="LT101", role=TagRole.PROCESS_VALUE, unit="m", low=0.0, high=2.0),))
 _SETTINGS = Settings(lasts_s=60.0, quarantine_s=30.0)
