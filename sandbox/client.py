@@ -49,6 +49,7 @@ class Familiarity:
 
     is_new: bool = False
     scanned: bool = False
+    days_without: int = 0  # as `protocol.Context.source_days_without`
 
 
 @dataclass(slots=True)
@@ -207,7 +208,12 @@ class CourtClient:
         request = Request(
             command=command,
             snapshot=name,
-            context=Context(steps=self._recall(command), source_is_new=known.is_new, source_scanned=known.scanned),
+            context=Context(
+                steps=self._recall(command),
+                source_is_new=known.is_new,
+                source_scanned=known.scanned,
+                source_days_without=known.days_without,
+            ),
             urgent=urgent,
             patience_s=patience_s,
         )

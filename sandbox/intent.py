@@ -1,9 +1,9 @@
 """Was it meant?  Evidence that an unsafe command is an attack rather than a slip, a sentence for each piece, and what it adds up to.
 
 Accidents lack sequence, impairment and concealment.  So a drift, a moved trip limit and a preceding scan weigh two points each, and so
-does a source that has never written before.  One point: a controller taken to manual, tags that only others wrote so far, a value that
-leads to more harm than nearly any other.  `targeted` from three points on; `mistake` when harm alone speaks; `unknown` between.  Only
-unsafe commands have an intent.
+does a source that has never written before.  One point: a controller taken to manual, tags that only others wrote so far, a time of day
+at which the source never wrote, a value that leads to more harm than nearly any other.  `targeted` from three points on; `mistake` when
+harm alone speaks; `unknown` between.  Only unsafe commands have an intent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,6 +62,9 @@ def gather(
         found.append(Evidence(says=f"{command.source} has never written before", weight=_STRONG))
     if context.source_scanned:
         found.append(Evidence(says=f"{command.source} has looked around in the network before", weight=_STRONG))
+    if context.source_days_without:
+        says = f"{command.source} has written for {context.source_days_without} days, and never at this time of day"
+        found.append(Evidence(says=says, weight=_WEAK))
     sources = sorted({step.source for step in context.steps if step.applied and step.source != command.source})
     if sources:
         tags = {write.tag for write in command.writes}

@@ -44,6 +44,7 @@ class Context:
     steps: tuple[Step, ...] = ()
     source_is_new: bool = False  # has never written before, as far as the baseline knows
     source_scanned: bool = False  # has looked around before
+    source_days_without: int = 0  # it has written for so many days and never at this time of day; 0 = it has, or nobody knows
 
     @property
     def is_stranger(self) -> bool:

@@ -152,7 +152,11 @@ def _past(settings: Settings, places: Places, clock: Clock) -> History:
 
 
 def _familiarity(brain: Brain, command: Command) -> Familiarity:
-    return Familiarity(is_new=brain.is_new(command.source), scanned=brain.has_scanned(command.source))
+    return Familiarity(
+        is_new=brain.is_new(command.source),
+        scanned=brain.has_scanned(command.source),
+        days_without=brain.hours.days_without(command.source, command.seen),
+    )
 
 
 def _rules(settings: Settings) -> Rules:

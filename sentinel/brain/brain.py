@@ -18,6 +18,7 @@ from sentinel.brain.asking import Asking, Court
 from sentinel.brain.backlog import lasting
 from sentinel.brain.excerpting import Excerpts
 from sentinel.brain.held import HeldCommands
+from sentinel.brain.hours import Hours
 from sentinel.brain.learning import Learning, Step
 from sentinel.brain.parameters import Parameters
 from sentinel.brain.recollection import SCANS, Recollection
@@ -99,6 +100,7 @@ class Brain:
         self._enforcing = {ENFORCER, *(gate.name for gate in settings.gate)}
         self._tallies = Tallies()
         self._before = recollection or Recollection()
+        self.hours = Hours(self._before.written)
         captures = [name for capture in settings.capture for name in capture.processes()]
         self.excerpts = Excerpts(records, captures, self._before.evidence)
         self._held = HeldCommands(self._before.held)
@@ -194,6 +196,7 @@ class Brain:
         else:
             self.asking.later(command)
         self._tallies.of(command.origin).commands += 1
+        self.hours.note(command.source, command.seen)
         try:
             await self._records.kept(command)
             await self._found(await self.think(self._analysis.command, command))

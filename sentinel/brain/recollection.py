@@ -1,11 +1,11 @@
 """What a brain knows of its life before a restart.
 
 In: the records.  Out: assets and conduits with the time when they were first seen, the evidence of the findings that are still open, who
-has scanned, and commands that were kept but not judged any more.
+has scanned, at which hours who wrote, and commands that were kept but not judged any more.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -35,6 +35,7 @@ class Recollection:
     unjudged: tuple[Command, ...] = ()
     assets: Mapping[AssetId, Asset] = field(default_factory=dict)
     conduits: Mapping[Join, Conduit] = field(default_factory=dict)
+    written: Mapping[AssetId, Collection[int]] = field(default_factory=dict)  # whole hours since 1970 in which each source wrote
 
     @classmethod
     def of(cls, records: Records, now: Instant) -> Self:
@@ -54,6 +55,7 @@ class Recollection:
             ),
             assets={asset.id: asset for asset in records.each(Asset)},
             conduits={_join(conduit): conduit for conduit in records.each(Conduit)},
+            written={AssetId(source): hours for source, hours in records.hours(Command, "source").items()},
         )
 
     @property

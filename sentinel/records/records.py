@@ -24,7 +24,7 @@ from sentinel.model.codec import CodecError, from_json
 from sentinel.model.finding import Finding
 from sentinel.model.ids import Digest, VerdictId
 from sentinel.model.record import Excerpt, Invitation
-from sentinel.model.time import Instant
+from sentinel.model.time import NS_PER_S, Instant
 from sentinel.records import retention
 from sentinel.records.audit_log import AuditLog
 from sentinel.records.database import integrity_problems, open_database
@@ -40,6 +40,7 @@ DATABASE, ANCHOR, EVIDENCE = "records.db", "audit.anchor", "evidence"
 EVIDENCE_LIMIT_OCTETS = 4 * 1024 * 1024 * 1024
 MAX_PAGE = 1000
 _DROPPED_AT_ONCE = 100
+_HOUR_NS = 3600 * NS_PER_S
 
 # The columns of these tables, as SQLAlchemy sees them.
 _invitations: Any = InvitationRow
@@ -186,6 +187,15 @@ class Records:
             query = query.where(condition)
         with self._reading.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def hours(self, kind: type[Any], by: str) -> dict[str, set[int]]:
+        """Of each value of a column, the whole hours since 1970 of which there are records."""
+        table: Any = CATALOGUE[kind].table
+        found: dict[str, set[int]] = {}
+        with self._reading.connect() as connection:
+            for value, hour in connection.execute(select(getattr(table, by), table.at // _HOUR_NS).distinct()):
+                found.setdefault(value, set()).add(int(hour))
+        return found
 
     # changes
 

@@ -57,6 +57,12 @@ def test_only_young_commands_without_a_verdict_are_judged_again(records: Records
     assert recollection.held == (old, judged)
 
 
+def test_the_hours_in_which_each_source_wrote_come_back(records: Records) -> None:
+    hour = NOW // (3600 * NS_PER_S)
+    records.keep(command("now", 0), command("again", 0.5, Origin.WIRE), command("before", 7200))
+    assert Recollection.of(records, NOW).written == {OPERATOR: {hour, hour - 2}}
+
+
 def test_open_findings_come_back_with_their_evidence_and_their_scanners(records: Records) -> None:
     evidence = Digest("e" * 64)
     records.keep(finding("open", FindingState.OPEN, evidence, ("T0846",)), finding("closed", FindingState.CLOSED))

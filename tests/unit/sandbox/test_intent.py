@@ -21,12 +21,13 @@ def test_every_piece_is_a_sentence() -> None:
     other = Step(seen=NOW, source=AssetId("10.0.0.20"), tag="LIC101.SP", value=1.2, applied=True)
     trend = Trend(tag="LIC101.SP", first=1.2, value=1.4, moves=4, ahead=1.6, led="as many again")
     spoofed = Deviation(tag="LT101", distance=7.2, why="7.2 standard deviations from the forecast")
-    context = Context(steps=(other,), source_is_new=True, source_scanned=True)
+    context = Context(steps=(other,), source_is_new=True, source_scanned=True, source_days_without=12)
     says = [piece.says for piece in gather(command({"LIC101.SP": 1.4}), context, (), (trend,), (spoofed,), 0.97)]
     assert says == [
         "4 writes have moved LIC101.SP in one direction, from 1.2 to 1.4",
         "10.0.0.66 has never written before",
         "10.0.0.66 has looked around in the network before",
+        "10.0.0.66 has written for 12 days, and never at this time of day",
         "these tags were written by 10.0.0.20 so far, never by 10.0.0.66",
         "readings contradict the plant where it moves it: LT101 (7.2 standard deviations from the forecast)",
         "it leads to more harm than 97 % of random values of the same tags",
