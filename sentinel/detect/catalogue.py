@@ -7,6 +7,7 @@ from sentinel.detect.brute_force import BruteForce
 from sentinel.detect.calibrate import Budget
 from sentinel.detect.covert import CovertChannel
 from sentinel.detect.credentials import Credentials
+from sentinel.detect.dynamics import Dynamics
 from sentinel.detect.exhaustion import Exhaustion
 from sentinel.detect.gaps import Gaps
 from sentinel.detect.identity import IdentityChange
@@ -46,6 +47,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Liveness.spec.name: lambda tags, _budget: Liveness(tags),
     Residual.spec.name: Residual,
     Strokes.spec.name: Strokes,
+    Dynamics.spec.name: Dynamics,
     Spectrum.spec.name: Spectrum,
 }
 

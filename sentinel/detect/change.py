@@ -60,7 +60,8 @@ def _apart(reference: Array, limit: Array) -> Array:
 
 @dataclass(slots=True)
 class Change:
-    """``smallest``: the change to find, in the values' unit.  ``up`` and ``down`` are the sums, in standard deviations."""
+    """``smallest``: the change to find, ``least``: the least standard deviation to reckon with, both in the values' unit.  ``up`` and
+    ``down`` are the sums, in standard deviations."""
 
     smallest: float
     count: int = 0
@@ -69,10 +70,11 @@ class Change:
     up: float = 0.0
     down: float = 0.0
     begun: int = 0  # values since the larger sum left zero
+    least: float = 0.0
 
     @property
     def deviation(self) -> float:
-        return math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0
+        return max(math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0, self.least)
 
     def reference(self) -> float:
         return min(max(0.5 * self.smallest / max(self.deviation, 1e-12), _REFERENCE[0]), _REFERENCE[1])
@@ -113,7 +115,7 @@ class Change:
             or not self.count <= count <= max(ANCHOR, self.count)
         ):
             raise ValueError(f"a CUSUM cannot stand at {list(standing)}")
-        return Change(self.smallest, int(count), float(mean), float(squares), float(up), float(down), int(begun))
+        return Change(self.smallest, int(count), float(mean), float(squares), float(up), float(down), int(begun), self.least)
 
     def restart(self) -> None:
         """After it was told: what goes on is the same change, and is told again only when it adds up anew."""

@@ -33,6 +33,7 @@ MIN_STROKES_PER_WEEK = 1.0
 _MOVING = frozenset({TagRole.PROCESS_VALUE, TagRole.OUTPUT})
 
 Direction = tuple[str, str]  # tag, "opens" or "closes"
+Follows = tuple[str, float, float]  # what values follow, by how much per unit, around which mean
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class _Actuator:
     """``load``: the tag that the rate follows, and by how much per unit around its mean; ``learnt`` (rate, loads) only while learning."""
 
     change: Change = field(default_factory=lambda: Change(SMALLEST))
-    load: tuple[str, float, float] | None = None
+    load: Follows | None = None
     strokes_per_week: float = 0.0
     learnt: list[tuple[float, Array]] = field(default_factory=list)
 
@@ -206,20 +207,25 @@ class Strokes:
         self._actuators |= found
 
 
-def _load(learnt: Sequence[tuple[float, Array]], names: Mapping[str, int]) -> tuple[str, float, float] | None:
-    """The tag that the logarithm of the rate follows most clearly, its slope and mean; None where none is clear."""
+def _load(learnt: Sequence[tuple[float, Array]], names: Mapping[str, int]) -> Follows | None:
+    """The tag that the logarithm of the rate follows."""
     if len(learnt) < MIN_FOR_LOAD or not names:
         return None
-    values = np.log(np.abs([rate for rate, _ in learnt]))
-    table = np.array([around for _, around in learnt])
-    best: tuple[float, tuple[str, float, float]] | None = None
-    for tag, place in sorted(names.items()):
+    return followed(np.log(np.abs([rate for rate, _ in learnt])), np.array([around for _, around in learnt]), names)
+
+
+def followed(values: Array, table: Array, names: Mapping[str, int]) -> Follows | None:
+    """What values follow most clearly of the columns of a table, the slope and that column's mean; None where nothing is clear."""
+    if len(values) < MIN_FOR_LOAD:
+        return None
+    best: tuple[float, Follows] | None = None
+    for name, place in sorted(names.items()):
         loads = table[:, place]
         spread = float(loads.std())
         if not spread > 1e-9 * max(1.0, float(np.abs(loads).max())) or values.std() <= 0:  # also where it was not heard throughout
             continue
         slope = float(((loads - loads.mean()) * (values - values.mean())).mean()) / spread**2
         clear = abs(slope) * spread / float(values.std())
-        if clear > LOAD_DOUBT / math.sqrt(len(learnt)) and (best is None or clear > best[0]):
-            best = (clear, (tag, slope, float(loads.mean())))
+        if clear > LOAD_DOUBT / math.sqrt(len(values)) and (best is None or clear > best[0]):
+            best = (clear, (name, slope, float(loads.mean())))
     return best[1] if best else None

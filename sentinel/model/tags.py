@@ -95,11 +95,23 @@ class Tag:
     opcua: str | None = None  # node id as text, "ns=2;s=LT101"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """A process value that is made to follow a setpoint; ``mode``: the tag that reads 0 while it does not (manual, stopped)."""
+
+    name: str
+    setpoint: str
+    process_value: str
+    mode: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TagMap:
-    """All tags of a plant, found by name, register or node.  Raises ValueError on a name or a point that is bound twice."""
+    """All tags of a plant, found by name, register or node.  Raises ValueError on a name or a point that is bound twice, and on a loop of
+    tags that are none."""
 
     tags: tuple[Tag, ...]
+    loops: tuple[Loop, ...] = ()
     by_name: Mapping[str, Tag] = field(init=False)
     by_point: Mapping[tuple[int, Table, int], Tag] = field(init=False)  # every register that a tag covers
     by_node: Mapping[str, Tag] = field(init=False)
@@ -119,6 +131,9 @@ class TagMap:
                         raise ValueError(f"{tag.modbus.table} {address} of unit {tag.modbus.unit} is both {other.name} and {tag.name}")
             if tag.opcua and nodes.setdefault(tag.opcua, tag) is not tag:
                 raise ValueError(f"node {tag.opcua} is both {nodes[tag.opcua].name} and {tag.name}")
+        for loop in self.loops:
+            if unknown := {loop.setpoint, loop.process_value, loop.mode or loop.setpoint} - names.keys():
+                raise ValueError(f"loop {loop.name} has no tag {min(unknown)}")
         object.__setattr__(self, "by_name", names)
         object.__setattr__(self, "by_point", points)
         object.__setattr__(self, "by_node", nodes)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sentinel.model.attack import is_technique_id
@@ -13,7 +14,7 @@ from sentinel.twin.control import Controller, Interlock
 from sentinel.twin.document import Entry, nearest
 from sentinel.twin.expression import DimensionError, Expression, Op, greater, leaf, leaves, where
 from sentinel.twin.plant import Input, Invariant, Plant, Sensor, StateEquation, UncertainParameter
-from sentinel.twin.tagging import TagEntry, read_tags
+from sentinel.twin.tagging import TagEntry, loops, read_tags
 from sentinel.twin.units import ONE, Quantity, UnitError, quantity, unit
 from sentinel.twin.wiring import Part, Wiring
 
@@ -68,7 +69,7 @@ class Reader:
                 if read.of is not None
             ),
             inputs=self._inputs(controllers, interlocks),
-            tags=self.tags,
+            tags=replace(self.tags, loops=loops(controllers, self.parts.values(), self.tag_entries)),
             dialect=self._dialect(),
         )
 

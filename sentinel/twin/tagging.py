@@ -1,11 +1,13 @@
 """The `tags` section: names, units, ranges, where the wire has them.  Out: `TagMap`, and per tag what it measures and where it starts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sentinel.model.tags import ModbusPoint, OnDeadline, Table, Tag, TagMap, TagRole
+from sentinel.model.tags import Loop, ModbusPoint, OnDeadline, Table, Tag, TagMap, TagRole
+from sentinel.twin.control import Controller
 from sentinel.twin.document import Entry
 from sentinel.twin.units import Unit, UnitError, unit
+from sentinel.twin.wiring import Part
 
 DEFAULT_MODBUS_UNIT = 1
 DEFAULT_ACCURACY = 0.0025  # of the engineered span: class 0.25, a usual transmitter
@@ -84,6 +86,24 @@ def _tag(name: str, entry: Entry, modbus_unit: int) -> TagEntry:
         opcua=keys["opcua"].text() if "opcua" in keys else None,
     )
     return TagEntry(tag=tag, unit=tag_unit, entry=entry, of=keys.get("of"), start=start, accuracy=accuracy)
+
+
+def loops(controllers: Iterable[Controller], parts: Iterable[Part], entries: Mapping[str, TagEntry]) -> tuple[Loop, ...]:
+    """What follows a setpoint tag: what controllers hold (but inside a cascade), and what a component's own drive does, as far as a tag
+    measures the very thing that the setpoint asks for."""
+    found = [
+        Loop(name=one.name, setpoint=one.sp, process_value=one.pv, mode=one.auto_tag)
+        for one in controllers
+        if entries[one.sp].tag.role is TagRole.SETPOINT
+    ]
+    measured = {read.of.text(): name for name, read in entries.items() if read.of is not None}
+    for part in parts:
+        runs = next((part.signals[key] for key, signal in part.kind.signals.items() if signal.is_mode), None)
+        for key, signal in part.signals.items():
+            value = measured.get(f"{part.name}.{key}")
+            if value is not None and signal in entries and entries[signal].tag.role is TagRole.SETPOINT:
+                found.append(Loop(name=part.name, setpoint=signal, process_value=value, mode=runs if runs in entries else None))
+    return tuple(found)
 
 
 def _point(entry: Entry, modbus_unit: int) -> ModbusPoint:
