@@ -17,7 +17,7 @@ import numpy as np
 
 from collectors.capture.mask import masked
 from collectors.capture.packets import DTYPES, PacketBatch
-from collectors.capture.pcapng import to_pcapng
+from collectors.capture.pcapng import Packet, to_pcapng
 from collectors.capture.recent import RecentFrames
 from collectors.capture.ring import Ring
 from collectors.capture.sensor import Sensor
@@ -173,11 +173,18 @@ async def answer_excerpt(outbox: Outbox, recent: RecentFrames | None, source: st
     except CodecError as error:
         outbox.refuse(request, str(error))
         return
-    packets = [] if recent is None else await asyncio.to_thread(lambda: masked(recent.excerpt(order.frames, order.since, order.until)))
-    if not packets:
+    listed = set(order.frames)
+
+    def cut() -> list[Packet]:
+        return [] if recent is None else masked(recent.excerpt(order.frames, order.since, order.until, context=True))
+
+    packets = await asyncio.to_thread(cut)
+    found = listed & {packet.frame for packet in packets}
+    if not found or (order.anew and min(listed) not in found):
         outbox.refuse(request, "these frames are no longer kept")
         return
-    comment = f"finding {order.finding}: {len(packets)} of {len(set(order.frames))} frames, heard by {source}"
+    context = f" and {len(packets) - len(found)} before them" if len(packets) > len(found) else ""
+    comment = f"finding {order.finding}: {len(found)} of {len(listed)} frames{context}, heard by {source}"
     outbox.answer(request, FrameKind.EXCERPT, to_pcapng(packets, comment))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from collectors.capture.context import BEFORE_NS, Times, before, nearest, times_of
 from collectors.capture.files import CaptureFile
 from collectors.capture.packets import PacketBatch
 from collectors.capture.pcapng import Interfaces, Packet, interface, interfaces_of, lay_batch, room_for, section, with_tag
@@ -176,10 +177,11 @@ class RecentFrames:
 
     # --- whoever asks
 
-    def excerpt(self, frames: Sequence[int], since: int, until: int) -> list[Packet]:
+    def excerpt(self, frames: Sequence[int], since: int, until: int, *, context: bool = False) -> list[Packet]:
         """Those of the frames that are still here and were heard between two instants (ns UTC), in order; at most 8 MiB of them.
 
-        A number alone does not name a frame: it begins anew where the ring was lost.
+        A number alone does not name a frame: it begins anew where the ring was lost.  ``context``: with what was said before them in their
+        conversations (`context`), looked for in the files that hold them and in the one before.
         """
         settled = threading.Event()
         self._waiting.put(settled)
@@ -187,21 +189,13 @@ class RecentFrames:
         wanted = np.unique(np.array(list(frames), np.int64))
         with self._lock:
             segments = [(one.path, one.first) for one in self._segments]
-        found: list[Packet] = []
-        octets = 0
-        for at, (path, first) in enumerate(segments):
-            inside = wanted[wanted >= first]
-            if at + 1 < len(segments):
-                inside = inside[inside < segments[at + 1][1]]
-            if not len(inside):
-                continue
-            for packet in _packets(path, first, inside):
-                if since <= packet.time <= until:
-                    octets += len(packet.octets)
-                    if octets > MAX_EXCERPT_OCTETS:
-                        return found
-                    found.append(packet)
-        return found
+        found = _within(segments, wanted, since, until)
+        if not context or not found:
+            return found
+        listed = np.array([packet.frame for packet in found], np.int64)
+        around = nearest(_before(_about(segments, listed), listed, times_of(found)))
+        earliest = min(packet.time for packet in found) - BEFORE_NS
+        return sorted([*found, *_within(segments, around, earliest, until)], key=lambda packet: packet.frame)
 
     def _last_kept(self) -> int:
         """The number of the last frame; 0 = there is none."""
@@ -216,6 +210,46 @@ class RecentFrames:
 def _found(path: Path) -> _Segment:
     status = path.stat()
     return _Segment(path, int(path.stem), status.st_size, status.st_mtime_ns)
+
+
+def _within(segments: Sequence[tuple[Path, int]], wanted: Any, since: int, until: int) -> list[Packet]:
+    """Of these frames, between these instants, as many as fit."""
+    found: list[Packet] = []
+    octets = 0
+    for at, (path, first) in enumerate(segments):
+        inside = wanted[wanted >= first]
+        if at + 1 < len(segments):
+            inside = inside[inside < segments[at + 1][1]]
+        if not len(inside):
+            continue
+        for packet in _packets(path, first, inside):
+            if since <= packet.time <= until:
+                octets += len(packet.octets)
+                if octets > MAX_EXCERPT_OCTETS:
+                    return found
+                found.append(packet)
+    return found
+
+
+def _about(segments: Sequence[tuple[Path, int]], listed: Any) -> list[tuple[Path, int]]:
+    """The files that hold these frames, and the one before each."""
+    holding = np.unique(np.searchsorted([first for _, first in segments], listed, side="right") - 1)
+    return [segments[at] for at in np.union1d(holding, holding[holding > 0] - 1).tolist()]
+
+
+def _before(segments: Sequence[tuple[Path, int]], listed: Any, times: Times) -> Iterator[tuple[Any, Any, Any]]:
+    """(frames, ns until a listed one, octets) of what was said before the listed frames in their conversations."""
+    for path, first in segments:
+        try:
+            for batch in CaptureFile(path):
+                rows, ahead = before(batch, times)
+                frames = batch.frame[rows] + (first - 1)
+                fresh = ~np.isin(frames, listed) & (frames < listed[-1])
+                yield frames[fresh], ahead[fresh], batch.cap[rows][fresh]
+                if len(batch) and batch.frame[-1] + (first - 1) >= listed[-1]:
+                    break
+        except (OSError, InputError) as error:  # it was let go meanwhile
+            log.info("%s: %s", path.name, error)
 
 
 def _packets(path: Path, first: int, wanted: Any) -> Iterator[Packet]:

@@ -1,6 +1,7 @@
 """Excerpts: the frames that a finding rests on, asked for from the sensor that heard them and kept as evidence.
 
-In: findings as they are kept.  Out: an `Excerpt` in the records, and the finding once more with its digest.  One order at a time for each.
+In: findings as they are kept.  Out: an `Excerpt` in the records, and the finding once more with its digest.  One order at a time for each,
+and one more whenever a finding comes to rest on another kind of detection: from its excerpt each of them is to be recomputed (`recompute`).
 """
 
 import asyncio
@@ -27,6 +28,7 @@ class Excerpts:
     def __init__(self, records: Records, captures: list[str], evidence: dict[FindingId, Digest]) -> None:
         self._records, self._captures, self._evidence = records, captures, evidence
         self._ordered: set[FindingId] = set()
+        self._covered: dict[FindingId, int] = {}  # kinds of detections that its excerpt was ordered for
         self.intake: Intake | None = None  # set by the composition root
 
     def of(self, finding: Finding) -> Digest | None:
@@ -34,29 +36,48 @@ class Excerpts:
 
     def wants(self, finding: Finding) -> bool:
         """Whether frames are to be fetched (`fetch`), which is said once: not before the window that counts them."""
-        if finding.evidence is not None or not finding.frames or finding.first_frame == NO_FRAME or finding.id in self._ordered:
+        if not finding.frames or finding.first_frame == NO_FRAME or finding.id in self._ordered:
+            return False
+        if finding.evidence is not None and not self._has_grown(finding):
             return False
         self._ordered.add(finding.id)
         return True
+
+    def _has_grown(self, finding: Finding) -> bool:
+        return len(finding.detections) > self._covered.get(finding.id, 0)
 
     async def fetch(self, finding: Finding) -> None:
         """From the sensor that heard them; where that is not known, from the first that has such ones."""
         if self.intake is None:
             return
-        since, until = Instant(finding.first_seen - _ABOUT_NS), Instant(finding.last_seen + _ABOUT_NS)
-        order = ExcerptOrder(finding=finding.id, frames=finding.frames, since=since, until=until)
-        heard = [finding.source] if finding.source in self._captures else self._captures if finding.source is None else []
         try:
-            for name in heard:
-                try:
-                    octets = await self.intake.excerpt(name, order)
-                except (TransientError, PermanentError, TimeoutError) as error:
-                    log.info("no excerpt of %s from %s: %s", finding.id, name, error)
-                    continue
-                await self._keep(finding.id, octets)
-                break
+            newest: Finding | None = finding
+            while newest is not None and self._has_grown(newest):
+                self._covered[newest.id] = len(newest.detections)
+                await self._order(newest)
+                newest = await asyncio.to_thread(self._records.find, Finding, newest.id)
         finally:
             self._ordered.discard(finding.id)
+
+    async def _order(self, finding: Finding) -> None:
+        assert self.intake is not None
+        frames = {*finding.frames, *(frame for detection in finding.detections for frame in detection.frames)}
+        order = ExcerptOrder(
+            finding=finding.id,
+            frames=tuple(sorted(frames)),
+            since=Instant(finding.first_seen - _ABOUT_NS),
+            until=Instant(finding.last_seen + _ABOUT_NS),
+            anew=self.of(finding) is not None,
+        )
+        heard = [finding.source] if finding.source in self._captures else self._captures if finding.source is None else []
+        for name in heard:
+            try:
+                octets = await self.intake.excerpt(name, order)
+            except (TransientError, PermanentError, TimeoutError) as error:
+                log.info("no excerpt of %s from %s: %s", finding.id, name, error)
+                continue
+            await self._keep(finding.id, octets)
+            break
 
     async def _keep(self, finding: FindingId, octets: bytes) -> None:
         excerpt = await asyncio.to_thread(self._records.keep_excerpt, octets)

@@ -78,6 +78,7 @@ class ExcerptOrder:
     frames: tuple[int, ...]
     since: Instant = Instant(0)  # the frames were heard between these two: a number begins anew where a sensor lost its memory
     until: Instant = Instant(2**63 - 1)
+    anew: bool = False  # there is an excerpt of fewer of them: one without the first of them would be no better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import dataclasses
 import os
 import socket
 from collections.abc import Iterator
@@ -190,10 +191,14 @@ async def test_the_process_tells_the_brain_and_cuts_evidence(pair: tuple[str, st
         (tmp_path / "cut.pcapng").write_bytes(octets)
         with pytest.raises(PermanentError, match="no longer kept"):
             await intake.excerpt("ear", ExcerptOrder(finding=FindingId("f"), frames=(9999,)))
+        later = ExcerptOrder(finding=FindingId("f"), frames=(0, 5))
+        assert b": 1 of 2 frames and 4 before them, heard by ear" in await intake.excerpt("ear", later)
+        with pytest.raises(PermanentError, match="no longer kept"):
+            await intake.excerpt("ear", dataclasses.replace(later, anew=True))
         stop.set()
         await asyncio.wait_for(capture, 10)
     cut = next(iter(CaptureFile(tmp_path / "cut.pcapng")))
-    assert [octets for _, _, octets in packets_of(cut, range(len(cut)))] == packets[3:5]
+    assert [octets for _, _, octets in packets_of(cut, range(len(cut)))] == packets[:5], "with the handshake before them"
     messages = Messages.concat([h.messages for h in received])
     assert without_times(rows_of(messages)) == without_times(rows_of(expected))
     assert sum(int(h.flows.packets.sum()) for h in received) == len(packets)
