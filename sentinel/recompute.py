@@ -25,6 +25,7 @@ BEYOND: Mapping[str, str] = {
     "identity": "compares with what the device said of itself before, perhaps days ago",
     "limits/learnt rate": "compares a reading with the one before, perhaps more than a minute ago",
     "liveness": _READINGS,
+    "quiet": _READINGS,
     "residual": _READINGS,
     "spectrum": _READINGS,
     "strokes": _READINGS,

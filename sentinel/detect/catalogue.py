@@ -16,6 +16,7 @@ from sentinel.detect.liveness import Liveness
 from sentinel.detect.lower import Lower
 from sentinel.detect.novelty import Novelty
 from sentinel.detect.protocol import ProtocolChecks
+from sentinel.detect.quiet import Quiet
 from sentinel.detect.residual import Residual
 from sentinel.detect.rules import Rules, load_rules
 from sentinel.detect.scans import Scans
@@ -45,6 +46,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Timing.spec.name: lambda _tags, _budget: Timing(),
     Limits.spec.name: lambda tags, _budget: Limits(tags),
     Liveness.spec.name: lambda tags, _budget: Liveness(tags),
+    Quiet.spec.name: Quiet,
     Residual.spec.name: Residual,
     Strokes.spec.name: Strokes,
     Dynamics.spec.name: Dynamics,

@@ -19,9 +19,28 @@ import numpy as np
 from sentinel.model.columns import Array
 from sentinel.ports import Detector
 
-_ROOMS = ("brute_force", "change", "dynamics", "exhaustion", "feature", "limits", "liveness", "lower", "operations", "phase")
-_OTHERS = ("response", "scans", "spectrum", "stroke", "strokes", "timing", "usual", "volume")
-_MODULES = (*(f"sentinel.detect.{name}" for name in (*_ROOMS, *_OTHERS)), "sentinel.twin.vitality")
+_ROOMS = (
+    "brute_force",
+    "change",
+    "dynamics",
+    "exhaustion",
+    "feature",
+    "limits",
+    "liveness",
+    "lower",
+    "operations",
+    "phase",
+    "quiet",
+    "response",
+    "scans",
+    "spectrum",
+    "stroke",
+    "strokes",
+    "timing",
+    "usual",
+    "volume",
+)
+_MODULES = (*(f"sentinel.detect.{name}" for name in _ROOMS), "sentinel.twin.vitality")
 # by the constructor, or while it judges
 _GIVEN = frozenset({"_tag_map", "_budget", "_rules", "_ranges", "_loads", "_model", "_read", "_waiting", "_waiting_words"})
 _LONG = 16  # a list of so many numbers is an array
