@@ -27,7 +27,7 @@ from sentinel.model.time import NS_PER_S, Instant, iso
 from sentinel.model.window import Window
 from sentinel.ports import Detector, Spec
 
-MAX_LOOPS, MAX_TAGS, MAX_WATCHED = 2048, 4096, 8192  # loops, tags with phases, CUSUMs
+MAX_LOOPS, MAX_TAGS, MAX_WATCHED = 2048, 4096, 4096  # loops, tags with phases, CUSUMs
 MAX_LEARNT = 200  # values kept while learning, of one CUSUM; the newest, as many as anchor it
 IRREGULAR = 0.1  # standard deviation of the logarithm of a phase's time: beyond it somebody chooses
 OVERDUE = 5.0  # times the usual settling time: then a step has not settled
@@ -59,6 +59,8 @@ class Dynamics:
     def __init__(self, tag_map: TagMap | None = None, budget: Budget | None = None) -> None:
         self._tag_map = tag_map
         self._budget = budget or Budget()
+        phased = [tag.name for tag in (tag_map.tags if tag_map else ()) if tag.role in _PHASED]
+        self._phased = tuple(phased[:MAX_TAGS])
         self._readers: dict[str, ResponseReader] = {}
         self._phases: dict[str, PhaseReader] = {}
         self._watched: dict[Key, Watched] = {}
@@ -158,11 +160,11 @@ class Dynamics:
         for loop in self._tag_map.loops[:MAX_LOOPS]:
             if loop.setpoint in parts or loop.process_value in parts:
                 found += self._of_loop(loop, parts, readings, written.get(loop.setpoint, 0))
-        for tag, rows in parts.items():
-            known = self._tag_map.by_name.get(tag)
-            if known is None or known.role not in _PHASED or (tag not in self._phases and len(self._phases) >= MAX_TAGS):
+        for tag in self._phased:
+            rows = parts.get(tag)
+            if rows is None or (reader := self._phases.setdefault(tag, PhaseReader())).is_free:
                 continue
-            for phase in self._phases.setdefault(tag, PhaseReader()).take(readings.seen[rows], readings.value[rows]):
+            for phase in reader.take(readings.seen[rows], readings.value[rows]):
                 key = (PHASE, tag, f"{phase.value:.12g} > {phase.following:.12g}")
                 found.append(_Value(key, math.log(phase.lasted_s), phase.ended, (0.0, 0.0)))
         found.sort(key=lambda each: (each.at, each.key))

@@ -2,7 +2,8 @@
 
 A step begins where the setpoint moves while its loop is quiet: the setpoint has stood for a while, and the process value rests at it.  It
 is abandoned where the setpoint moves again, the loop is taken out of force, or readings are missing.  The dead time is where a line through
-the first half of the way meets its beginning (least squares, as a stroke's slope), so that it does not hang on one noisy sample.
+the first part of the way meets its beginning (least squares, as a stroke's slope), so that it does not hang on one noisy sample; where
+the answer is quick at first and slow then, that is a little before the step.
 """
 
 import math
@@ -14,15 +15,15 @@ from sentinel.model.columns import Array
 from sentinel.model.time import NS_PER_S
 
 QUIET_NS = 10 * NS_PER_S  # that a setpoint has stood for before it steps
-MIN_STEP = 0.01  # of the process value's span: a smaller step tells nothing
-MIN_NOISES = 8.0  # standard deviations of the process value's noise, likewise
+MIN_STEP = 0.002  # of the process value's span: a smaller step tells nothing
+MIN_NOISES = 12.0  # standard deviations of the process value at rest, likewise
 MIN_REST, MAX_REST = 8, 64  # samples before a step: of fewer nothing is known, more are forgotten
 RESTS = 0.1  # of the step: so near its setpoint, and so steady, a process value rests
 BAND = 0.05  # of the step, around the new setpoint: the usual band of a settling time
 SMOOTH = 0.01  # of the step: noise of what is held against the band
 MAX_SMOOTH = 8  # samples
 NOISES = 3.0  # standard deviations of that, beyond the band
-LOW, HIGH = 0.1, 0.5  # of the way, for the line
+LOW, HIGH = 0.1, 0.4  # of the way, for the line
 MAX_RISE = 4096  # samples of it: what takes longer is no step
 STAYS_NS, STAYS = 5 * NS_PER_S, 1.0  # within the band; as a share of the time it took to come there
 MISSING, MISSING_NS = 5.0, 2 * NS_PER_S  # intervals between readings, and time, without any: some are missing
@@ -67,23 +68,25 @@ class ResponseReader:
         """Setpoints and process values of a while, with their times in ns."""
         asked_at, asked = later(asked_at, asked, self.read)
         times, values = later(times, values, int(self.times[-1]) if len(self.times) else 0)
-        if len(asked) and not self.read:
-            self.moved = int(asked_at[0])  # at the latest
         found: list[Response] = []
-        done = heard = 0
+        done = heard = kept = 0
         for place, after in self._moves(asked_at, asked):
             cut = int(np.searchsorted(times, asked_at[place]))
-            found += self._under_way(times[done:cut], values[done:cut])
-            self._rests(times[done:cut], values[done:cut])
-            self._heard(asked_at[heard:place], asked[heard:place])
+            if self.step is not None:
+                found += self._under_way(times[done:cut], values[done:cut])
             if self.step is not None:
                 self.unsettled_s = max(self.unsettled_s, (self.step.last - self.step.began) / NS_PER_S)
-            done, heard, self.step = cut, place, None
+                self.step = None
+            self._heard(asked_at[heard:place], asked[heard:place])
+            done, heard = cut, place
             if after >= QUIET_NS:
+                self._rests(times[kept:cut], values[kept:cut])
+                kept = cut
                 found += self._begin(int(asked_at[place]), float(asked[place]))
             self.moved = int(asked_at[place])
-        found += self._under_way(times[done:], values[done:])
-        self._rests(times[done:], values[done:])
+        if self.step is not None:
+            found += self._under_way(times[done:], values[done:])
+        self._rests(times[kept:], values[kept:])
         self._heard(asked_at[heard:], asked[heard:])
         return found
 
@@ -105,6 +108,10 @@ class ResponseReader:
         """Up to the last of them."""
         if not len(asked):
             return
+        if len(asked) > 1 and asked[-1] == asked[-2]:  # as nearly always
+            self.pace = int(asked_at[-1]) - int(asked_at[-2])
+            self.read, self.setpoint = int(asked_at[-1]), float(asked[-1])
+            return
         repeats = np.flatnonzero(asked == np.concatenate(([self.setpoint], asked[:-1])))
         if len(repeats):
             last = int(repeats[-1])
@@ -112,13 +119,11 @@ class ResponseReader:
         self.read, self.setpoint = int(asked_at[-1]), float(asked[-1])
 
     def _rests(self, times: Array, values: Array) -> None:
-        if not len(times):
-            return
-        differ = np.abs(np.diff(values, prepend=self.values[-1:]))
-        if (differ := differ[differ > 0.0]).size:
-            self.resolution = min(self.resolution, float(differ.min()))
-        self.times = np.concatenate((self.times, times))[-MAX_REST:]
-        self.values = np.concatenate((self.values, values))[-MAX_REST:]
+        if len(times) >= MAX_REST:
+            self.times, self.values = times[-MAX_REST:].copy(), values[-MAX_REST:].copy()
+        elif len(times):
+            self.times = np.concatenate((self.times, times))[-MAX_REST:]
+            self.values = np.concatenate((self.values, values))[-MAX_REST:]
 
     def _begin(self, seen: int, asked: float) -> list[Response]:
         """The setpoint was read to be another at ``seen``: written at a known time, or at any since it was read last."""
@@ -134,13 +139,15 @@ class ResponseReader:
         between = np.diff(self.times[:before])
         missing = MISSING * float(np.median(between)) + MISSING_NS
         gaps = np.flatnonzero(between > missing)
-        rest = self.values[int(gaps[-1]) + 1 if len(gaps) else 0 : before]
+        since = int(np.searchsorted(self.times, (began + self.moved) // 2))  # before, it may have been on its way
+        rest = self.values[max(int(gaps[-1]) + 1 if len(gaps) else 0, since) : before]
         if len(rest) < MIN_REST or seen - int(self.times[before - 1]) > missing:
             return []
+        self._differ(self.values)
         step = self.resolution if math.isfinite(self.resolution) else 0.0
         noise, count = max(_CURVE * float(np.abs(np.diff(rest, 2)).mean()), step / math.sqrt(12.0)), len(rest) // 2
         level, drift = float(rest.mean()), float(rest[-count:].mean() - rest[:count].mean())
-        if max(abs(level - self.setpoint), abs(drift)) > RESTS * abs(size) or abs(size) < MIN_NOISES * noise:
+        if max(abs(level - self.setpoint), abs(drift)) > RESTS * abs(size) or abs(size) < MIN_NOISES * max(noise, float(rest.std())):
             return []
         share = noise / abs(size)
         smooth = min(max(math.ceil((share / SMOOTH) ** 2), 1), MAX_SMOOTH)
@@ -156,11 +163,16 @@ class ResponseReader:
         )
         return self._under_way(self.times[before:], self.values[before:])
 
+    def _differ(self, values: Array) -> None:
+        between = np.abs(np.diff(values))
+        self.resolution = min(self.resolution, float(np.min(between, where=between > 0.0, initial=math.inf)))
+
     def _under_way(self, times: Array, values: Array) -> list[Response]:
         if not self.is_in_force:
             self.step = None
         if self.step is None or not len(times):
             return []
+        self._differ(values)
         ended, response = self.step.take(times.tolist(), values.tolist(), round(self.longest_s * NS_PER_S))
         if ended:
             self.step = None
@@ -180,7 +192,7 @@ class _Step:
     smooth: int
     missing: int  # ns
     last: int
-    rise: list[tuple[int, float]] = field(default_factory=list)  # until half of the way is done
+    rise: list[tuple[int, float]] = field(default_factory=list)  # until `HIGH` of the way is done
     has_risen: bool = False
     newest: list[float] = field(default_factory=list)  # ways beyond the new setpoint
     off: float = -1.0  # their mean

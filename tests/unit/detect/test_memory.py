@@ -10,21 +10,23 @@ import pytest
 from sentinel.baseline.store import Baseline, from_octets, to_octets
 from sentinel.detect.catalogue import CATALOGUE, detectors
 from sentinel.detect.memory import freeze, thaw
-from sentinel.model.tags import Tag, TagMap, TagRole
+from sentinel.model.tags import Loop, Tag, TagMap, TagRole
 from sentinel.model.window import Window
 from sentinel.ports import Detector
 from tests.observations import MASTER, PLC, STRANGER, answer, flow, readings, request, window
 from tests.unit.detect.test_limits import write
 
-_TAGS = TagMap((
+_TAGS = TagMap(loops=(Loop(name="TIC301", setpoint="TIC301.SP", process_value="TT301"),), tags=(
     Tag(name="LT101", role=TagRole.PROCESS_VALUE, unit="m", low=0.0, high=2.0),
     Tag(name="FT201", role=TagRole.PROCESS_VALUE, unit="m", low=0.0, high=2.0),
     Tag(name="XV101", role=TagRole.OUTPUT, unit="%", low=0.0, high=100.0),
+    Tag(name="TT301", role=TagRole.PROCESS_VALUE, unit="degC", low=0.0, high=100.0),
+    Tag(name="TIC301.SP", role=TagRole.SETPOINT, unit="degC", low=0.0, high=100.0),
 ))  # fmt: skip
 
 
 def life(since: int, until: int) -> Iterator[Window]:
-    """Polls, writes, a diagnostic, a process that wanders, and a valve that strokes."""
+    """Polls, writes, a diagnostic, a process that wanders, a valve that strokes, and a loop whose setpoint steps."""
     for second in range(since, until):
         chance = np.random.default_rng(second)
         rows = [request(second + 0.1), answer(second + 0.11)]
@@ -36,9 +38,11 @@ def life(since: int, until: int) -> Iterator[Window]:
             flow(second + 0.4, target=STRANGER, port=21),
         ]
         level, stroke = 1.0 + 0.3 * np.sin(second / 9.0) + chance.normal(0, 0.01), min(max((second % 60 - 20) * 10.0, 0.0), 100.0)
+        asked, before = 40.0 + 10.0 * (second // 25 % 2), 40.0 + 10.0 * ((second - 3) // 25 % 2)
         values = readings(
-            (second + 0.5, "LT101", level), (second + 0.5, "FT201", 0.8 * level + chance.normal(0, 0.01)), (second + 0.5, "XV101", stroke)
-        )
+            (second + 0.5, "LT101", level), (second + 0.5, "FT201", 0.8 * level + chance.normal(0, 0.01)), (second + 0.5, "XV101", stroke),
+            (second + 0.5, "TT301", before + chance.normal(0, 0.1)), (second + 0.5, "TIC301.SP", asked),
+        )  # fmt: skip
         commands = (write(second, tag="LIC101.SP", value=1.0 + second % 3),) if second % 11 == 0 else ()
         yield window(second, rows, flows, readings=values, commands=commands)
 
