@@ -15,7 +15,7 @@ import numpy as np
 from sentinel.detect.calibrate import WEEK_S, Budget
 from sentinel.detect.change import MIN_BEFORE, Change
 from sentinel.detect.feature import EXPLAIN, FEATURES, NAMED, PHASE, Watched, highest, smallest_of
-from sentinel.detect.limits import by_tag
+from sentinel.detect.limits import Stretch, stretches
 from sentinel.detect.phase import PhaseReader
 from sentinel.detect.response import LONGEST_S, ResponseReader
 from sentinel.detect.strokes import MIN_FOR_LOAD, followed
@@ -33,7 +33,7 @@ IRREGULAR = 0.1  # standard deviation of the logarithm of a phase's time: beyond
 OVERDUE = 5.0  # times the usual settling time: then a step has not settled
 MIN_OVERDUE_S = 60.0
 MIN_A_WEEK = 1.0
-_NOTHING = np.zeros(0, np.int64)
+_NOTHING = (np.zeros(0, np.int64), Stretch(0, math.nan, math.nan, math.nan, math.nan, 0, 0, 0.0))
 _PHASED = frozenset({TagRole.MODE, TagRole.STATUS, TagRole.SETPOINT})
 
 Key = tuple[str, str, str]  # feature; loop or tag; "up" or "down", or the values of a phase and of the next one
@@ -154,15 +154,18 @@ class Dynamics:
         """In the order in which they ended."""
         if self._tag_map is None or not len(window.readings):
             return []
-        parts, readings = by_tag(window.readings), window.readings
+        parts, readings = stretches(window.readings), window.readings
         found: list[_Value] = []
         written = {write.tag: command.seen for command in window.commands for write in command.writes}
         for loop in self._tag_map.loops[:MAX_LOOPS]:
             if loop.setpoint in parts or loop.process_value in parts:
                 found += self._of_loop(loop, parts, readings, written.get(loop.setpoint, 0))
         for tag in self._phased:
-            rows = parts.get(tag)
-            if rows is None or (reader := self._phases.setdefault(tag, PhaseReader())).is_free:
+            part = parts.get(tag)
+            if part is None or (reader := self._phases.setdefault(tag, PhaseReader())).is_free:
+                continue
+            rows, heard = part
+            if heard.low == heard.high and reader.stands(heard.first_time, heard.last_time, heard.readings, heard.low):
                 continue
             for phase in reader.take(readings.seen[rows], readings.value[rows]):
                 key = (PHASE, tag, f"{phase.value:.12g} > {phase.following:.12g}")
@@ -170,15 +173,19 @@ class Dynamics:
         found.sort(key=lambda each: (each.at, each.key))
         return found
 
-    def _of_loop(self, loop: Loop, parts: Mapping[str, Array], readings: Readings, written: int) -> list[_Value]:
+    def _of_loop(self, loop: Loop, parts: Mapping[str, tuple[Array, Stretch]], readings: Readings, written: int) -> list[_Value]:
         assert self._tag_map is not None
         reader, value = self._reader(loop.name), self._tag_map.by_name[loop.process_value]
         reader.span, reader.written = value.high - value.low, max(reader.written, written)
         asked, rows, mode = (parts.get(tag or "", _NOTHING) for tag in (loop.setpoint, loop.process_value, loop.mode))
-        if len(mode):
-            reader.is_in_force = bool((readings.value[mode] != 0.0).all())
+        if mode is not _NOTHING:
+            reader.is_in_force = mode[1].low > 0.0 or mode[1].high < 0.0
+        heard, (at, values) = asked[1], (readings.seen[rows[0]], readings.value[rows[0]])
+        if heard.low == heard.high and reader.stands(heard.first_time, heard.last_time, heard.readings, heard.low):
+            reader.rests(at, values)
+            return []
         found = []
-        for one in reader.take(readings.seen[asked], readings.value[asked], readings.seen[rows], readings.value[rows]):
+        for one in reader.take(readings.seen[asked[0]], readings.value[asked[0]], at, values):
             way, around = "up" if one.size > 0 else "down", (math.log(abs(one.size)), one.start)
             for name, measured in (("dead time", one.dead_s), ("overshoot", one.overshoot), ("settling time", one.settling_s)):
                 value_ = math.log(measured) if FEATURES[name].is_log else measured

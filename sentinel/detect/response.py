@@ -18,6 +18,7 @@ QUIET_NS = 10 * NS_PER_S  # that a setpoint has stood for before it steps
 MIN_STEP = 0.002  # of the process value's span: a smaller step tells nothing
 MIN_NOISES = 12.0  # standard deviations of the process value at rest, likewise
 MIN_REST, MAX_REST = 8, 64  # samples before a step: of fewer nothing is known, more are forgotten
+MAX_UNREAD = 16  # windows that are looked at together
 RESTS = 0.1  # of the step: so near its setpoint, and so steady, a process value rests
 BAND = 0.05  # of the step, around the new setpoint: the usual band of a settling time
 SMOOTH = 0.01  # of the step: noise of what is held against the band
@@ -62,10 +63,32 @@ class ResponseReader:
     values: Array = field(default_factory=lambda: np.zeros(0))
     resolution: float = math.inf  # the smallest difference of two process values so far
     unsettled_s: float = 0.0  # how long, at most, a step was under way that the setpoint's next move ended
+    unread: list[tuple[Array, Array]] = field(default_factory=list)  # since, while nothing happened
     step: "_Step | None" = None
+
+    def stands(self, first: int, last: int, count: int, value: float) -> bool:
+        """Are these readings of the setpoint, all the same, no news?  Then they are taken, and most of the work is saved."""
+        if self.step is not None or value != self.setpoint or not self.read < first <= last:
+            return False
+        self.pace = (last - first) // (count - 1) if count > 1 else last - self.read
+        self.read = last
+        return True
+
+    def rests(self, times: Array, values: Array) -> None:
+        """Process values while the setpoint stands and no step is under way."""
+        self.unread.append((times[-MAX_REST:], values[-MAX_REST:]))
+        if len(self.unread) >= MAX_UNREAD:
+            self._look()
+
+    def _look(self) -> None:
+        if self.unread:
+            times, values = (np.concatenate(columns) for columns in zip(*self.unread, strict=True))
+            self.unread.clear()
+            self._rests(*later(times, values, int(self.times[-1]) if len(self.times) else 0))
 
     def take(self, asked_at: Array, asked: Array, times: Array, values: Array) -> list[Response]:
         """Setpoints and process values of a while, with their times in ns."""
+        self._look()
         asked_at, asked = later(asked_at, asked, self.read)
         times, values = later(times, values, int(self.times[-1]) if len(self.times) else 0)
         found: list[Response] = []

@@ -238,6 +238,22 @@ def test_a_process_value_that_does_not_move_any_more_is_overdue(learnt: Dynamics
     assert "dead time: answers later" in {each.feature for _, each in said}
 
 
+def test_seconds_tell_what_hours_tell(learnt: Dynamics) -> None:
+    """What stands is passed over quickly where windows are short: it tells the same."""
+    changed = list(windows(replace(_USUAL, dead_s=3.6), 14, _LOOPS, np.random.default_rng(16), begin_s=_WEEK_S * 2))
+    whole, short = _restored(learnt), _restored(learnt)
+    expected = [found for _, found in _told(whole, changed)]
+    seconds = []
+    for part in changed:
+        slots = part.readings.seen // NS_PER_S
+        for slot in np.unique(slots).tolist():
+            start = Instant(slot * NS_PER_S)
+            seconds.append(replace(part, start=start, end=Instant(start + NS_PER_S), readings=part.readings.take(slots == slot)))
+    assert expected
+    assert [found for _, found in _told(short, seconds)] == expected
+    assert short.lasting() == whole.lasting()
+
+
 # -- phases --
 
 _TIMED = TagMap((
@@ -276,6 +292,18 @@ def _timed(count: int = 60, late: float = 0.0) -> Dynamics:
         detector.learn(part)
     detector.activate()
     return detector
+
+
+def test_a_phase_lasts_the_same_in_seconds() -> None:
+    (part,) = _batches(1, np.random.default_rng(1), 0.0)
+    rows = part.readings.take(part.readings.tag == 0)
+    whole, short = PhaseReader(), PhaseReader()
+    expected, found = whole.take(rows.seen, rows.value), []
+    for at_ns, value in zip(rows.seen, rows.value, strict=True):
+        if not short.stands(int(at_ns), int(at_ns), 1, float(value)):
+            found += short.take(np.array([at_ns]), np.array([value]))
+    assert found == expected != []
+    assert (short.read, short.pace, short.began) == (whole.read, whole.pace, whole.began)
 
 
 @pytest.mark.parametrize("late", [0.0, 0.05])
