@@ -57,12 +57,13 @@ class BruteForce:
 
     def __init__(self) -> None:
         self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()
+        self._learning: OrderedDict[tuple[str, str], _Pair] = OrderedDict()  # apart: what is judged is not always learnt
         self._learnt: dict[tuple[str, str, str, int], int] = {}  # client, server, point: most changes in the horizon
         self._active = False
 
     def learn(self, window: Window) -> None:
         for names, _, writes in _writers(window.messages):
-            pair = watched(self._pairs, names, _Pair, MAX_PAIRS)
+            pair = watched(self._learning, names, _Pair, MAX_PAIRS)
             self._follow(pair, writes)
             turned = Counter(point for _, point in pair.turns)
             for key, point in {write.key: write.point for write in writes}.items():
@@ -71,6 +72,7 @@ class BruteForce:
 
     def activate(self) -> None:
         self._pairs.clear()
+        self._learning.clear()
         self._active = True
 
     def score(self, window: Window) -> Sequence[Detection]:

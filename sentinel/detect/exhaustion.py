@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sentinel.detect.evidence import asset, counted_detection, frames_of
-from sentinel.detect.usual import Usual
+from sentinel.detect.usual import Once, Usual
 from sentinel.detect.watched import watched
 from sentinel.model.columns import Array, distinct, grouped
 from sentinel.model.detection import Detection, Severity
@@ -94,17 +94,17 @@ class Exhaustion:
     def __init__(self) -> None:
         self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()
         self._open: OrderedDict[tuple[str, str, int], _Open] = OrderedDict()
-        self._usual = Usual()
+        self._usual, self._once = Usual(), Once()
 
     def learn(self, window: Window) -> None:
-        self._usual.learn(self._find(window))
+        self._usual.learn(self._once.of(window, self._find))
 
     def activate(self) -> None:
         for pair in self._pairs.values():
             pair.recent.clear()
 
     def score(self, window: Window) -> Sequence[Detection]:
-        return self._usual.without(self._find(window))
+        return self._usual.without(self._once.of(window, self._find))
 
     def _find(self, window: Window) -> list[Detection]:
         return [*self._in_messages(window), *self._chains(window.details)]

@@ -76,8 +76,10 @@ class Liveness:
         return found
 
     def learn(self, window: Window) -> None:
-        for tag, stream in self._follow(window):
-            self._longest[tag] = max(self._longest.get(tag, 0.0), stream.longest_s)
+        self._follow(window)  # brings nothing new where the window was judged before
+        for tag in by_tag(window.readings):
+            if (stream := self._streams.get((window.source, tag))) is not None:
+                self._longest[tag] = max(self._longest.get(tag, 0.0), stream.longest_s)
 
     def activate(self) -> None:
         self._active = True

@@ -42,7 +42,9 @@ _ROOMS = (
 )
 _MODULES = (*(f"sentinel.detect.{name}" for name in _ROOMS), "sentinel.twin.vitality")
 # by the constructor, or while it judges
-_GIVEN = frozenset({"_tag_map", "_budget", "_rules", "_ranges", "_loads", "_phased", "_model", "_read", "_waiting", "_waiting_words"})
+_GIVEN = frozenset(
+    {"_tag_map", "_budget", "_rules", "_ranges", "_loads", "_phased", "_model", "_read", "_waiting", "_waiting_words", "_once"}
+)
 _LONG = 16  # a list of so many numbers is an array
 MAX_DEPTH = 16
 

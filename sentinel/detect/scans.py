@@ -12,7 +12,7 @@ import numpy as np
 
 from sentinel.detect.evidence import TCP_SYN, asset, counted_detection, frames_of, listed, operation_words
 from sentinel.detect.operations import is_read
-from sentinel.detect.usual import Usual
+from sentinel.detect.usual import Once, Usual
 from sentinel.model.columns import Array, distinct, remembered
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.observation import Flows, Messages
@@ -74,17 +74,17 @@ class Scans:
     def __init__(self) -> None:
         self._targets, self._arp_targets, self._units = _Recent(), _Recent(), _Recent()
         self._steps: OrderedDict[_Walk, tuple[int, int, int]] = OrderedDict()  # (last address, length, direction)
-        self._usual = Usual()
+        self._usual, self._once = Usual(), Once()
 
     def learn(self, window: Window) -> None:
-        self._usual.learn(self._find(window))
+        self._usual.learn(self._once.of(window, self._find))
 
     def activate(self) -> None:
         self._targets, self._arp_targets, self._units = _Recent(), _Recent(), _Recent()
         self._steps.clear()
 
     def score(self, window: Window) -> Sequence[Detection]:
-        return self._usual.without(self._find(window))
+        return self._usual.without(self._once.of(window, self._find))
 
     def _find(self, window: Window) -> list[Detection]:
         return [

@@ -65,38 +65,40 @@ class Volume:
     def __init__(self, budget: Budget | None = None) -> None:
         self._budget = budget or Budget()
         self._volumes: OrderedDict[Key, _Volume] = OrderedDict()
+        self._learnt: OrderedDict[Key, _Volume] = OrderedDict()  # apart: what is judged is not always learnt
         self._limits: dict[Key, tuple[float, float]] = {}  # packets, connections in a block
 
     def learn(self, window: Window) -> None:
-        self._count(window, keep=True)
+        self._count(window, self._learnt, keep=True)
 
     def activate(self) -> None:
-        probability = self._budget.probability_per_block("volume", BLOCK_NS / NS_PER_S, 2 * max(len(self._volumes), 1))
-        for key, volume in self._volumes.items():
+        probability = self._budget.probability_per_block("volume", BLOCK_NS / NS_PER_S, 2 * max(len(self._learnt), 1))
+        for key, volume in self._learnt.items():
             volume.add(-2, 0.0, 0.0, keep=True)  # ends the open block
             self._limits[key] = (
                 _limit(volume.past_packets, probability, MIN_PACKETS),
                 _limit(volume.past_connections, probability, MIN_CONNECTIONS),
             )
+        self._learnt.clear()
         self._volumes.clear()
 
     def score(self, window: Window) -> Sequence[Detection]:
-        return self._floods(window, self._count(window, keep=False))
+        return self._floods(window, self._count(window, self._volumes, keep=False))
 
-    def _count(self, window: Window, *, keep: bool) -> dict[Key, Array]:
+    def _count(self, window: Window, volumes: OrderedDict[Key, _Volume], *, keep: bool) -> dict[Key, Array]:
         """Adds the window to the block sums; the rows of each conversation."""
         flows, block = window.flows, window.start // BLOCK_NS
         rows_of = dict(_conversations(flows))
         servers: dict[Key, list[Array]] = defaultdict(list)
         for key, rows in rows_of.items():
             opened = (flows.from_client[rows] == 1) & ((flows.tcp_flags[rows] & TCP_SYN) != 0)
-            watched(self._volumes, key, _Volume).add(block, float(flows.packets[rows].sum()), float(opened.sum()), keep=keep)
+            watched(volumes, key, _Volume).add(block, float(flows.packets[rows].sum()), float(opened.sum()), keep=keep)
             if opened.any() and key not in self._limits:
                 servers[MANY, key[1], key[2]].append(rows[opened])
         for key, parts in servers.items():
             rows = np.concatenate(parts)
-            if len(parts) > 1 or key in self._volumes:
-                watched(self._volumes, key, _Volume).add(block, 0.0, float(len(rows)), keep=keep)
+            if len(parts) > 1 or key in volumes:
+                watched(volumes, key, _Volume).add(block, 0.0, float(len(rows)), keep=keep)
                 rows_of[key] = np.sort(rows)
         return rows_of
 

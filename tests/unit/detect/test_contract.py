@@ -1,5 +1,6 @@
 """Every detector of the catalogue: survives any rows, learns and comes back from rest, and does not depend on how names are numbered."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,15 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collectors.capture.replay import replay
+from sentinel.baseline.gather import Gather
 from sentinel.baseline.store import Baseline, from_octets, to_octets
 from sentinel.detect.attack import checked
 from sentinel.detect.catalogue import CATALOGUE, detectors
 from sentinel.model.columns import Columns
 from sentinel.model.observation import Flows, Messages, Readings
+from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.time import Instant
 from sentinel.model.window import Window
 from sentinel.ports import Detector
-from tests.observations import MASTER, PLC, STRANGER, at, flow, polling, request, window
+from tests.attack_traffic import CALDERA_MODBUS, HMI, OPCUA, capture, ordinary, timed
+from tests.observations import MASTER, PLC, STRANGER, at, flow, polling, readings, request, window
+from tests.unit.collectors.capture.frames import Talk, write
 
 _NAMES = ("10.0.0.1", "10.0.0.2", "02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "fe80::1", "LT101", "")
 
@@ -119,3 +125,34 @@ def test_a_spec_names_only_current_techniques(name: str) -> None:
     assert checked(spec.attack, name) == spec.attack
     assert spec.name == name
     assert spec.summary
+
+
+def _lived(directory: Path) -> list[Window]:
+    """Traffic and readings in which every detector that counts has something to count."""
+    attacks = [OPCUA["subscription flood"][0](HMI), *(make() for make, _ in CALDERA_MODBUS.values())]
+    turned = Talk(client=HMI, cport=43000)
+    for number in range(30):
+        turned.ask(write(number, 9, number % 2))
+    packets = ordinary(60) + [packet for attack in attacks for packet in attack] + timed(turned, 20.0)
+    gather, windows = Gather("sensor"), list[Window]()
+    for heard in replay(capture(directory / "lived.pcap", packets)):
+        windows += gather.hear(heard)
+    values = 4.0 + np.random.default_rng(1).normal(0, 0.05, 900)
+    readings_of = [window(100 + at_s, readings=readings((100.1 + at_s, "LT101", float(v)))) for at_s, v in enumerate(values)]
+    return windows + gather.flush() + readings_of
+
+
+def test_what_is_learnt_does_not_hang_on_whether_it_was_judged_before(tmp_path: Path) -> None:
+    """The appliance judges every window while it learns, `sentinel replay --learn-until` does not: both know the same afterwards."""
+    tags = TagMap((Tag(name="LT101", role=TagRole.PROCESS_VALUE, unit="m", low=0, high=9),))
+    windows = _lived(tmp_path)
+    for name in CATALOGUE:
+        learner, judge = (next(each for each in detectors(tags) if each.spec.name == name) for _ in range(2))
+        for lived in windows:
+            learner.learn(lived)
+            judge.score(lived)
+            judge.learn(lived)
+        learner.activate()
+        judge.activate()
+        first, second = (to_octets(Baseline(detectors={name: each.state()})) for each in (learner, judge))
+        assert first == second, name
