@@ -320,7 +320,9 @@ class Analysis:
         self._inventory.observe(window)
         if not len(window.messages):
             return window, ()
-        seen = self._heard_readings(window)
+        by_protocol = self._heard_readings(window)
+        seen = Readings.concat(list(by_protocol.values()))
+        seen = seen.take(np.argsort(seen.seen, kind="stable"))
         passive: tuple[Command, ...] = ()
         if self._tag_map is not None:
             passive = self._heard_commands(window, self._tag_map)
@@ -332,13 +334,12 @@ class Analysis:
                 if excess > 0:
                     del kept[:excess]
                     self.untaken_dropped += excess
-        enriched = replace(window, readings=Readings.concat([window.readings, seen]), commands=(*window.commands, *passive))
-        return enriched, passive
+        heard, commands = Readings.concat([window.readings, seen]), (*window.commands, *passive)
+        return replace(window, readings=heard, by_protocol=by_protocol, commands=commands), passive
 
-    def _heard_readings(self, window: Window) -> Readings:
+    def _heard_readings(self, window: Window) -> Mapping[str, Readings]:
         messages, details = self._of_plant(window)
-        seen = Readings.concat([wire_readings(messages, self._tag_map), node_readings(details, self._tag_map)])
-        return seen.take(np.argsort(seen.seen, kind="stable"))
+        return {"Modbus": wire_readings(messages, self._tag_map), "OPC UA": node_readings(details, self._tag_map)}
 
     def _heard_commands(self, window: Window, tag_map: TagMap) -> tuple[Command, ...]:
         messages, details = self._of_plant(window)

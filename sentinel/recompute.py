@@ -27,6 +27,7 @@ BEYOND: Mapping[str, str] = {
     "liveness": _READINGS,
     "quiet": _READINGS,
     "residual": _READINGS,
+    "sources": "compares readings of several sources; an excerpt holds what one of them was heard to say",
     "spectrum": _READINGS,
     "strokes": _READINGS,
     "timing": "measures silence, and the pace of the last eleven polls",

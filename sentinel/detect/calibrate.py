@@ -17,7 +17,15 @@ WEEK_S = 7 * 86_400.0
 _EULER = 0.5772156649015329
 MIN_BLOCKS = 5  # with fewer maxima the fit says nothing
 # rules, white lists and ranges are exact: they take no share
-SHARES: Mapping[str, float] = {"volume": 0.2, "quiet": 0.05, "residual": 0.4, "strokes": 0.15, "dynamics": 0.1, "spectrum": 0.1}
+SHARES: Mapping[str, float] = {
+    "volume": 0.15,
+    "quiet": 0.05,
+    "sources": 0.05,
+    "residual": 0.4,
+    "strokes": 0.15,
+    "dynamics": 0.1,
+    "spectrum": 0.1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from sentinel.detect.quiet import Quiet
 from sentinel.detect.residual import Residual
 from sentinel.detect.rules import Rules, load_rules
 from sentinel.detect.scans import Scans
+from sentinel.detect.sources import Sources
 from sentinel.detect.spectrum import Spectrum
 from sentinel.detect.strokes import Strokes
 from sentinel.detect.timing import Timing
@@ -47,6 +48,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Limits.spec.name: lambda tags, _budget: Limits(tags),
     Liveness.spec.name: lambda tags, _budget: Liveness(tags),
     Quiet.spec.name: Quiet,
+    Sources.spec.name: Sources,
     Residual.spec.name: Residual,
     Strokes.spec.name: Strokes,
     Dynamics.spec.name: Dynamics,

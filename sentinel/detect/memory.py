@@ -33,6 +33,7 @@ _ROOMS = (
     "quiet",
     "response",
     "scans",
+    "sources",
     "spectrum",
     "stroke",
     "strokes",

@@ -1,5 +1,6 @@
 """A window: what one source heard in one slot of packet time, the unit that detectors score."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sentinel.model.command import Command
@@ -16,5 +17,6 @@ class Window:
     flows: Flows = field(default_factory=Flows.empty)
     details: Details = field(default_factory=Details.empty)
     readings: Readings = field(default_factory=Readings.empty)
+    by_protocol: Mapping[str, Readings] = field(default_factory=dict)  # those of the readings that its own messages carry
     residuals: Readings = field(default_factory=Readings.empty)  # reading minus the twin's forecast, per tag, in standard deviations
     commands: tuple[Command, ...] = ()

@@ -109,6 +109,7 @@ SIGNS = (
         "readings have lost the noise of their transmitter",
         "filters on the way of {tags}, and {tags} on site",
     ),
+    Sign("sources", "", (1.2, 0.6, 0.2, 0.7), "two sources do not agree on a value", "{tags} on site, beside both readings"),
     Sign("residual", "", (0.3, 1.1, 0.3, 0.1), "values do not fit together as they do", "{tags} on site, beside its reading"),
     Sign("strokes", "", (0.2, 1.2, 0.6, 0.0), "an actuator moves otherwise than it does", "air supply, packing and positioner of {tags}"),
     Sign(
