@@ -141,7 +141,7 @@ def _restored(detector: Dynamics) -> Dynamics:
     [
         pytest.param(replace(_USUAL, dead_s=3.6), "dead time", "answers later", id="dead time 20 % longer"),
         pytest.param(replace(_USUAL, gain=1.83), "overshoot", "overshoots more", id="overshoot doubled"),
-        pytest.param(replace(_USUAL, reset_s=13.0, gain=1.25), "settling time", "settles later", id="settling 30 % slower"),
+        pytest.param(replace(_USUAL, gain=1.3), "settling time", "settles later", id="settling 30 % slower"),
     ],
 )
 def test_a_loop_that_answers_otherwise_is_told_within_eight_steps_of_a_direction(
@@ -168,7 +168,7 @@ def test_loops_as_they_were_keep_the_budget_over_many_weeks() -> None:
             detector.learn(each)
         detector.activate()
         told += len(_told(detector, windows(_USUAL, weeks * steps_a_week // 2, loops, chance, begin_s=3 * _WEEK_S)))
-    assert told <= 14, f"{told} in {weeks} weeks with one a week allowed"
+    assert told <= weeks, f"{told} in {weeks} weeks with one a week allowed"
 
 
 def test_the_size_of_the_step_is_no_change(learnt: Dynamics) -> None:
