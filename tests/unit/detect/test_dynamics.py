@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sentinel.baseline.store import Baseline, from_octets, to_octets
+from sentinel.demo.wiring import PLANT_FILE
 from sentinel.detect.calibrate import Budget
 from sentinel.detect.dynamics import Dynamics
 from sentinel.detect.phase import MAX_VALUES, PhaseReader
@@ -22,7 +23,7 @@ from sentinel.model.time import NS_PER_S, Instant
 from sentinel.model.window import Window
 from sentinel.twin.plant import load_plant
 from tests.observations import START, at
-from tests.unit.detect.loops import APART_S, DT_S, LEAD_S, Tuning, plant, responses, windows
+from tests.unit.detect.loops import DT_S, LEAD_S, Tuning, plant, responses, windows
 from tests.unit.detect.test_limits import write
 
 _WEEK_S = 7 * 86_400
@@ -383,8 +384,6 @@ def test_learning_holds_a_bounded_number_of_values(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_loops_of_the_reference_plant_are_those_that_follow_a_setpoint() -> None:
-    from sentinel.demo.wiring import PLANT_FILE
-
     loops = {loop.name: (loop.setpoint, loop.process_value, loop.mode) for loop in load_plant(PLANT_FILE).tags.loops}
     assert loops == {
         "LIC101": ("LIC101.SP", "LT101", "LIC101.AUTO"),
@@ -406,11 +405,10 @@ def test_without_a_plant_file_nothing_is_watched() -> None:
 
 
 def test_a_write_on_the_wire_times_the_step() -> None:
-    detector, seen = Dynamics(plant(1)), list[float]()
-    for number, part in enumerate(windows(replace(_USUAL, noise=0.0), 20, 1, np.random.default_rng(15))):
+    detector = Dynamics(plant(1))
+    for part in windows(replace(_USUAL, noise=0.0), 20, 1, np.random.default_rng(15)):
         step_s = (part.start - START) / NS_PER_S + LEAD_S
         command = write(0, tag="SP0", value=1.0)
         detector.learn(replace(part, commands=(replace(command, seen=Instant(at(step_s - 0.01))),)))
-        seen.append(APART_S * number)
     deviations = [np.std([value for value, *_ in each.learnt]) for key, each in detector._watched.items() if key[0] == "dead time"]
     assert max(deviations) < 0.2
