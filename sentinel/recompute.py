@@ -22,6 +22,7 @@ _READINGS = "rests on readings of the tags, which the history keeps, not on fram
 # detector, or "detector/feature" where it is not all that the detector says: why an excerpt may not lead to it again
 BEYOND: Mapping[str, str] = {
     "covert_channel": "needs 256 readings of a range, each unlike the one before",
+    "dynamics": _READINGS,
     "identity": "compares with what the device said of itself before, perhaps days ago",
     "limits/learnt rate": "compares a reading with the one before, perhaps more than a minute ago",
     "liveness": _READINGS,

@@ -20,7 +20,7 @@ Records = NDArray[Any]
 
 BATCH_PACKETS = 4096  # decoded at once: the header records stay in the second-level cache
 MAX_FLOWS = 1 << 17  # conversations known at once
-OPCUA_FLOWS = 2048  # of them, decoded as OPC UA at once: a further one takes the place of one that is silent
+OPCUA_FLOWS = 1024  # of them, decoded as OPC UA at once: a further one takes the place of one that is silent
 BUCKETS = MAX_FLOWS * 2
 KEY_WORDS = 16  # of the secret that the hashes are keyed with
 HISTORY_OCTETS = 512  # of a stream's past, per direction, to compare repeated octets with

@@ -14,7 +14,7 @@ from tempfile import gettempdir
 
 import pytest
 
-from sandbox.client import CourtClient
+from sandbox.client import CourtClient, Familiarity
 from sandbox.replay import Replay
 from sentinel.clock import SystemClock
 from sentinel.model.command import Command, Origin, TagWrite
@@ -147,12 +147,12 @@ def no_court_outlives_its_test() -> Iterator[None]:
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[[Path], "asyncio.Future[CourtClient]"]]:
-    """Clients of a court's socket that are connected, and are gone after the test."""
+async def connect() -> AsyncIterator[Callable[..., "asyncio.Future[CourtClient]"]]:
+    """Clients of a court's socket that are connected, and are gone after the test; with what is known of who writes."""
     tasks: list[asyncio.Task[None]] = []
 
-    async def connected(socket: Path) -> CourtClient:
-        client = CourtClient(socket, SystemClock(), held_patience_s=5.0)
+    async def connected(socket: Path, known: Familiarity = Familiarity()) -> CourtClient:  # noqa: B008  frozen
+        client = CourtClient(socket, SystemClock(), lambda _: known, held_patience_s=5.0)
         tasks.append(asyncio.create_task(client.run()))
         async with asyncio.timeout(START_S):
             await client.connected.wait()

@@ -25,7 +25,7 @@ from sentinel.ports import Outcome
 from sentinel.twin.snapshot import Snapshot
 from tests.unit.sandbox.conftest import NOW, START_S, CourtProcess, command, end, start_court
 
-Connect = Callable[[Path], Awaitable[CourtClient]]
+Connect = Callable[..., Awaitable[CourtClient]]  # as `conftest.connect`
 Reply = Callable[[Request, int], bytes]
 LAST = b"last words"  # an impostor that is about to say this hangs up instead
 
@@ -101,15 +101,16 @@ async def test_two_sources_and_two_protocols_make_one_sequence(court: CourtProce
 
 
 async def test_a_drift_over_two_protocols_is_one_drift(court: CourtProcess, connect: Connect, snapshot: Snapshot) -> None:
-    client = await connect(court.socket)
-    client.keep(snapshot)
-    for number, value in enumerate((1.25, 1.30, 1.35)):
-        protocol = ("modbus", "opcua")[number % 2]
-        step = command({"LIC101.SP": value}, origin=Origin.WIRE, seen=after(NOW, number - 10.0), name=f"c-{number}")
-        client.remember(replace(step, protocol=protocol))
-    verdict = await client.judge(replace(command({"LIC101.SP": 1.51}, seen=after(NOW, 1.0), name="c-3"), protocol="opcua"))
-    assert verdict.judgement is Judgement.UNSAFE, verdict.reason
-    assert "3 moves of LIC101.SP in one direction" in verdict.reason
+    for known, judgement in ((Familiarity(is_new=True), Judgement.UNSAFE), (Familiarity(), Judgement.UNDECIDED)):
+        client = await connect(court.socket, known)
+        client.keep(snapshot)
+        for number, value in enumerate((1.25, 1.30, 1.35)):
+            protocol = ("modbus", "opcua")[number % 2]
+            step = command({"LIC101.SP": value}, origin=Origin.WIRE, seen=after(NOW, number - 10.0), name=f"c-{number}")
+            client.remember(replace(step, protocol=protocol))
+        verdict = await client.judge(replace(command({"LIC101.SP": 1.51}, seen=after(NOW, 1.0), name="c-3"), protocol="opcua"))
+        assert verdict.judgement is judgement, verdict.reason
+        assert "3 moves of LIC101.SP in one direction" in verdict.reason
 
 
 async def test_without_snapshot_or_court_it_is_undecided(tmp_path: Path, snapshot: Snapshot) -> None:
