@@ -3,39 +3,18 @@
 import difflib
 import re
 import tomllib
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from sentinel.errors import ConfigError
-from sentinel.settings.sections import (
-    BOUNDS,
-    CHOICES,
-    Api,
-    Appliance,
-    Capture,
-    Court,
-    Enforce,
-    Gate,
-    History,
-    Learning,
-    PollModbus,
-    PollOpcua,
-    Waveform,
-)
 from sentinel.settings.site import Settings
 
-_SINGLE: dict[str, type] = {
-    "appliance": Appliance,
-    "learning": Learning,
-    "api": Api,
-    "court": Court,
-    "history": History,
-    "enforce": Enforce,
-}
-_SEVERAL: dict[str, type] = {"capture": Capture, "gate": Gate, "poll_modbus": PollModbus, "poll_opcua": PollOpcua, "waveform": Waveform}
+_HINTS = get_type_hints(Settings)
+_SEVERAL: dict[str, type] = {name: get_args(hint)[0] for name, hint in _HINTS.items() if get_origin(hint) is tuple}
+_SINGLE: dict[str, type] = {name: hint for name, hint in _HINTS.items() if name not in _SEVERAL}
 
 
 def read(path: Path) -> Settings:
@@ -77,7 +56,7 @@ def parse(text: str, where: str) -> Settings:
 
 
 def _section(section: str, kind: type, table: dict[str, Any], text: str, where: str, index: int) -> Any:
-    names = [f.name for f in fields(kind)]
+    names = [f.name for f in _options(kind)]
     for key in table:
         if key not in names:
             raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", f"unknown key {key!r} in [{section}]{_nearest(key, names)}")
@@ -87,16 +66,25 @@ def _section(section: str, kind: type, table: dict[str, Any], text: str, where: 
         first = error.errors(include_url=False)[0]
         key = str(first["loc"][0]) if first["loc"] else ""
         raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", f"{section}.{key}: {first['msg']}") from error
-    for key in names:
-        choices = CHOICES.get(f"{section}.{key}")
-        if choices and getattr(value, key) not in choices:
-            problem = f"{section}.{key} is {getattr(value, key)!r}, not one of {', '.join(choices)}"
-            raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", problem)
-        bounds = BOUNDS.get(f"{section}.{key}")
-        if bounds and not bounds[0] <= getattr(value, key) <= bounds[1]:
-            problem = f"{section}.{key} is {getattr(value, key):g}, not between {bounds[0]:g} and {bounds[1]:g}"
-            raise ConfigError(f"{where}:{_line_of(text, section, key, index)}", problem)
+    for f in _options(kind):
+        if problem := _misfit(f, getattr(value, f.name)):
+            raise ConfigError(f"{where}:{_line_of(text, section, f.name, index)}", f"{section}.{f.name} is {problem}")
     return value
+
+
+def _misfit(f: Field[Any], given: Any) -> str:
+    among, within = f.metadata["among"], f.metadata["within"]
+    if among and given not in among:
+        return f"{given!r}, not one of {', '.join(among)}"
+    if within and not within[0] <= given <= within[1]:
+        return f"{given:g}, not between {within[0]:g} and {within[1]:g}"
+    return ""
+
+
+def _options(kind: type) -> list[Field[Any]]:
+    """A section's own options, then those that it shares with others."""
+    own = kind.__annotations__
+    return sorted(fields(kind), key=lambda f: f.name not in own)
 
 
 def _nearest(name: str, known: Any) -> str:
@@ -127,7 +115,7 @@ def sample() -> str:
         lines += ["", f"# {kind.__doc__}"]
         several = section in _SEVERAL
         lines.append(f"#[[{section}]]" if several else f"[{section}]")
-        for f in fields(kind):
+        for f in _options(kind):
             lines.append(f"# {f.metadata['doc']}")
             lines.append(f"#{f.name} = {_toml(f.default)}")
     return "\n".join(lines) + "\n"

@@ -41,13 +41,6 @@ class Settings:
 
     def __post_init__(self) -> None:
         for capture in self.capture:
-            for key, value, low, high in (
-                ("workers", capture.workers, 1, 64),
-                ("recent_megabytes", capture.recent_megabytes, 0, 1e6),
-                ("recent_hours", capture.recent_hours, 0.01, 8784),
-            ):
-                if not low <= value <= high:
-                    raise ConfigError(f"capture.{key}", f"{value:g} is not between {low:g} and {high:g}")
             if 0 < capture.recent_megabytes < 2:
                 raise ConfigError("capture.recent_megabytes", f"{capture.recent_megabytes:g}: 0, or at least 2")
         names = [name for part in self.capture for name in part.processes()] + [part.name for part in self.gate]

@@ -55,7 +55,7 @@ def test_what_is_written_is_read_back() -> None:
         ("[api]\nport = 70000\n", "f.toml:2", "api.port is 70000"),
         ("[enforce]\nenforcer = 'gate'\n", "f.toml", "needs a [[gate]]"),
         ("[enforce]\nnever_cut = ['plc']\n", "f.toml", "'plc' is not an IP address"),
-        ("[[capture]]\nworkers = 0\n", "f.toml", "0 is not between 1 and 64"),
+        ("[[capture]]\nworkers = 0\n", "f.toml:2", "capture.workers is 0, not between 1 and 64"),
         ("[[capture]]\nrecent_megabytes = 1\n", "f.toml", "1: 0, or at least 2"),
         ("[[poll_opcua]]\npolicy = 'Basic256'\n", "f.toml:2", "poll_opcua.policy is 'Basic256', not one of"),
         ("[[poll_opcua]]\nuser = 'a'\npassword_file = 'b'\n", "f.toml", "'poll-opcua' would log in without a policy"),
