@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from sandbox.protocol import MAX_ANSWER_OCTETS, MAX_STEPS, Context, Request, Step, completes, problem_of, verdict_of
+from sandbox.protocol import MAX_ANSWER_OCTETS, Context, Request, completes, problem_of, verdict_of
+from sandbox.tried import Tried
 from sentinel.clock import Clock
 from sentinel.model.codec import CodecError, to_json
 from sentinel.model.command import Command, Origin
 from sentinel.model.framing import Frame, FrameKind, FrameReader, FramingError
-from sentinel.model.ids import AssetId, CommandId, Digest, VerdictId, short_id
+from sentinel.model.ids import AssetId, Digest, VerdictId, short_id
 from sentinel.model.verdict import Judgement, Verdict
 from sentinel.ports import Outcome
 from sentinel.twin.snapshot import Snapshot
@@ -34,8 +35,6 @@ MAX_IN_FLIGHT = 64
 MAX_COURTS = 2  # that one command is given to: what goes down with two of them before either has begun with it is given to no third
 HELD_AT_ONCE = 2  # of one source: a judgement takes some 10 ms, so that a source that floods costs another one's write two of them
 MAX_SNAPSHOTS = 8  # a command is judged from the last one before it, even when it is handed over late
-STEPS_PER_TAG = 16  # per tag, so that noise on other tags cannot push a slow drift out of memory
-MAX_TAGS = 1024
 _CONNECT_S = 1.0
 _LEAST_PATIENCE_S = 0.001
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -88,7 +87,7 @@ class CourtClient:
         self._turns: WeakValueDictionary[AssetId, asyncio.Semaphore] = WeakValueDictionary()  # of sources that have writes held
         self._sequence = 0
         self._has_met = False  # the court of this connection has said that it is in session
-        self._steps: OrderedDict[str, deque[tuple[CommandId, Step]]] = OrderedDict()
+        self._tried = Tried()
         self.connected = asyncio.Event()  # to a court that has said it is in session, and as far as is known still is
         self.nonsense = 0  # answers that were none
 
@@ -99,24 +98,11 @@ class CourtClient:
 
     def remember(self, command: Command) -> None:
         """A write that somebody tried; what is only asked ("what if") or planned has not been tried."""
-        if command.origin not in (Origin.WIRE, Origin.GATE):
-            return
-        for write in command.writes:
-            if write.tag is None or write.value is None:
-                continue
-            step = Step(seen=command.seen, source=command.source, tag=write.tag, value=write.value, applied=command.origin is Origin.WIRE)
-            self._steps.setdefault(write.tag, deque(maxlen=STEPS_PER_TAG)).append((command.id, step))
-            self._steps.move_to_end(write.tag)
-            while len(self._steps) > MAX_TAGS:
-                self._steps.popitem(last=False)
+        self._tried.note(command)
 
     def settle(self, outcome: Outcome) -> None:
         """What became of a held write: only a forwarded one counts as having reached the plant."""
-        for steps in self._steps.values():
-            for place, (command, step) in enumerate(steps):
-                if command == outcome.command:
-                    applied = Step(seen=step.seen, source=step.source, tag=step.tag, value=step.value, applied=outcome.forwarded)
-                    steps[place] = (command, applied)
+        self._tried.settle(outcome)
 
     async def completed(self, verdict: Verdict) -> Verdict:
         """With all that it rests on.  The verdict itself when the court does not come to it: what was judged stands."""
@@ -209,7 +195,7 @@ class CourtClient:
             command=command,
             snapshot=name,
             context=Context(
-                steps=self._recall(command),
+                steps=self._tried.before(command),
                 source_is_new=known.is_new,
                 source_scanned=known.scanned,
                 source_days_without=known.days_without,
@@ -236,14 +222,6 @@ class CourtClient:
         if left_s > 0.0 and self._write(Frame(FrameKind.JUDGE, asked.sequence, to_json(replace(asked.request, patience_s=left_s)))):
             asked.courts += 1
             asked.lost = ""
-
-    def _recall(self, command: Command) -> tuple[Step, ...]:
-        """The tags of this command first to keep, then the latest of the others."""
-        mine = {write.tag for write in command.writes}
-        steps = [step for tag, kept in self._steps.items() if tag in mine for _, step in kept]
-        others = sorted((step for tag, kept in self._steps.items() if tag not in mine for _, step in kept), key=lambda step: step.seen)
-        room = max(0, MAX_STEPS - len(steps))
-        return tuple(sorted(steps[-MAX_STEPS:] + others[len(others) - min(room, len(others)) :], key=lambda step: step.seen))
 
     def _meeting(self, command: Command) -> tuple[Digest, Snapshot]:
         """The snapshot that a command meets: one that was taken after it would hold what it wrote, and compare it with itself."""

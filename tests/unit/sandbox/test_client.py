@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.client import HELD_AT_ONCE, MAX_COURTS, MAX_IN_FLIGHT, MAX_TAGS, STEPS_PER_TAG, CourtClient, Familiarity
+from sandbox.client import HELD_AT_ONCE, MAX_COURTS, MAX_IN_FLIGHT, CourtClient, Familiarity
 from sandbox.config import Thresholds
 from sandbox.judge import judge
 from sandbox.protocol import HELLO, Request, answer, begun, failure, request_of
@@ -406,17 +406,3 @@ async def test_a_command_that_comes_late_is_judged_from_the_snapshot_that_it_met
             await client.judge(command({"LIC101.SP": 1.9}, origin=origin, seen=after(NOW, seen_s)))
     oldest_kept = snapshots[2]
     assert [request.snapshot for request in asked] == [one.fingerprint() for one in (snapshots[5], snapshots[9], oldest_kept, snapshots[9])]
-
-
-async def test_memory_is_bounded_per_tag_and_noise_cannot_push_a_drift_out(tmp_path: Path, snapshot: Snapshot) -> None:
-    asked: list[Request] = []
-    async with impostor(tmp_path, lambda request, sequence: failure(sequence, "enough").encode(), asked) as client:
-        client.keep(snapshot)
-        for number in range(40):
-            client.remember(command({"LIC101.SP": 1 + number / 100}, origin=Origin.WIRE, seen=after(NOW, number)))
-        for number in range(MAX_TAGS - 1):
-            client.remember(command({f"N{number}": 1.0}, origin=Origin.WIRE, seen=after(NOW, 100 + number)))
-        await client.judge(command({"LIC101.SP": 1.5}))
-    steps = asked[0].context.steps
-    assert len(steps) <= 512
-    assert [step.value for step in steps if step.tag == "LIC101.SP"] == [1 + number / 100 for number in range(40 - STEPS_PER_TAG, 40)]
