@@ -6,18 +6,15 @@ twin.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from sentinel.baseline.drift import Levels
 from sentinel.baseline.gather import Gather
 from sentinel.baseline.inventory import Inventory
 from sentinel.baseline.lifecycle import BaselineEvent, BaselineState, after_event
-from sentinel.baseline.nodes import node_commands, node_readings, of_servers
 from sentinel.baseline.store import Baseline
-from sentinel.baseline.values import wire_commands, wire_readings
+from sentinel.baseline.tagging import Tagging
 from sentinel.candidate import Candidate, Fresh
 from sentinel.detect.catalogue import detectors as all_detectors
 from sentinel.detect.memory import freeze, thaw
@@ -27,7 +24,7 @@ from sentinel.model.command import Command, Origin
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.finding import Finding
 from sentinel.model.ids import AssetId
-from sentinel.model.observation import SLOT_NS, Details, Heard, Messages, Outage, Readings, TurnedAway
+from sentinel.model.observation import SLOT_NS, Heard, Messages, Outage, Readings, TurnedAway
 from sentinel.model.tags import TagMap
 from sentinel.model.time import Instant
 from sentinel.model.verdict import Verdict
@@ -37,7 +34,6 @@ from sentinel.triage.fold import Triage
 
 _DRIFT_HABITS = 50  # so many new small habits since activation ask for a person's review
 MIN_REPEATED, MIN_REPEATED_SHARE = 1000, 0.1  # packets heard twice, of all: fewer are chance, or no harm
-MAX_UNTAKEN = 100_000  # commands and reading batches that nobody fetched; the oldest go, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +66,10 @@ class Analysis:
         servers: Iterable[AssetId] = (),
         fresh: Fresh | None = None,
     ) -> None:
-        self._tag_map = tag_map
+        self._tagging = Tagging(tag_map, servers)
         self._fresh = fresh
         self._levels = Levels()
         self._candidate: Candidate | None = None
-        self._servers = frozenset(servers)
         self._detectors = list(detectors) if detectors is not None else all_detectors(tag_map)
         self._prompt = [detector for detector in self._detectors if isinstance(detector, Prompt)]
         self._inventory = Inventory()
@@ -88,9 +83,6 @@ class Analysis:
         self._reached = Instant(0)  # the end of the newest window
         self._lost: dict[str, int] = {}  # by source: dropped packets that were told of
         self._repeated: dict[str, int] = {}  # as many, of packets that were heard twice
-        self._commands: list[Command] = []
-        self._readings: list[Readings] = []
-        self.untaken_dropped = 0
         if baseline is not None:
             self.restore(baseline)
 
@@ -167,15 +159,17 @@ class Analysis:
     def conduits(self) -> tuple[Conduit, ...]:
         return self._inventory.conduits
 
+    @property
+    def untaken_dropped(self) -> int:
+        return self._tagging.untaken_dropped
+
     def take_commands(self) -> list[Command]:
         """Writes seen on the wire since the last call (only with a tag map)."""
-        taken, self._commands = self._commands, []
-        return taken
+        return self._tagging.take_commands()
 
     def take_readings(self) -> list[Readings]:
         """Tag values seen on the wire since the last call (only with a tag map)."""
-        taken, self._readings = self._readings, []
-        return taken
+        return self._tagging.take_readings()
 
     # -- learning --
 
@@ -306,7 +300,8 @@ class Analysis:
             if self.learning and self._learn_until is not None and window.start >= self._learn_until:
                 self.activate()
             self._reached = max(self._reached, window.end)
-            changed += self._one(*self._enriched(window))
+            self._inventory.observe(window)
+            changed += self._one(*self._tagging.enriched(window))
         return _latest(changed)
 
     def _foretold(self, source: str, messages: Messages) -> list[Finding]:
@@ -314,44 +309,6 @@ class Analysis:
         if not len(messages) or (self.learning and self._learn_until is not None):
             return []
         return self._triage.foretell([found for detector in self._prompt for found in detector.at_once(messages)], source)
-
-    def _enriched(self, window: Window) -> tuple[Window, tuple[Command, ...]]:
-        """With the values that its own messages carry; the commands among them."""
-        self._inventory.observe(window)
-        if not len(window.messages):
-            return window, ()
-        by_protocol = self._heard_readings(window)
-        seen = Readings.concat(list(by_protocol.values()))
-        seen = seen.take(np.argsort(seen.seen, kind="stable"))
-        passive: tuple[Command, ...] = ()
-        if self._tag_map is not None:
-            passive = self._heard_commands(window, self._tag_map)
-            self._commands += passive
-            if len(seen):
-                self._readings.append(seen)
-            for kept in (self._commands, self._readings):
-                excess = len(kept) - MAX_UNTAKEN
-                if excess > 0:
-                    del kept[:excess]
-                    self.untaken_dropped += excess
-        heard, commands = Readings.concat([window.readings, seen]), (*window.commands, *passive)
-        return replace(window, readings=heard, by_protocol=by_protocol, commands=commands), passive
-
-    def _heard_readings(self, window: Window) -> Mapping[str, Readings]:
-        messages, details = self._of_plant(window)
-        return {"Modbus": wire_readings(messages, self._tag_map), "OPC UA": node_readings(details, self._tag_map)}
-
-    def _heard_commands(self, window: Window, tag_map: TagMap) -> tuple[Command, ...]:
-        messages, details = self._of_plant(window)
-        found = (*wire_commands(messages, tag_map), *node_commands(messages, details, tag_map))
-        return tuple(sorted(found, key=lambda command: command.seen))
-
-    def _of_plant(self, window: Window) -> tuple[Messages, Details]:
-        """Tags are those of the plant's own servers: another one with the same unit or node is none of theirs."""
-        if self._tag_map is None or not self._servers:
-            return window.messages, window.details
-        messages, details = window.messages, window.details
-        return messages.take(of_servers(messages, self._servers)), details.take(of_servers(details, self._servers))
 
     def _one(self, window: Window, heard: Sequence[Command]) -> list[Finding]:
         """``heard``: those of its commands that its own messages carry."""
