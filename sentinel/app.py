@@ -109,7 +109,7 @@ async def run(settings: Settings, places: Places, clock: Clock, stop: asyncio.Ev
             {**_enforcers(settings, places, intake, clock), permits.spec.name: permits, learning.spec.name: learning},
             clock,
             refusal=lambda target: _refusal(brain, target, clock.now()),
-            rehearse=lambda action: rehearse(action.target, action.protects, brain.conduits, clock.now()),
+            rehearse=lambda action: rehearse(action.target, action.protects, brain.stock.conduits, clock.now()),
         )
         brain.actions = brain.asking.actions = actions
         state = ApiState(
@@ -153,8 +153,8 @@ def _past(settings: Settings, places: Places, clock: Clock) -> History:
 
 def _familiarity(brain: Brain, command: Command) -> Familiarity:
     return Familiarity(
-        is_new=brain.is_new(command.source),
-        scanned=brain.has_scanned(command.source),
+        is_new=brain.stock.is_new(command.source),
+        scanned=brain.stock.has_scanned(command.source),
         days_without=brain.hours.days_without(command.source, command.seen),
     )
 
@@ -170,7 +170,7 @@ def _rules(settings: Settings) -> Rules:
 
 def _refusal(brain: Brain, target: AssetId, now: Instant) -> str | None:
     in_force = brain.actions.in_force() if brain.actions is not None else ()
-    return refusal(target, brain.rules(), brain.assets.values(), brain.conduits, now, in_force)
+    return refusal(target, brain.stock.rules(), brain.stock.assets.values(), brain.stock.conduits, now, in_force)
 
 
 def _enforcers(settings: Settings, places: Places, intake: Intake, clock: Clock) -> Mapping[str, Enforcer]:

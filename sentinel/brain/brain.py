@@ -8,32 +8,30 @@ it is kept: keeping costs a disk's time, and the collector holds it in its outbo
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, assert_never
 
-from sentinel.baseline.inventory import with_stations
 from sentinel.brain.actions import Actions
 from sentinel.brain.asking import Asking, Court
 from sentinel.brain.backlog import lasting
+from sentinel.brain.errands import Errands
 from sentinel.brain.excerpting import Excerpts
 from sentinel.brain.held import HeldCommands
 from sentinel.brain.hours import Hours
 from sentinel.brain.learning import Learning, Step
 from sentinel.brain.parameters import Parameters
-from sentinel.brain.recollection import SCANS, Recollection
+from sentinel.brain.recollection import Recollection
+from sentinel.brain.stock import Stock
 from sentinel.brain.tally import Tallies
 from sentinel.clock import Clock
-from sentinel.errors import SentinelError
 from sentinel.intake import Intake
 from sentinel.model.action import Receipt
-from sentinel.model.asset import Asset, Conduit
 from sentinel.model.codec import to_jsonable
 from sentinel.model.command import Command, Origin
 from sentinel.model.detection import Detection
 from sentinel.model.exchange import Polled, Presence
 from sentinel.model.finding import Finding
-from sentinel.model.ids import AssetId
 from sentinel.model.observation import Counters, Heard, Outage, Readings, TurnedAway
 from sentinel.model.record import SnapshotMark
 from sentinel.model.spectrum import measured
@@ -94,26 +92,21 @@ class Brain:
         self._court = court
         self._sync = sync
         self._clock = clock
-        self._rules = rules
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spine")
         self._started = clock.now()
         self._enforcing = {ENFORCER, *(gate.name for gate in settings.gate)}
         self._tallies = Tallies()
         self._before = recollection or Recollection()
+        self.stock = Stock(self._before, rules)
         self.hours = Hours(self._before.written)
         captures = [name for capture in settings.capture for name in capture.processes()]
         self.excerpts = Excerpts(records, captures, self._before.evidence)
         self._held = HeldCommands(self._before.held)
-        self._scanners: set[AssetId] = self._before.scanners
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands()
         self._snapshot: Snapshot | None = None
         self._progress = analysis.progress()
-        self.assets: Mapping[AssetId, Asset] = self._before.assets
-        self.conduits: Collection[Conduit] = tuple(self._before.conduits.values())
-        self.learnt_until: Instant | None = None  # None while learning
         self.presences: dict[str, Presence] = {}  # the newest of each collector; one that was never there is not listed
-        self.failure: asyncio.Future[None] | None = None
-        self.asking = Asking(court, tags, settings.gate, records, lambda: analysis.learning, self._judged, self.is_new)
+        self.asking = Asking(court, tags, settings.gate, records, lambda: analysis.learning, self._judged, self.stock.is_new)
         self.intake: Intake | None = None  # set by the composition root, which needs `take` to build it
         self.actions: Actions | None = None
         self.cases: Cases | None = None  # None: verdicts are kept without what they rest on
@@ -192,7 +185,7 @@ class Brain:
         known = asyncio.Event()  # the spine has the command: only then can it place the verdict
         if command.origin is Origin.GATE:
             self._held.add(command)
-            self._spawn(self.asking.held(command, known), f"judge {command.id}")
+            self._errands.send(self.asking.held(command, known), f"judge {command.id}")
         else:
             self.asking.later(command)
         self._tallies.of(command.origin).commands += 1
@@ -250,31 +243,29 @@ class Brain:
 
     async def _found(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            if SCANS & set(finding.techniques) and finding.assets:
-                self._scanners.add(finding.assets[0])
+            self.stock.note(finding)
             verdict = await self.asking.gravest(finding)
-            advice = None if self._analysis.learning else advise(finding, verdict, self.conduits, self.rules())
+            advice = None if self._analysis.learning else advise(finding, verdict, self.stock.conduits, self.stock.rules())
             kept = dataclasses.replace(finding, evidence=self.excerpts.of(finding), advice=advice)
             await self._records.kept(kept)
             if self.excerpts.wants(kept):
-                self._spawn(self.excerpts.fetch(kept), f"excerpt {kept.id}")
+                self._errands.send(self.excerpts.fetch(kept), f"excerpt {kept.id}")
             await self._propose(kept, verdict)
 
     async def _propose(self, finding: Finding, verdict: Verdict | None) -> None:
         if self.actions is None or self._analysis.learning:
             return
         in_force = self.actions.in_force()
-        await self.think(self._take_stock)
+        await self.think(self.stock.take, self._analysis)
         policy = Policy(
-            enforcer=self._settings.enforce.enforcer, lasts_s=self._settings.enforce.lasts_s, rules=self.rules(), in_force=in_force
+            enforcer=self._settings.enforce.enforcer, lasts_s=self._settings.enforce.lasts_s, rules=self.stock.rules(), in_force=in_force
         )
-        await self.actions.propose(propose(finding, verdict, self.assets.values(), self.conduits, self._clock.now(), policy))
+        await self.actions.propose(propose(finding, verdict, self.stock.assets.values(), self.stock.conduits, self._clock.now(), policy))
 
     # the clocks
 
     async def run(self) -> None:
         """Until cancelled, or until a task of ours failed for a reason that is our bug."""
-        self.failure = asyncio.get_running_loop().create_future()
         await self.think(self._warm)
         await self._begin_learning()
         unsubscribe = self._records.subscribe(self._labelled)
@@ -282,7 +273,7 @@ class Brain:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._ticks())
                 group.create_task(self._inventory())
-                group.create_task(self._fail())
+                group.create_task(self._errands.watch())
                 group.create_task(self._take_up())
                 group.create_task(self.asking.run())
         finally:
@@ -293,17 +284,13 @@ class Brain:
         if isinstance(change.value, Finding):
             self._thread.submit(self._analysis.labelled, change.value)
 
-    async def _fail(self) -> None:
-        assert self.failure is not None
-        await self.failure
-
     async def _begin_learning(self) -> None:
         """Where a brain stood that was killed while it learnt, and whose baseline was refused, is said."""
         if self.learning is None:
             return
         outage, refused = await self.think(self.learning.begin)
         self._progress = await self.think(self._analysis.progress)
-        self.learnt_until = self.learning.learnt_until
+        self.stock.learnt_until = self.learning.learnt_until
         if outage is not None:
             await self.take(outage)
         for each in refused:
@@ -334,7 +321,7 @@ class Brain:
                 if snapshot.health.is_in_step and self._court.connected.is_set():
                     self.asking.ready.set()
             if self.learning is not None:
-                self.learnt_until = self.learning.learnt_until
+                self.stock.learnt_until = self.learning.learnt_until
             if step.entry is not None:
                 await self._audit("sentinel", step.entry[0], **step.entry[1])
             await self._found(findings)
@@ -355,22 +342,13 @@ class Brain:
         self._progress = self._analysis.progress()
         return findings, snapshot, step
 
-    def _take_stock(self) -> None:
-        self.assets = {asset.id: asset for asset in self._before.with_assets(self._analysis.assets)}
-        self.conduits = self._before.with_conduits(self._analysis.conduits)
-
     async def _inventory(self) -> None:
         """Assets and conduits as they are known by now; retention once an hour."""
         swept = self._clock.monotonic_s()
-        kept: set[Asset | Conduit] = set()
         while True:
             await asyncio.sleep(_INVENTORY_S)
-            await self.think(self._take_stock)
-            stations = await asyncio.to_thread(with_stations, tuple(self.assets.values()), tuple(self.conduits))
-            stock: set[Asset | Conduit] = {*stations, *self.conduits}
-            if changed := stock - kept:
-                await self._records.kept(*changed)
-            kept = stock
+            await self.think(self.stock.take, self._analysis)
+            await self.stock.keep(self._records)
             if self._snapshot is not None:
                 snapshot = self._snapshot
                 mark = SnapshotMark(
@@ -386,20 +364,6 @@ class Brain:
     @property
     def snapshot(self) -> Snapshot | None:
         return self._snapshot
-
-    def rules(self) -> Rules:
-        """The interlock's list, with the end of learning as far as it is known: who came later is no operator station."""
-        return self._rules if self.learnt_until is None else dataclasses.replace(self._rules, learnt_until=self.learnt_until)
-
-    def is_new(self, source: AssetId) -> bool:
-        """Not heard of before learning ended."""
-        if self.learnt_until is None:
-            return False
-        known = self.assets.get(source)
-        return known is None or known.first_seen >= self.learnt_until
-
-    def has_scanned(self, source: AssetId) -> bool:
-        return source in self._scanners
 
     def health(self) -> Mapping[str, Any]:
         learning = {**to_jsonable(self._progress), "lasts_s": self._settings.learning.lasts_s}
@@ -421,20 +385,6 @@ class Brain:
     async def think(self, work: Callable[..., T], *arguments: Any) -> T:
         """On the thread that owns the analysis and the twin."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-
-    def _spawn(self, work: Any, name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if isinstance(error, SentinelError):
-            log.warning("%s: %s", task.get_name(), error)
-        elif self.failure is not None and not self.failure.done():
-            self.failure.set_exception(error)  # our bug is loud: the brain ends, the supervisor starts it again
 
     async def _audit(self, actor: str, action: str, target: str = "", outcome: str = "ok", **details: Any) -> None:
         await asyncio.wrap_future(self._records.audit.append(actor, action, target, outcome, **details))
