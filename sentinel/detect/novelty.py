@@ -194,7 +194,7 @@ class Novelty:
             source=asset(client),
             target=asset(server) if not group else None,
             cause=cause,
-            feature="asset" if stranger else "conversation",
+            feature="asset" if stranger else "turned client" if industrial and not known else "conversation",
             observed=observed,
             expected=expected,
             score=float(len(contacts)),

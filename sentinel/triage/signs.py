@@ -70,6 +70,13 @@ SIGNS = (
     Sign(
         "novelty", "foreign", (1.0, -1.5, 0.5, 0.3), "somebody asks a device that it never asked", "which program on {source} asks {target}"
     ),
+    Sign(
+        "novelty",
+        "turned client",
+        (1.2, -1.2, 0.4, 0.2),
+        "a device that only answered asks others",
+        "who speaks at the address of {source}, and whether its program was changed",
+    ),
     Sign("novelty", "conversation", (0.5, -1.0, 0.8, 0.6), "two assets talk that never did", "what changed on {source}"),
     Sign("novelty", "new", (0.2, -1.0, 0.8, 0.8), "a known client does what it never did", "what changed on {source}"),
     Sign(

@@ -44,8 +44,9 @@ def test_a_new_connection_alone_is_less_than_one_that_carries_commands() -> None
 
 def test_a_known_server_that_becomes_a_master_is_told() -> None:
     found = _one(_learnt(), window(20, flow_rows=[flow(20, source=PLC, target=OTHER_PLC)]))
-    assert (found.severity, found.cause) == (Severity.HIGH, f"actor:{PLC}")
+    assert (found.severity, found.cause, found.feature) == (Severity.HIGH, f"actor:{PLC}", "turned client")
     assert "it only answered others" in found.expected
+    assert _one(_learnt(), window(20, flow_rows=[flow(20, target=OTHER_PLC)])).feature == "conversation"  # who asks one asks another
 
 
 def test_what_a_client_does_to_its_other_servers_is_no_news() -> None:

@@ -46,6 +46,7 @@ def test_every_detector_has_a_sign_and_every_sign_its_detector() -> None:
     ("detections", "likeliest"),
     [
         ([said("lower", "relay", "link:02:00:00:00:00:42")], ATTACK),
+        ([said("novelty", "turned client")], ATTACK),
         ([said("scans", "port scan"), said("novelty", "foreign write")], ATTACK),
         ([said("covert_channel", "the last 4 digits of 12 registers", f"channel:{MASTER} {PLC}")], ATTACK),
         ([said("spectrum", "spectrum", "process:P101")], FAULT),
