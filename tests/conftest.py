@@ -1,7 +1,7 @@
 """What holds for every test.
 
 Properties have one profile: the gate says the same twice, on any machine; ``HYPOTHESIS_PROFILE=search`` draws anew.  What starts the whole
-appliance runs alone.
+appliance has the right of way.
 """
 
 import os
@@ -21,4 +21,4 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(E2E):
-            item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.appliance)

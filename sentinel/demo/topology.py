@@ -53,12 +53,13 @@ class Setting:
         return ("ip", "netns", "exec", name, *command) if name else command
 
 
-def loopback() -> Setting:
-    """Own addresses on loopback; where a usual port is taken, another."""
-    gate = _free("127.0.0.2", 1502)
+def loopback(*, usual_ports: bool = True) -> Setting:
+    """Own addresses on loopback; where a usual port is taken, or none is wanted, any other."""
+    modbus, opcua = (1502, 14840) if usual_ports else (0, 0)
+    gate = _free("127.0.0.2", modbus)
     return Setting(
-        plant_modbus=_free("127.0.0.10", 1502),
-        plant_opcua=_free("127.0.0.10", 14840),
+        plant_modbus=_free("127.0.0.10", modbus),
+        plant_opcua=_free("127.0.0.10", opcua),
         gate=gate,
         operator="127.0.0.20",
         attacker="127.0.0.66",

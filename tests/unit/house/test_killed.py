@@ -206,12 +206,12 @@ async def frozen(bench: Bench, court: CourtProcess, model: Model) -> AsyncIterat
 
 @pytest.fixture
 def address() -> str:
-    return loopback().gate
+    return loopback(usual_ports=False).gate
 
 
 @pytest.fixture(scope="module")
 def opcua_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[opcua.Server]:
-    port = int(loopback().plant_modbus.rpartition(":")[2])
+    port = int(loopback(usual_ports=False).plant_modbus.rpartition(":")[2])
     with opcua.asyncua_server(port, tmp_path_factory.mktemp("server")) as running:
         yield running
 
@@ -227,7 +227,7 @@ async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
         return
     if libmodbus_server.library() is None:
         pytest.skip("libmodbus5 is not installed")
-    upstream = loopback().plant_modbus
+    upstream = loopback(usual_ports=False).plant_modbus
     host, _, port = upstream.rpartition(":")
     program = ["-u", "-m", "tests.e2e.programs.libmodbus_server", host, port]
     process = await asyncio.create_subprocess_exec(sys.executable, *program, stdout=asyncio.subprocess.PIPE)

@@ -65,7 +65,7 @@ async def write_until_cut(gate: tuple[str, int], values: "Iterator[int]", answer
 async def test_nothing_is_applied_twice_and_nothing_that_was_applied_is_missing_from_the_records(tmp_path: Path) -> None:
     if libmodbus_server.library() is None:
         pytest.skip("libmodbus5 is not installed")
-    setting, chance = loopback(), random.Random(20261126)
+    setting, chance = loopback(usual_ports=False), random.Random(20261126)
     plant, gate = ((host, int(port)) for host, _, port in (end.rpartition(":") for end in (setting.plant_modbus, setting.gate)))
     program = ["-u", "-m", "tests.e2e.programs.libmodbus_server", plant[0], str(plant[1])]
     server = await asyncio.create_subprocess_exec(sys.executable, *program, stdout=asyncio.subprocess.PIPE)
