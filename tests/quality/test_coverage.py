@@ -29,25 +29,25 @@ def findings_of(path: Path) -> list[Finding]:
 
 @pytest.mark.parametrize("name", CALDERA_MODBUS)
 def test_an_ability_of_caldera_for_ot_is_found_and_named(name: str, tmp_path: Path) -> None:
-    make, technique = CALDERA_MODBUS[name]
-    (found,) = findings_of(capture(tmp_path / "attack.pcap", ordinary(50) + make()))
+    ability = CALDERA_MODBUS[name]
+    (found,) = findings_of(capture(tmp_path / "attack.pcap", ordinary(50) + ability.packets()))
     assert {STRANGER, PLC} <= set(found.assets)
     assert found.severity >= Severity.HIGH
     assert found.frames[0] > 0
-    assert checked((technique,), name)[0] in found.techniques, found.techniques
+    assert checked((ability.technique,), name)[0] in found.techniques, found.techniques
     checked(found.techniques, name)
 
 
 @pytest.mark.parametrize("client", [HMI, STRANGER], ids=["known_client", "stranger"])
 @pytest.mark.parametrize("name", OPCUA)
 def test_a_class_of_attacks_on_opc_ua_is_found_and_named(name: str, client: str, tmp_path: Path) -> None:
-    make, feature, technique = OPCUA[name]
-    found = [one for one in findings_of(capture(tmp_path / "attack.pcap", ordinary(50) + make(client))) if client in one.assets]
-    named = [detection for one in found for detection in one.detections if detection.feature == feature]
+    attack = OPCUA[name]
+    found = [one for one in findings_of(capture(tmp_path / "attack.pcap", ordinary(50) + attack.packets(client))) if client in one.assets]
+    named = [detection for one in found for detection in one.detections if detection.feature == attack.feature]
     assert named, [(d.feature, d.why) for one in found for d in one.detections]
-    assert (named[0].source, named[0].target, technique in named[0].techniques) == (client, PLC, True)
-    assert named[0].score > named[0].threshold or feature == "session closed under calls"
-    others = {d.feature for one in found for d in one.detections if d.detector == "exhaustion"} - {feature}
+    assert (named[0].source, named[0].target, attack.technique in named[0].techniques) == (client, PLC, True)
+    assert named[0].score > named[0].threshold or attack.feature == "session closed under calls"
+    others = {d.feature for one in found for d in one.detections if d.detector == "exhaustion"} - {attack.feature}
     assert others <= _BESIDE.get(name, set()), "it is named as what it is"
 
 

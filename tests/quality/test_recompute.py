@@ -210,8 +210,8 @@ MORE: Mapping[str, Callable[[], list[Packet]]] = {
 }
 TAGGED: Mapping[str, Callable[[], list[Packet]]] = {"tags written": _tags_written, "reading beyond its range": _reading_beyond}
 CASES: Mapping[str, Callable[[], list[Packet]]] = {
-    **{f"Caldera, {name}": make for name, (make, _) in CALDERA_MODBUS.items()},
-    **{f"OPC UA, {name}, {client}": partial(make, client) for name, (make, _, _) in OPCUA.items() for client in (HMI, STRANGER)},
+    **{f"Caldera, {name}": ability.packets for name, ability in CALDERA_MODBUS.items()},
+    **{f"OPC UA, {name}, {client}": partial(attack.packets, client) for name, attack in OPCUA.items() for client in (HMI, STRANGER)},
     **MORE,
     **TAGGED,
 }

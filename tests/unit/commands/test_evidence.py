@@ -69,8 +69,8 @@ def test_without_an_appliance(site: Path) -> None:
 @pytest.fixture
 def attacked(site: Path) -> Path:
     """A finding with its excerpt, and the sealed anchor that judged, made while the capture was learnt."""
-    make, _ = CALDERA_MODBUS["write multiple registers"]
-    found, baseline = judged(capture(site / "attack.pcap", ordinary(50) + make()), LEARNT_S)
+    ability = CALDERA_MODBUS["write multiple registers"]
+    found, baseline = judged(capture(site / "attack.pcap", ordinary(50) + ability.packets()), LEARNT_S)
     ((finding, octets),) = excerpts(site / "attack.pcap", found)
     records = Records(site / "box" / "records", SystemClock())
     records.keep(replace(finding, evidence=records.keep_excerpt(octets).digest))

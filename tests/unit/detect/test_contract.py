@@ -129,7 +129,7 @@ def test_a_spec_names_only_current_techniques(name: str) -> None:
 
 def _lived(directory: Path) -> list[Window]:
     """Traffic and readings in which every detector that counts has something to count."""
-    attacks = [OPCUA["subscription flood"][0](HMI), *(make() for make, _ in CALDERA_MODBUS.values())]
+    attacks = [OPCUA["subscription flood"].packets(HMI), *(ability.packets() for ability in CALDERA_MODBUS.values())]
     turned = Talk(client=HMI, cport=43000)
     for number in range(30):
         turned.ask(write(number, 9, number % 2))
