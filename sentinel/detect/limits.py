@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from sentinel.detect.evidence import listed
-from sentinel.model.columns import Array, remembered
+from sentinel.model.columns import Array, distinct, grouped, remembered
 from sentinel.model.command import Command
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.ids import AssetId
@@ -291,10 +291,9 @@ def by_tag(readings: Readings) -> dict[str, Array]:
     rows = np.flatnonzero((readings.tag >= 0) & (readings.quality == Quality.GOOD) & np.isfinite(readings.value))
     if not len(rows):
         return {}
-    order = rows[np.argsort(readings.tag[rows], kind="stable")]
-    parts = np.split(order, np.flatnonzero(np.diff(readings.tag[order])) + 1)
-    parts.sort(key=lambda part: int(part[0]))  # by first appearance: name codes depend on the batching
-    return {readings.names[readings.tag[part[0]]]: part for part in parts}
+    first, which = distinct(readings.tag[rows])  # by first appearance: name codes depend on the batching
+    names = [readings.names[code] for code in readings.tag[rows[first]].tolist()]
+    return dict(zip(names, (rows[group] for group in grouped(which)), strict=True))
 
 
 @remembered

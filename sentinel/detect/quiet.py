@@ -17,6 +17,7 @@ import numpy as np
 from sentinel.detect.calibrate import WEEK_S, Budget, threshold
 from sentinel.detect.evidence import listed
 from sentinel.detect.limits import by_tag
+from sentinel.model.columns import Array
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.tags import TagMap, TagRole
 from sentinel.model.time import NS_PER_S
@@ -40,6 +41,19 @@ class _Stream:
     begun: int = 0  # ns UTC
     heard: int = 0
     is_quiet: bool = False
+
+    def fill(self, seen: Array, value: Array) -> list[tuple[list[float], float]]:
+        """Every block that is full now, and how many seconds it took."""
+        latest = np.maximum.accumulate(np.append(self.heard, seen[:-1])) if len(seen) > 1 else self.heard
+        fresh = seen > latest  # else late, or sent twice
+        times, values = seen[fresh].tolist(), value[fresh].tolist()
+        held, begun = self.values + values, [self.begun] * len(self.values) + times
+        ends = range(BLOCK, len(held) + 1, BLOCK)
+        full = [(held[end - BLOCK : end], (begun[end - 1] - begun[end - BLOCK]) / NS_PER_S) for end in ends]
+        self.values = held[len(full) * BLOCK :]
+        self.begun = begun[len(full) * BLOCK] if self.values else 0
+        self.heard = max([self.heard, *times[-1:]])
+        return full
 
 
 @dataclass(slots=True)
@@ -95,7 +109,8 @@ class Quiet:
 
     def _blocks(self, window: Window) -> list[tuple[str, _Stream, _Block]]:
         """Those that the window fills."""
-        found = []
+        filled: list[tuple[str, _Stream, list[float], float]] = []
+        seen, value = window.readings.seen, window.readings.value
         for tag, rows in by_tag(window.readings).items():
             known = self._tag_map.by_name.get(tag) if self._tag_map else None
             if known is None or known.role is not TagRole.PROCESS_VALUE:
@@ -106,15 +121,8 @@ class Quiet:
                     self.unwatched += len(rows)
                     continue
                 stream = self._streams[window.source, tag] = _Stream()
-            for at, value in zip(window.readings.seen[rows].tolist(), window.readings.value[rows].tolist(), strict=True):
-                if at <= stream.heard:  # late, or sent twice
-                    continue
-                stream.heard, stream.begun = at, stream.begun if stream.values else at
-                stream.values.append(value)
-                if len(stream.values) == BLOCK:
-                    found.append((tag, stream, _block(stream.values, (at - stream.begun) / NS_PER_S)))
-                    stream.values.clear()
-        return found
+            filled += [(tag, stream, *full) for full in stream.fill(seen[rows], value[rows])]
+        return [(tag, stream, block) for (tag, stream, *_), block in zip(filled, _measured(filled), strict=True)]
 
     def learn(self, window: Window) -> None:
         for tag, _, block in self._blocks(window):
@@ -182,7 +190,12 @@ class Quiet:
         self._active = True
 
 
-def _block(values: Sequence[float], lasts_s: float) -> _Block:
-    array = np.array(values)
-    noise = float(np.sqrt(np.mean(np.diff(array, 2) ** 2)))
-    return _Block(noise, float(array.mean()), float(np.mean(np.diff(array) != 0.0)), lasts_s)
+def _measured(filled: Sequence[tuple[str, _Stream, list[float], float]]) -> list[_Block]:
+    """Blocks of all tags at once."""
+    if not filled:
+        return []
+    values = np.array([block for *_, block, _ in filled])
+    noise = np.sqrt(np.mean(np.diff(values, 2, axis=1) ** 2, axis=1))
+    moved = np.mean(np.diff(values, axis=1) != 0.0, axis=1)
+    columns = (noise.tolist(), values.mean(axis=1).tolist(), moved.tolist(), [lasts_s for *_, lasts_s in filled])
+    return [_Block(*block) for block in zip(*columns, strict=True)]

@@ -7,6 +7,7 @@ unknown).  ``names`` and ``pool`` are shared, not copied, when rows are taken.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache, wraps
+from itertools import pairwise
 from typing import Any, ClassVar, Self, TypeVar
 from weakref import ref
 
@@ -117,6 +118,19 @@ class Columns:
 
 
 _RADIX_LIMIT = 1 << 62
+_DIGIT_BITS = 16  # numpy sorts these by counting, ten times as fast as it compares wider ones
+_TABLE_SHARE = 4  # times as many places as there are rows: a table of that size is quicker than a sort, and nobody chooses its size
+
+
+def ordered(codes: Array) -> Array:
+    """The places of whole numbers, none of them negative, from the smallest on; equal ones stay in their order.  By digits, the last first."""
+    order = np.argsort(codes.astype(np.uint16), kind="stable")
+    left = int(codes.max(initial=0)) >> _DIGIT_BITS
+    while left:
+        codes = codes >> _DIGIT_BITS
+        order = order[np.argsort(codes.astype(np.uint16)[order], kind="stable")]
+        left >>= _DIGIT_BITS
+    return order
 
 
 def distinct(*keys: Array) -> tuple[Array, Array]:
@@ -124,31 +138,57 @@ def distinct(*keys: Array) -> tuple[Array, Array]:
     into them.  Exact (no hashing), and independent of how names are numbered."""
     if not len(keys[0]):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    packed, radix = _packed(keys)
+    return _by_table(packed, radix) if radix <= _TABLE_SHARE * len(packed) else _by_sort(packed)
+
+
+def _packed(keys: Sequence[Array]) -> tuple[Array, int]:
+    """One number per row, the same for the same combination; and how many there may be."""
     packed, radix = np.zeros(len(keys[0]), np.int64), 1
     for key in keys:
         low, high = int(key.min()), int(key.max())
-        digits, span = key.astype(np.int64), high - low + 1
-        if span >= _RADIX_LIMIT // len(digits):
-            digits = np.unique(digits, return_inverse=True)[1]
-            low, span = 0, int(digits.max()) + 1
+        span = high - low + 1
+        if span >= _RADIX_LIMIT // len(key):
+            key = np.unique(key, return_inverse=True)[1]
+            low, span = 0, int(key.max()) + 1
         if radix * span >= _RADIX_LIMIT:
             packed = np.unique(packed, return_inverse=True)[1]
             radix = int(packed.max()) + 1
-        packed = packed * span + (digits - low)
-        radix *= span
-    _, first, which = np.unique(packed, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[which]
+        if span > 1:
+            packed *= span
+            packed += key
+            packed -= low
+            radix *= span
+    return packed, radix
+
+
+def _by_table(packed: Array, radix: int) -> tuple[Array, Array]:
+    table = np.full(radix, len(packed), np.int64)
+    table[packed[::-1]] = np.arange(len(packed) - 1, -1, -1)  # of equal ones the first is written last
+    first = np.sort(table[table < len(packed)])
+    table[packed[first]] = np.arange(len(first))
+    return first, table[packed]
+
+
+def _by_sort(packed: Array) -> tuple[Array, Array]:
+    order = ordered(packed)
+    begins = np.diff(packed[order], prepend=-1) != 0
+    first = order[begins]  # of equal ones the first came first
+    places = np.argsort(first)
+    rank = np.empty_like(places)
+    rank[places] = np.arange(len(places))
+    which = np.empty_like(order)
+    which[order] = rank[np.cumsum(begins) - 1]
+    return first[places], which
 
 
 def grouped(which: Array) -> list[Array]:
     """For each index of `distinct` the places that carry it, in order; -1 belongs to none.  One sort, however many groups there are: a
     search per group would let whoever forges addresses choose our running time."""
-    places = np.argsort(which, kind="stable")
+    places = ordered(which + 1)
     places = places[np.count_nonzero(which < 0) :]
-    return np.split(places, np.cumsum(np.bincount(which[places]))[:-1]) if len(places) else []
+    edges = [0, *np.cumsum(np.bincount(which[places])).tolist()] if len(places) else [0]
+    return [places[low:high] for low, high in pairwise(edges)]
 
 
 def remembered(function: Callable[[C], T]) -> Callable[[C], T]:
