@@ -28,6 +28,7 @@ BEYOND: Mapping[str, str] = {
     "liveness": _READINGS,
     "quiet": _READINGS,
     "residual": _READINGS,
+    "sequence": "compares with where in its cycle a channel was before",
     "sources": "compares readings of several sources; an excerpt holds what one of them was heard to say",
     "spectrum": _READINGS,
     "strokes": _READINGS,

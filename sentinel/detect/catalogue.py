@@ -20,6 +20,7 @@ from sentinel.detect.quiet import Quiet
 from sentinel.detect.residual import Residual
 from sentinel.detect.rules import Rules, load_rules
 from sentinel.detect.scans import Scans
+from sentinel.detect.sequence import RequestOrder
 from sentinel.detect.sources import Sources
 from sentinel.detect.spectrum import Spectrum
 from sentinel.detect.strokes import Strokes
@@ -45,6 +46,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     Exhaustion.spec.name: lambda _tags, _budget: Exhaustion(),
     Volume.spec.name: lambda _tags, budget: Volume(budget),
     Timing.spec.name: lambda _tags, _budget: Timing(),
+    RequestOrder.spec.name: lambda _tags, budget: RequestOrder(budget),
     Limits.spec.name: lambda tags, _budget: Limits(tags),
     Liveness.spec.name: lambda tags, _budget: Liveness(tags),
     Quiet.spec.name: Quiet,

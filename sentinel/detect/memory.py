@@ -20,8 +20,10 @@ from sentinel.model.columns import Array
 from sentinel.ports import Detector
 
 _ROOMS = (
+    "automaton",
     "brute_force",
     "change",
+    "channel",
     "dynamics",
     "exhaustion",
     "feature",
@@ -33,6 +35,7 @@ _ROOMS = (
     "quiet",
     "response",
     "scans",
+    "sequence",
     "sources",
     "spectrum",
     "stroke",

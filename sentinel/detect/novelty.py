@@ -74,7 +74,7 @@ class Novelty:
                 if name and len(known) < MAX_LEARNT:
                     known.add(name)
         messages = window.messages
-        for operation, span, _, port in _requests(messages)[0]:
+        for operation, span, _, port in requests(messages)[0]:
             self._learn_conduit(operation[0], operation[1], f"tcp/{port}")
             if len(self._assets) < MAX_LEARNT:
                 self._assets.update(operation[:2])
@@ -206,7 +206,7 @@ class Novelty:
         )
 
     def _score_messages(self, messages: Messages) -> list[Detection]:
-        keys, rows, which = _requests(messages)
+        keys, rows, which = requests(messages)
         parts = grouped(which)
         strange: dict[tuple[str, str, bool], list[int]] = defaultdict(list)
         habits: dict[str, list[int]] = defaultdict(list)
@@ -350,7 +350,7 @@ def _conversations(flows: Flows) -> tuple[list[tuple[str, str, str, bool]], Arra
 
 
 @remembered
-def _requests(messages: Messages) -> tuple[list[Request], Array, Array]:
+def requests(messages: Messages) -> tuple[list[Request], Array, Array]:
     """Distinct requests, the rows that are requests, and for each of these the index of its key."""
     rows = np.flatnonzero((messages.kind == MessageKind.REQUEST) & (messages.client >= 0) & (messages.server >= 0))
     names = ("client", "server", "protocol", "unit", "function", "subfunction", "address", "quantity", "port")

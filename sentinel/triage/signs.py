@@ -100,6 +100,20 @@ SIGNS = (
         "a function is used that belongs to engineering or to attacks",
         "who is at {source}, and the work order for it",
     ),
+    Sign(
+        "sequence",
+        "command",
+        (1.4, -0.5, 0.3, 0.4),
+        "a command comes without what always came before it",
+        "which program on {source} sent it, beside its usual order of requests",
+    ),
+    Sign(
+        "sequence",
+        "",
+        (0.5, 0.6, 0.3, 0.4),
+        "requests have lost their order",
+        "which program on {source} asks {target}, and answers that were lost",
+    ),
     Sign("limits", "write", (0.7, -2.0, 0.1, 0.9), "a value is written outside what it may be", "who set {tags}, and what was meant"),
     Sign("limits", "", (0.1, 1.0, 0.3, 0.2), "a value lies outside what it may be", "{tags} on site, beside its reading"),
     Sign(
