@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sentinel.model.columns import Array
+from sentinel.model.columns import Array, distinct
 from sentinel.model.time import NS_PER_S
 
 MAX_SYMBOLS = 24  # of one channel: 110 kB while it learns; what comes later is set apart
@@ -29,6 +29,7 @@ MIN_HELD = 20  # repetitions
 MARGIN = 2  # times the longest that an order held before it broke
 BLOCK_NS = 10 * NS_PER_S
 MAX_BLOCKS = 1024
+_APART = 1 << 40
 _SHORTEST, _LONGEST = 64, 512  # requests that are taken at once, by what is known before them
 
 
@@ -100,16 +101,19 @@ class Automaton:
         self.newest = int(times[-1])
 
     def forget_place(self) -> None:
-        """What comes next does not follow what came last: something in between was not heard."""
+        """What comes next does not follow what came last: something in between was not heard, or for a while nothing."""
         self.last[:] = -1
+        if self.block:
+            self.blocks.append(self.breaks)
+        self.block = self.breaks = self.newest = 0
 
     def _join(self, symbols: Array, connections: Array) -> None:
-        order = np.argsort(connections, kind="stable")
+        order = np.lexsort((np.arange(len(symbols)), connections))
         said, by = symbols[order], connections[order]
         goes_on = by[1:] == by[:-1]
         self.joined[said[:-1][goes_on], said[1:][goes_on]] = True
-        for symbol in range(len(self.connections)):
-            self.connections[symbol] += len(np.unique(connections[symbols == symbol]))
+        first, _ = distinct(symbols, connections)
+        self.connections += np.bincount(symbols[first], minlength=len(self.counts))
 
     def _programs(self) -> Array:
         """Which symbols are of one program, both ways."""
@@ -121,37 +125,48 @@ class Automaton:
 
     def _take(self, symbols: Array, times: Array) -> None:
         count, width = len(symbols), len(self.counts)
-        places = self.heard + np.arange(count)
+        at = np.arange(count)
         newest = np.full((count + 1, width), -1)
         newest[0] = self.last
-        newest[np.arange(1, count + 1), symbols] = places
+        newest[at + 1, symbols] = self.heard + at
         np.maximum.accumulate(newest, axis=0, out=newest)
-        before = newest[:-1]
-        own = before[np.arange(count), symbols]
-        missed, one, other = before <= own[:, None], *self._chosen()
-        for symbol in np.unique(symbols[own >= 0]).tolist():
-            rows = np.flatnonzero((symbols == symbol) & (own >= 0))
-            self._follow(symbol, missed[rows])
-            self.away[symbol] = np.where(missed[rows[-1]], self.away[symbol], places[rows[-1]] - before[rows[-1]])
-        one, other = one[symbols], other[symbols]
-        at = np.arange(count)
-        broke = (own >= 0) & (one >= 0) & missed[at, one] & missed[at, other]
-        for time in times[broke].tolist():
-            self._reach(time)
-            self.breaks += 1
+        before, self.last = newest[:-1], newest[-1]
+        own = before[at, symbols]
+        again = np.flatnonzero(own >= 0)
+        if len(again):
+            missed = before[again] <= own[again, None]
+            self._count_broken(symbols[again], missed, times[again])
+            self._follow(symbols[again], missed, self.heard + again[:, None] - before[again])
         self.counts += np.bincount(symbols, minlength=width)
-        self.last = newest[-1]
         self.heard += count
 
-    def _follow(self, symbol: int, missed: Array) -> None:
+    def _count_broken(self, symbols: Array, missed: Array, times: Array) -> None:
+        """Of what had a place before these came."""
+        if self.held.max() < MIN_HELD:
+            return
+        one, other = (each[symbols] for each in self._chosen())
+        at = np.arange(len(symbols))
+        for time in times[(one >= 0) & missed[at, one] & missed[at, other]].tolist():
+            self._reach(time)
+            self.breaks += 1
+
+    def _follow(self, symbols: Array, missed: Array, away: Array) -> None:
+        """Of all symbols at once: their occurrences one symbol after the other, each symbol's numbered from `_APART` times its place."""
+        order = np.argsort(symbols, kind="stable")
+        symbols, missed, away = symbols[order], missed[order], away[order]
+        begins = np.flatnonzero(np.r_[True, symbols[1:] != symbols[:-1]])
+        which = np.cumsum(np.r_[True, symbols[1:] != symbols[:-1]]) - 1
+        at = np.arange(len(symbols)) - begins[which] + _APART * which
+        start = _APART * which[:, None, None] - 1 - self.held[symbols]
         both = missed[:, :, None] & missed[:, None, :]
-        at = np.arange(len(missed))[:, None, None]
-        start = -1 - self.held[symbol]
-        upto = np.maximum(np.maximum.accumulate(np.where(both, at, start), axis=0), start)
-        previous = np.concatenate((start[None], upto[:-1]))
-        lasted = np.where(both, at - previous - 1, 0)
-        self.broken[symbol] = np.maximum(self.broken[symbol], lasted.max(axis=0))
-        self.held[symbol] = len(missed) - 1 - upto[-1]
+        upto = np.maximum.accumulate(np.where(both, at[:, None, None], start), axis=0)
+        previous = np.concatenate((start[:1], upto[:-1]))
+        previous[begins] = start[begins]
+        lasted = np.where(both, at[:, None, None] - previous - 1, 0)
+        ends, own = np.r_[begins[1:], len(symbols)] - 1, symbols[begins]
+        self.broken[own] = np.maximum(self.broken[own], np.maximum.reduceat(lasted, begins, axis=0))
+        self.held[own] = at[ends, None, None] - upto[ends]
+        self.away[own] = np.where(missed[ends], self.away[own], away[ends])
 
     def _needed(self) -> Array:
         """How often each order has to hold before it counts: the rarer what has to come between, the sooner; between programs never."""
@@ -185,13 +200,15 @@ class Automaton:
         pair = ~np.eye(size, dtype=bool)
         rate = np.round((counts[:, None] + counts[None, :] * pair) / np.maximum(counts, 1.0)[:, None, None])
         away = self.away[:, :, None] + self.away[:, None, :] * pair
-        worth = np.where(fits, (pair * (1.0 + rate.max(initial=0.0)) + rate) * (1.0 + away.max(initial=0)) + away, np.inf).reshape(size, -1)
-        best = worth.argmin(axis=1) if size else own
+        worth = np.where(fits, (pair * (1.0 + rate.max()) + rate) * (1.0 + away.max()) + away, np.inf).reshape(size, -1)
+        best = worth.argmin(axis=1)
         has_place = np.isfinite(worth[own, best])
         return np.where(has_place, best // size, -1), np.where(has_place, best % size, -1)
 
     def steps(self) -> list[Step]:
         """One for each symbol that has a place."""
+        if self.held.max(initial=0) < MIN_HELD:
+            return []
         places = zip(*(each.tolist() for each in self._chosen()), strict=True)
         return [
             Step(symbol, (one,) if one == other else (one, other), int(self.held[symbol, one, other]))

@@ -30,7 +30,8 @@ from sentinel.ports import Spec
 
 MAX_CHANNELS = 4096
 MAX_CELLS = 4_000_000  # of all automata together, eight octets each
-BUFFERED = 16_384  # requests that are learnt at once
+BUFFERED = 16_384  # requests that are learnt at once, and at most in a second: beyond, channels take turns
+TURN_NS = 60 * NS_PER_S
 PAUSE_FACTOR, MIN_PAUSE_NS = 3, NS_PER_S
 MAX_SOURCES = 16
 _MISSED = -1  # in the place of a symbol: octets of the channel were missed
@@ -77,6 +78,7 @@ class RequestOrder:
         self._learning: dict[tuple[str, Channel], _Learnt] = {}
         self._buffer = np.zeros((0, 4), np.int64)  # number, symbol, time, connection
         self._cells = 0
+        self._turn = (1, 0)  # of so many, the number of the present one
         self.set_apart = 0  # distinct requests of a second that were beyond the limits
         self._judge_by([], [], [])
 
@@ -87,14 +89,13 @@ class RequestOrder:
         places = np.array([self._place(window.source, *key) for key in keys], np.int64).reshape(-1, 2)
         if len(rows):
             at = places[which]
-            kept = at[:, 0] >= 0
+            kept = (at[:, 0] >= 0) & self._has_turn(at[:, 0], window.start)
             rows, at = rows[kept], at[kept]
             self._keep(at[:, 0], at[:, 1], window.messages.time[rows], window.messages.flow[rows])
         missed = holes(window)
         if missed:
             numbers = [one.number for (source, channel), one in self._learning.items() if source == window.source and channel[:3] in missed]
-            nothing = np.zeros(len(numbers), np.int64)
-            self._keep(np.array(numbers, np.int64), nothing + _MISSED, nothing + window.end, nothing)
+            self._miss(np.array(numbers, np.int64), window.end)
         if len(self._buffer) >= BUFFERED:
             self._learn_buffered()
 
@@ -116,6 +117,20 @@ class RequestOrder:
             self._cells += more
             code = learnt.alphabet[symbol] = size
         return learnt.number, code
+
+    def _has_turn(self, numbers: Array, now: int) -> Array:
+        """Which requests are learnt; who has no turn loses his place."""
+        parts = -(-len(numbers) // BUFFERED)
+        turn = (parts, now // TURN_NS % parts)
+        if turn != self._turn:
+            self._turn = turn
+            self._miss(np.arange(len(self._learning)), now)
+        has_turn: Array = numbers % parts == turn[1]
+        return has_turn
+
+    def _miss(self, numbers: Array, at: int) -> None:
+        nothing = np.zeros_like(numbers)
+        self._keep(numbers, nothing + _MISSED, nothing + at, nothing)
 
     def _keep(self, *columns: Array) -> None:
         self._buffer = np.concatenate((self._buffer, np.stack(columns, axis=1)))

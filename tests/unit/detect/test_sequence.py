@@ -11,10 +11,12 @@ from sentinel.detect.automaton import MAX_SYMBOLS
 from sentinel.detect.memory import freeze, thaw
 from sentinel.detect.sequence import RequestOrder
 from sentinel.model.detection import Detection, Severity
+from sentinel.model.observation import Messages
 from sentinel.model.opcua import SERVICES
 from sentinel.model.protocol import Defect, Protocol, Topic
+from sentinel.model.time import Instant
 from sentinel.model.window import Window
-from tests.observations import MASTER, PLC, STRANGER, details, flow, request, window
+from tests.observations import MASTER, PLC, STRANGER, at, details, flow, request, window
 
 READ, COIL, REGISTER = (3, 0, 4), (5, 7, 1), (6, 9, 1)  # function, address, quantity
 LEVEL, STATE = (4, 20, 2), (1, 0, 8)
@@ -165,6 +167,21 @@ def test_a_second_sensor_or_a_short_lesson_makes_no_order() -> None:
         detector.learn(lived)
     detector.activate()
     assert _said(detector, [_second(1000, CYCLE), _second(1001, [STATE, STATE])]) == []
+
+
+def test_beyond_so_many_requests_a_second_channels_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two clients, six requests a second, of which four are learnt: each has every other minute."""
+    monkeypatch.setattr(sequence, "BUFFERED", 4)
+    detector = RequestOrder()
+    for second in range(400):
+        asked = [_second(second, CYCLE, client=client).messages for client in (MASTER, STRANGER)]
+        detector.learn(Window(source="sensor", start=Instant(at(second)), end=Instant(at(second + 1)), messages=Messages.concat(asked)))
+    heard = [one.automaton.heard for one in detector._learning.values()]
+    assert sum(heard) <= 400 * 3
+    assert min(heard) > 100 * 3
+    detector.activate()
+    assert len(detector.state()["channels"]) == 2
+    assert {limit for *_, limit, _ in detector.state()["channels"]} == {0.0}
 
 
 def test_a_flood_of_requests_and_of_clients_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
