@@ -8,7 +8,7 @@ gets no place, and disturbs nobody else's.
 
 A place is no chance: were the order random, as often as it held it would have held with a probability of `CHANCE` at most.  One that
 broke while learning counts again after it has held twice as long as ever before it broke; how often such places broke is told as blocks,
-from which a threshold can be made.
+from which a threshold can be made for those of their symbols.
 
 Requests over connections of their own have no order among each other, however regular they seem: two timers drift apart one day.  Only
 those that one connection carried, or that come over a new connection each time, one after the other, are of one program.
@@ -34,11 +34,13 @@ _SHORTEST, _LONGEST = 64, 512  # requests that are taken at once, by what is kno
 
 
 class Step(NamedTuple):
-    """Between two of ``symbol`` one of ``after`` is heard; so it was ``held`` times in a row."""
+    """Between two of ``symbol`` one of ``after`` is heard; so it was ``held`` times in a row.  ``is_firm``: twice as often as any place of
+    the channel that broke."""
 
     symbol: int
     after: tuple[int, ...]
     held: int
+    is_firm: bool
 
 
 def _zeros(dimensions: int, dtype: type) -> Array:
@@ -62,6 +64,7 @@ class Automaton:
     blocks: list[int] = field(default_factory=list)  # places that broke in each block of time
     block: int = 0
     breaks: int = 0
+    longest_broken: int = 0  # how often in a row a place had held that then broke
     newest: int = 0  # ns UTC
     longest_pause_ns: int = 0
 
@@ -146,7 +149,10 @@ class Automaton:
             return
         one, other = (each[symbols] for each in self._chosen())
         at = np.arange(len(symbols))
-        for time in times[(one >= 0) & missed[at, one] & missed[at, other]].tolist():
+        broke = (one >= 0) & missed[at, one] & missed[at, other]
+        lasted = self.held[symbols[broke], one[broke], other[broke]]
+        self.longest_broken = max(self.longest_broken, int(lasted.max(initial=0)))
+        for time in times[broke].tolist():
             self._reach(time)
             self.breaks += 1
 
@@ -209,9 +215,9 @@ class Automaton:
         """One for each symbol that has a place."""
         if self.held.max(initial=0) < MIN_HELD:
             return []
-        places = zip(*(each.tolist() for each in self._chosen()), strict=True)
-        return [
-            Step(symbol, (one,) if one == other else (one, other), int(self.held[symbol, one, other]))
-            for symbol, (one, other) in enumerate(places)
-            if one >= 0
-        ]
+        found = []
+        for symbol, (one, other) in enumerate(zip(*(each.tolist() for each in self._chosen()), strict=True)):
+            if one >= 0:
+                held = int(self.held[symbol, one, other])
+                found.append(Step(symbol, (one,) if one == other else (one, other), held, held >= MARGIN * self.longest_broken))
+        return found

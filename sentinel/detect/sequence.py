@@ -1,8 +1,9 @@
 """Sequence: requests of a channel that come out of their order; a step of a cycle left out, put in, played once more, or before its turn.
 
 The order of each channel is learnt as an `automaton`.  A request may be one that its client sends, at an address that it uses and in its
-rhythm: here only its place counts.  How many requests out of their place in ten seconds are news follows from how often places that
-seemed sure broke while they were learnt, and from the plant's false-alarm budget; where none broke, one is enough.  Nothing is said across
+rhythm: here only its place counts.  Of a place that held twice as often as any of its channel that seemed sure and broke while it was
+learnt, one request out of it is enough; of the others, how many in ten seconds are news follows from how often places of the channel
+broke, and from the plant's false-alarm budget.  Nothing is said across
 octets that the sensor missed, nor across a pause longer than the channel made while it was learnt.
 
 A channel of ten requests costs 10 kB while it is learnt, one of `MAX_SYMBOLS` 120 kB; to judge, some hundred octets a request.
@@ -45,6 +46,7 @@ class Rule(NamedTuple):
     symbol: Symbol
     after: tuple[Symbol, ...]
     held: int
+    is_firm: bool
 
 
 @dataclass(slots=True)
@@ -161,7 +163,10 @@ class RequestOrder:
             limit, steps = threshold(learnt.automaton.blocks, chance), learnt.automaton.steps()
             if math.isfinite(limit) and steps:
                 symbols = [Symbol(*symbol) for symbol in learnt.alphabet]  # of a memory that was kept they are plain
-                rules += [Rule(len(channels), symbols[one], tuple(symbols[each] for each in after), held) for one, after, held in steps]
+                rules += [
+                    Rule(len(channels), symbols[one], tuple(symbols[each] for each in after), held, firm)
+                    for one, after, held, firm in steps
+                ]
                 channels.append(Channel(*channel))
                 limits.append((limit, max(PAUSE_FACTOR * learnt.automaton.longest_pause_ns, MIN_PAUSE_NS)))
         self._learning.clear()
@@ -184,6 +189,7 @@ class RequestOrder:
         self._starts = np.cumsum([0, *(len(before[code]) for code in codes)])
         self._channel_of = np.array([numbers[channel] for channel, _ in self._codes], np.int64)
         self._channel_of_rule = np.array([rule.channel for rule in rules], np.int64)
+        self._firm = np.array([rule.is_firm for rule in rules], bool)
         self._commands = np.array([is_write(channels[rule.channel].protocol, rule.symbol.function) for rule in rules], bool)
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
 
@@ -243,31 +249,35 @@ class RequestOrder:
         first, which = distinct(self._channel_of_rule[rules])
         for at, group in zip(first.tolist(), grouped(which), strict=True):
             number = int(self._channel_of_rule[rules[at]])
+            firm = group[self._firm[rules[group]]]
             began, count = trace.out.get(number, (block, 0))
-            count = len(group) + (count if began == block else 0)
+            count = len(group) - len(firm) + (count if began == block else 0)
             trace.out[number] = block, count
-            if count > self._limits[number][0]:
-                worst = int(group[int(np.argmax(self._commands[rules[group]]))])  # the first command, else the first
-                place, rule = int(places[worst]), self._rules[rules[worst]]
-                earlier = np.flatnonzero(self._channel_of[codes[:place]] == number)
+            limit = self._limits[number][0]
+            told = group if count > limit else firm
+            if len(told):
+                worst = int(told[int(np.argmax(self._commands[rules[told]]))])  # the first command, else the first
+                earlier = np.flatnonzero(self._channel_of[codes[: places[worst]]] == number)
                 before = self._symbol(int(codes[earlier[-1]])) if len(earlier) else None
-                found.append(self._detection(window, rows[places[group]], int(rows[place]), rule, before, count))
+                measured = (float(len(firm)), 0.0) if len(firm) else (float(count), limit)
+                found.append(self._detection(window, rows[places[told]], self._rules[rules[worst]], before, measured))
         return found
 
     def _symbol(self, code: int) -> Symbol:
         return list(self._codes)[code][1]
 
-    def _detection(self, window: Window, rows: Array, row: int, rule: Rule, before: Symbol | None, count: int) -> Detection:
-        channel, (limit, _) = self._channels[rule.channel], self._limits[rule.channel]
-        messages, is_command = window.messages, is_write(channel.protocol, rule.symbol.function)
+    def _detection(self, window: Window, rows: Array, rule: Rule, before: Symbol | None, measured: tuple[float, float]) -> Detection:
+        """``measured``: how many requests out of their place, and how many are no news."""
+        channel, messages, (count, limit) = self._channels[rule.channel], window.messages, measured
         symbol, after = rule.symbol.words(channel.protocol), " or ".join(each.words(channel.protocol) for each in rule.after)
+        is_command = is_write(channel.protocol, rule.symbol.function)
         lacks_command = any(is_write(channel.protocol, each.function) for each in rule.after)
         frames = frames_of(messages.frame[rows])
         came = f", straight after {before.words(channel.protocol)}" if before else ""
         return Detection(
             detector=self.spec.name,
             title=f"{channel.client} sends {symbol} to {channel.server} out of order: {after} did not come first",
-            seen=Instant(int(messages.time[row])),
+            seen=Instant(int(messages.time[rows[0]])),
             frame=frames[0] if frames else 0,
             frames=frames,
             source=asset(channel.client),
@@ -276,11 +286,11 @@ class RequestOrder:
             feature="command out of order" if is_command else "request out of order",
             observed=f"{symbol} twice without {after} in between",
             expected=f"{after} between two of them, as {rule.held} times in a row while learning",
-            score=float(count),
+            score=count,
             threshold=limit,
             why=f"{channel.client} sent {symbol} to {channel.server}, unit {channel.unit}{came}, and since it last did so not {after}, "
             f"which came in between {rule.held} times in a row while the baseline was learnt.  A step was left out, put in, played again, "
-            f"or came before its turn; {count} such within 10 s, expected at most {limit:.3g}.",
+            f"or came before its turn; {count:g} such within 10 s, expected at most {limit:.3g}.",
             techniques=("T1692.001",) if is_command else ("T1691.001",) if lacks_command else (),
             severity=Severity.MEDIUM if is_command else Severity.LOW,
             confidence=0.6 if is_command else 0.4,
@@ -291,7 +301,9 @@ class RequestOrder:
     def state(self) -> Mapping[str, Any]:
         return {
             "channels": [[*channel, limit, pause] for channel, (limit, pause) in zip(self._channels, self._limits, strict=True)],
-            "rules": [[rule.channel, list(rule.symbol), [list(symbol) for symbol in rule.after], rule.held] for rule in self._rules],
+            "rules": [
+                [rule.channel, list(rule.symbol), [list(symbol) for symbol in rule.after], rule.held, rule.is_firm] for rule in self._rules
+            ],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -300,7 +312,8 @@ class RequestOrder:
             channels.append(Channel(str(client), str(server), int(port), int(protocol), int(unit)))
             limits.append((float(limit), int(pause)))
         rules = [
-            Rule(int(number), _symbol(symbol), tuple(map(_symbol, after)), int(held)) for number, symbol, after, held in state["rules"]
+            Rule(int(number), _symbol(symbol), tuple(map(_symbol, after)), int(held), bool(firm))
+            for number, symbol, after, held, firm in state["rules"]
         ]
         if not all(0 <= rule.channel < len(channels) for rule in rules):
             raise ValueError("a rule is of a channel that is not there")
