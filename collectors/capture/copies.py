@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from collectors.capture.tables import FAMILY_IP4, FAMILY_IP6, MIRROR_NS, RECENT_PACKETS
-from collectors.compiled import fold, kernel, small64
+from collectors.compiled import fold, kernel, natural, small64
 from collectors.wire.loads import byte, word16
 from sentinel.model.protocol import FlowKind
 
@@ -92,10 +92,16 @@ def likeness_of(head: Table, octets: Table, network: int, transport: int, end: i
 
 
 @kernel(inline=True)
+def place_of(head: Table) -> int:
+    """Where a packet is remembered, or behind it: two of a kind lie in one cache line."""
+    return np.int64(head.likeness) & (RECENT_PACKETS - 2)
+
+
+@kernel(inline=True)
 def weigh_copy(recent: Table, head: Table, time: int) -> int:
     """FIRST, which is remembered; or a copy: SAME_PATH under the hardware addresses of the first, RELAYED under others."""
     path = head.source_mac * _ODD ^ head.target_mac
-    at = np.int64(head.likeness) & (RECENT_PACKETS - 2)  # two of a kind lie in one cache line
+    at = natural(place_of(head))
     one, older = recent[at], recent[at + 1]
     if one.likeness == head.likeness and abs(time - one.time) <= MIRROR_NS:
         return SAME_PATH if one.path == path else RELAYED

@@ -261,12 +261,13 @@ def place(head: Table, keys: Table) -> None:
 
 
 @kernel
-def decode(heads: Table, packets: Any, first: int, count: int, keys: Table) -> tuple[int, int]:
+def decode(heads: Table, packets: Any, first: int, count: int, keys: Table) -> tuple[int, int, int]:
     """Fill ``heads[:count]`` from ``packets`` (`collectors.capture.packets.Packets`) ``first`` on.
 
-    How many are fragments, whose ``payload`` is the header that says so; how many come from a port on which devices announce themselves.
+    How many are fragments, whose ``payload`` is the header that says so; how many come from a port on which devices announce themselves;
+    how many are no TCP segments, among which may be what carries a packet.
     """
-    fragments, announcing, octets = 0, 0, packets.octets
+    fragments, announcing, others, octets = 0, 0, 0, packets.octets
     for i in range(count):
         head = heads[i]
         row = np.uint64(first + i)
@@ -320,6 +321,7 @@ def decode(heads: Table, packets: Any, first: int, count: int, keys: Table) -> t
                 head.defect = _BAD_LENGTH
         elif head.defect == _FRAGMENT:
             fragments += 1
+        others += head.kind != _TCP
         place(head, keys)
         head.likeness = likeness_of(head, octets, network, transport, end, keys)
-    return fragments, announcing
+    return fragments, announcing, others

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.capture.packets import MAX_PACKET_OCTETS
-from collectors.compiled import kernel
+from collectors.compiled import kernel, natural, prefetch
 from collectors.wire.loads import little16, little32, word16, word32
+from collectors.wire.modbus.layout import CACHE_LINE_OCTETS
 from sentinel.model.time import NS_PER_S
 
 Table = Any
@@ -25,6 +26,7 @@ _COUNT, _CONSUMED, _WANTED, _LAST_TIME = range(4)
 
 INTERFACE = np.dtype([("link", "i8"), ("snap", "i8"), ("exponent", "i8"), ("is_binary", "i8"), ("offset_s", "i8")], align=True)
 
+_AHEAD_OCTETS = 1024  # behind a record, that are asked for before the walk is there: a small packet, and its header, reach over two lines
 _ENHANCED_PACKET, _SIMPLE_PACKET, _OLD_PACKET = 6, 3, 2
 
 
@@ -81,12 +83,13 @@ def half(octets: Table, at: int, is_big: bool) -> int:
 
 @kernel(inline=True)
 def add_row(rows: Any, count: int, off: int, cap: int, wire: int, time: int, link: int, iface: int) -> None:
-    rows.off[count] = off
-    rows.cap[count] = cap
-    rows.wire[count] = min(max(wire, cap), MAX_PACKET_OCTETS)
-    rows.time[count] = time
-    rows.link[count] = link
-    rows.iface[count] = iface
+    row = natural(count)
+    rows.off[row] = off
+    rows.cap[row] = cap
+    rows.wire[row] = min(max(wire, cap), MAX_PACKET_OCTETS)
+    rows.time[row] = time
+    rows.link[row] = link
+    rows.iface[row] = iface
 
 
 @kernel
@@ -97,6 +100,8 @@ def walk_pcap(octets: Table, start: int, end: int, is_big: bool, tick_ns: int, l
         if count >= len(rows.off):
             status = FULL
             break
+        prefetch(octets, at, _AHEAD_OCTETS)
+        prefetch(octets, at, _AHEAD_OCTETS + CACHE_LINE_OCTETS)
         cap = word(octets, at + 8, is_big)
         if cap > MAX_PACKET_OCTETS:
             status = SPOILT

@@ -70,9 +70,9 @@ class Sensor:
         packets, octets = Words(batch.columns), Words(batch.octets)
         for first in range(0, len(batch), BATCH_PACKETS):
             count = min(BATCH_PACKETS, len(batch) - first)
-            fragments, announcing = decode(self._head_words, packets, first, count, self._key_words)
+            fragments, announcing, others = decode(self._head_words, packets, first, count, self._key_words)
             joined = Words(self._fragments.join(self._heads, batch, first, count)) if fragments else octets
-            if self._tunnels.find(self._head_words, count):
+            if others and self._tunnels.find(self._head_words, count):
                 self._track_carried(batch, joined.value, first, count, heard)
             else:
                 self._track(self._head_words, packets, joined, first, count, heard, fragments + announcing > 0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from collectors.capture.copies import FIRST, SAME_PATH, weigh_copy
+from collectors.capture.copies import FIRST, SAME_PATH, place_of, weigh_copy
 from collectors.capture.delivery import deliver_datagram, end_flow
 from collectors.capture.flows import (
     begin_flow,
@@ -151,6 +151,7 @@ def look_ahead(t: Any, heads: Table, i: int, end: int) -> None:
             prefetch(t.pending, f, 0)
     if i + ROW_AHEAD < end:
         head = heads[i + ROW_AHEAD]
+        prefetch(t.recent, place_of(head), 0)
         if head.flow > 0:
             side = t.sides[natural(2 * (int(head.flow) - 1) + head.side)]
             prefetch(t.flow_rows, max(0, side.row - t.state[0].row_base), 0)

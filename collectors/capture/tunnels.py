@@ -217,7 +217,7 @@ class Tunnels:
             if not len(carried):
                 break
             inner: Records = np.zeros(len(carried), HEAD)
-            fragments, _ = decode(Words(inner), Words(carried.columns), 0, len(carried), self._keys)
+            fragments, _, _ = decode(Words(inner), Words(carried.columns), 0, len(carried), self._keys)
             base = 0
             if fragments and (whole := self._join(inner, carried, 0, len(carried))) is not octets:
                 base = len(octets)
