@@ -76,6 +76,7 @@ CATALOGUE: tuple[Wire, ...] = (
     Wire(protocol=Protocol.HART_IP, spec=Spec(name="hart_ip", summary="HART-IP, recognised by its message header"), ports=(5094,)),
     Wire(protocol=Protocol.FINS, spec=Spec(name="fins", summary="OMRON FINS over TCP and UDP, recognised by its header"), ports=(9600,)),
     Wire(protocol=Protocol.ADS, spec=Spec(name="ads", summary="Beckhoff ADS, recognised by its AMS header"), ports=(48898, 48899)),
+    Wire(protocol=Protocol.MQTT, spec=Spec(name="mqtt", summary="MQTT, recognised by how a client connects"), ports=(1883,)),
     Wire(
         protocol=Protocol.MODBUS_RTU_TCP,
         spec=Spec(

@@ -26,7 +26,7 @@ _UNKNOWN = int(Protocol.UNKNOWN)
 _OPCUA, _ENIP, _S7COMM, _DNP3 = int(Protocol.OPCUA), int(Protocol.ENIP), int(Protocol.S7COMM), int(Protocol.DNP3)
 _IEC104, _BACNET, _GOOSE, _MMS = int(Protocol.IEC104), int(Protocol.BACNET), int(Protocol.GOOSE), int(Protocol.MMS)
 _S7COMM_PLUS, _PROFINET, _HART_IP = int(Protocol.S7COMM_PLUS), int(Protocol.PROFINET), int(Protocol.HART_IP)
-_FINS, _ADS = int(Protocol.FINS), int(Protocol.ADS)
+_FINS, _ADS, _MQTT = int(Protocol.FINS), int(Protocol.ADS), int(Protocol.MQTT)
 _RTU, _ASCII = int(Protocol.MODBUS_RTU_TCP), int(Protocol.MODBUS_ASCII)
 
 
@@ -173,6 +173,26 @@ def is_ads(octets: Octets, at: int, size: int) -> bool:
 
 
 @kernel
+def is_mqtt(octets: Octets, at: int, size: int, port: int) -> bool:
+    """OASIS MQTT 3.1.1 and 5.0, 3.1: a CONNECT that names the protocol and its version; on its port any packet, 2.2, that ends here."""
+    length, header = 0, 1
+    while header < 5 and header < size:
+        octet = byte(octets, at + header)
+        length |= (octet & 0x7F) << 7 * (header - 1)
+        header += 1
+        if octet < 0x80:
+            break
+    kind = byte(octets, at) >> 4
+    if byte(octets, at) == 0x10 and size >= header + 9 and length >= 10:
+        name = at + header
+        if word32(octets, name) == 0x00044D51:  # four octets, "MQTT"
+            return word16(octets, name + 4) == 0x5454 and byte(octets, name + 6) & 0x7F in (4, 5)
+        old = word32(octets, name) == 0x00064D51 and word32(octets, name + 4) == 0x49736470  # six octets, "MQIsdp"
+        return old and byte(octets, name + 8) & 0x7F == 3
+    return port == 1883 and 2 <= kind <= 14 and header + length == size and (kind == 3 or byte(octets, at) & 15 in (0, 2))
+
+
+@kernel
 def recognise_tcp(octets: Octets, at: int, size: int, port: int) -> int:
     if is_opcua(octets, at, size):
         return _OPCUA
@@ -188,6 +208,8 @@ def recognise_tcp(octets: Octets, at: int, size: int, port: int) -> int:
         return _ADS
     if is_hart_ip(octets, at, size, port):
         return _HART_IP
+    if is_mqtt(octets, at, size, port):
+        return _MQTT
     if is_ascii_frame(octets, at, size):
         return _ASCII
     if is_rtu_frame(octets, at, size):

@@ -34,6 +34,7 @@ PROTOCOL_NAMES = {
     Protocol.HART_IP: "HART-IP",
     Protocol.FINS: "FINS",
     Protocol.ADS: "ADS",
+    Protocol.MQTT: "MQTT",
 }
 _BY_NUMBER = {int(protocol): words for protocol, words in PROTOCOL_NAMES.items()}
 # IANA service names and port numbers of what matters in a plant

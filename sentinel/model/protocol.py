@@ -23,6 +23,7 @@ class Protocol(IntEnum):
     HART_IP = 14
     FINS = 15
     ADS = 16
+    MQTT = 17
 
 
 class MessageKind(IntEnum):

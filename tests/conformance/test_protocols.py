@@ -29,7 +29,7 @@ NAMED = [
     ("protocol-id-ndpi/IEC104.pcap", Protocol.IEC104),
     ("bacnet/BACnet_device_control.pcap", Protocol.BACNET),
     ("protocol-id-ndpi/bacnet.pcap", Protocol.BACNET),
-    ("protocol-id-ndpi/mqtt.pcap", Protocol.UNKNOWN),
+    ("protocol-id-ndpi/mqtt.pcap", Protocol.MQTT),
     ("dnp3-qut/injection_training_infrequent_attacker.pcap.zip", Protocol.GOOSE),
 ]
 
@@ -49,7 +49,7 @@ NDPI = {
     "DNP3": Protocol.DNP3,
     "EthernetIP": Protocol.ENIP,
     "Modbus": Protocol.MODBUS,
-    "MQTT": Protocol.UNKNOWN,  # no protocol of plants, and none of the catalogue
+    "MQTT": Protocol.MQTT,
     "OPC-UA": Protocol.OPCUA,
     "S7Comm": Protocol.S7COMM,
 }

@@ -43,6 +43,9 @@ IN_TCP = [
     (Protocol.HART_IP, bytes.fromhex("010003000002000d0200000002")),
     (Protocol.FINS, bytes.fromhex("46494e530000000c000000000000000000000000")),
     (Protocol.ADS, bytes.fromhex("000020000000c0a8000a010153030a01020301010080040004000000000000000000 01000000")),
+    (Protocol.MQTT, bytes.fromhex("101000044d5154540402003c000474657374")),
+    (Protocol.MQTT, bytes.fromhex("10ff0100044d5154540584003c") + bytes(60)),  # a part of one that is longer
+    (Protocol.MQTT, bytes.fromhex("101200064d51497364700302003c000474657374")),
     *((Protocol.MODBUS_RTU_TCP, RTU.buildFrame(unit)) for unit in UNITS),
     *((Protocol.MODBUS_ASCII, ASCII.buildFrame(unit)) for unit in UNITS),
 ]
@@ -99,6 +102,16 @@ def test_ethernet_types() -> None:
     assert hear(batch_of(frames))[1].protocol.tolist() == [Protocol.PROFINET, Protocol.GOOSE]
 
 
+def test_a_client_of_mqtt_that_is_connected_already_is_known_by_its_port() -> None:
+    ping, publish = bytes.fromhex("c000"), bytes.fromhex("3105000161") + b"on"
+    assert [named_in_tcp(each, port) for each in (publish, publish[:-1]) for port in (1883, SOMEWHERE)] == [
+        Protocol.MQTT,
+        *[Protocol.UNKNOWN] * 3,
+    ]
+    assert named_in_tcp(ping + bytes(4), 1883) is Protocol.UNKNOWN
+    assert named_in_tcp(bytes.fromhex("101000044d5154540602003c000474657374")) is Protocol.UNKNOWN  # a version that is none
+
+
 @pytest.mark.parametrize("frame", [RTU.buildFrame(UNITS[0]), ASCII.buildFrame(UNITS[0])])
 def test_a_serial_frame_with_another_octet_names_nothing(frame: bytes) -> None:
     for at in range(len(frame)):
@@ -118,7 +131,6 @@ OFFICE = {
     "RDP connect": bytes.fromhex("0300002722e00000000000436f6f6b69653a206d737473686173683d610d0a0100080003000000"),
     "LDAP": bytes.fromhex("300c020101600702010304008000"),
     "Kerberos": bytes.fromhex("0000006c6a6a3068a103020105a20302010a"),
-    "MQTT": bytes.fromhex("101000044d5154540402003c000474657374"),
     "DNS in TCP": bytes.fromhex("001d123401000001000000000000076578616d706c6503636f6d0000010001"),
     "SIP": b"OPTIONS sip:a@b SIP/2.0\r\n\r\n",
     "SMTP": b"220 mail ESMTP\r\n",
