@@ -197,10 +197,20 @@ class Inventory:
                 self._refused += 1
                 return
             known = Conduit(client=client, server=server, protocol=protocol, port=port, first_seen=seen, last_seen=last)
-        self._conduits[key] = replace(
-            known,
+        self._conduits[key] = Conduit(
+            client=known.client,
+            server=known.server,
+            protocol=known.protocol,
+            port=known.port,
+            first_seen=known.first_seen,
             last_seen=max(known.last_seen, last),
-            **{name: getattr(known, name) + count for name, count in more._asdict().items()},
+            messages=known.messages + more.messages,
+            unread=known.unread + more.unread,
+            encrypted=known.encrypted + more.encrypted,
+            packets=known.packets + more.packets,
+            octets=known.octets + more.octets,
+            gaps=known.gaps + more.gaps,
+            operations=known.operations,
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from sentinel.model.carried import carried
-from sentinel.model.columns import Array
+from sentinel.model.columns import Array, ordered
 from sentinel.model.command import Command, Origin, TagWrite, command_id
 from sentinel.model.ids import AssetId, digest
 from sentinel.model.modbus import EXCEPTION_BIT, OPERATIONS, WRITES, operation, writes_of
@@ -45,7 +45,7 @@ def wire_readings(messages: Messages, tag_map: TagMap | None = None) -> Readings
     if not found:
         return Readings.empty()
     at_rows = np.concatenate([part[0] for part in found])
-    order = np.argsort(at_rows, kind="stable")
+    order = ordered(at_rows)
     times = messages.time[at_rows[order]]
     return Readings(
         names=tuple(names),

@@ -29,6 +29,7 @@ MAX_SAMPLES = 4096  # of one stroke; of a longer one the first are forgotten
 _INNER = (0.15, 0.85)  # of the way, for the first line
 _FITTED = (0.1, 0.9)  # of the way on that line
 _NOISE_WEIGHT = 0.02  # EWMA weight of the newest sample in the noise and in the rest
+_SEEN = 50  # samples, from which on it is that; of fewer the noise is their mean
 _STANDS = 0.002  # of the span: a smaller difference is none, where there is no noise to go by
 _CURVE = 6.0  # variance of a second difference of white noise; a ramp has none
 
@@ -103,34 +104,42 @@ class StrokeReader:
         One loop over local names: whether it has settled is asked at every sample of every tag that moves.
         """
         times, values, sums, noise, seen = way.times, way.values, way.sums, self.noise, self.seen
-        stands, first = _STANDS * self.span, 0
+        stands, whole, held, first = _STANDS * self.span, way.sums[-1], len(way.times), 0
         for place in range(at, len(new_times)):
             time, value = new_times[place], new_values[place]
-            if times:
+            if held:
                 if time <= times[-1]:
                     continue
-                if len(values) >= 2:
+                if held >= 2:
                     seen += 1
                     curve = (value - 2.0 * values[-1] + values[-2]) ** 2 / _CURVE
-                    noise += max(_NOISE_WEIGHT, 1.0 / seen) * (curve - noise)
+                    noise += (_NOISE_WEIGHT if seen >= _SEEN else 1.0 / seen) * (curve - noise)
+            whole += value
             times.append(time)
             values.append(value)
-            sums.append(sums[-1] + value)
-            if len(times) >= 2 * MAX_SAMPLES:
+            sums.append(whole)
+            held += 1
+            if held >= 2 * MAX_SAMPLES:
                 way.forget()
-                first = 0
-            begin = max(len(times) - MAX_SAMPLES, 0)
+                held, first = len(times), 0
+            begin = held - MAX_SAMPLES if held > MAX_SAMPLES else 0
             elapsed_s = (time - times[begin]) / NS_PER_S
             if elapsed_s > LONGEST_S:  # no stroke: begin anew from here
                 self.noise, self.seen = noise, seen
                 self._rests(value, time, value)
                 return place + 1, None
-            since = math.floor(time - max(SETTLED_S, SETTLED_SHARE * elapsed_s) * NS_PER_S)
-            first = bisect_right(times, since, first)  # later with every sample
-            count = len(times) - first + 1  # from the one before
+            if elapsed_s < SETTLED_S:
+                continue
+            share_s = SETTLED_SHARE * elapsed_s
+            since = time - (SETTLED_S if share_s < SETTLED_S else share_s) * NS_PER_S
+            if not first:
+                first = bisect_right(times, since)
+            while times[first] <= since:  # later with every sample
+                first += 1
+            count = held - first + 1  # from the one before
             if first <= begin or count < MIN_SETTLED:
                 continue
-            half, whole = count // 2, sums[-1]
+            half = count // 2
             newer = whole - sums[-half - 1]
             older = (whole - sums[-count - 1]) - newer
             allowed = SETTLED_NOISES * math.sqrt(noise * (1.0 / half + 1.0 / (count - half)))

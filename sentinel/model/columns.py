@@ -123,7 +123,7 @@ _TABLE_SHARE = 4  # times as many places as there are rows: a table of that size
 
 
 def ordered(codes: Array) -> Array:
-    """The places of whole numbers, none of them negative, from the smallest on; equal ones stay in their order.  By digits, the last first."""
+    """The places of whole numbers, none negative, from the smallest on; equal ones stay in their order.  By digits, the last one first."""
     order = np.argsort(codes.astype(np.uint16), kind="stable")
     left = int(codes.max(initial=0)) >> _DIGIT_BITS
     while left:
@@ -146,17 +146,17 @@ def _packed(keys: Sequence[Array]) -> tuple[Array, int]:
     """One number per row, the same for the same combination; and how many there may be."""
     packed, radix = np.zeros(len(keys[0]), np.int64), 1
     for key in keys:
-        low, high = int(key.min()), int(key.max())
-        span = high - low + 1
+        digits, low = key, int(key.min())
+        span = int(key.max()) - low + 1
         if span >= _RADIX_LIMIT // len(key):
-            key = np.unique(key, return_inverse=True)[1]
-            low, span = 0, int(key.max()) + 1
+            digits = np.unique(key, return_inverse=True)[1]
+            low, span = 0, int(digits.max()) + 1
         if radix * span >= _RADIX_LIMIT:
             packed = np.unique(packed, return_inverse=True)[1]
             radix = int(packed.max()) + 1
         if span > 1:
             packed *= span
-            packed += key
+            packed += digits
             packed -= low
             radix *= span
     return packed, radix

@@ -46,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if min(given.connections, given.tags) < 1:
         parser.error("at least one connection and one tag")
+    gc.collect()
+    gc.freeze()  # what was imported, as the appliance does
     figures = {
         **pdus(given.connections),
         "pdus_per_s_beside": pdus(given.connections, beside=True)["pdus_per_s"],

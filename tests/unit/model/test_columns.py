@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel.model.codec import CodecError, from_arrow, to_arrow
-from sentinel.model.columns import grouped, remembered
+from sentinel.model.columns import distinct, grouped, ordered, remembered
 from sentinel.model.observation import Messages, Readings
 
 ROWS = st.lists(st.tuples(st.integers(0, 2**40), st.sampled_from(["a", "b", "c", None]), st.binary(max_size=5)), max_size=12)
@@ -75,6 +75,25 @@ def test_groups_are_what_a_search_for_each_would_find(wanted: list[int]) -> None
     which = np.array([codes.get(code, -1) for code in wanted], np.int64)
     groups = grouped(which)
     assert [group.tolist() for group in groups] == [np.flatnonzero(which == index).tolist() for index in range(len(codes))]
+
+
+CODES = st.one_of(st.integers(-2, 3), st.integers(-(2**62), 2**62), st.integers(65_530, 65_540))
+
+
+@given(st.lists(st.tuples(CODES, CODES, CODES), max_size=40))
+def test_combinations_are_told_apart_as_python_tells_tuples_apart(rows: list[tuple[int, int, int]]) -> None:
+    keys = [np.array(column, np.int64) for column in zip(*rows, strict=True)] or [np.zeros(0, np.int64)]
+    first, which = distinct(*keys)
+    places: dict[tuple[int, int, int], int] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(row, place)
+    assert first.tolist() == list(places.values())
+    assert which.tolist() == [list(places).index(row) for row in rows]
+
+
+@given(st.lists(st.one_of(st.integers(0, 3), st.integers(65_530, 65_540), st.integers(0, 2**62)), max_size=40))
+def test_places_are_in_the_order_of_their_codes_and_of_equal_ones_in_their_own(codes: list[int]) -> None:
+    assert ordered(np.array(codes, np.int64)).tolist() == sorted(range(len(codes)), key=lambda place: codes[place])
 
 
 def test_what_was_asked_of_the_same_columns_is_not_worked_out_again_and_not_kept_beyond_them() -> None:
