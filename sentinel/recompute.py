@@ -26,6 +26,7 @@ BEYOND: Mapping[str, str] = {
     "identity": "compares with what the device said of itself before, perhaps days ago",
     "limits/learnt rate": "compares a reading with the one before, perhaps more than a minute ago",
     "liveness": _READINGS,
+    "logins": "counts refusals of up to six hours, each over a connection of its own",
     "quiet": _READINGS,
     "residual": _READINGS,
     "sequence": "compares with where in its cycle a channel was before",

@@ -13,6 +13,7 @@ from sentinel.detect.gaps import Gaps
 from sentinel.detect.identity import IdentityChange
 from sentinel.detect.limits import Limits
 from sentinel.detect.liveness import Liveness
+from sentinel.detect.logins import Logins
 from sentinel.detect.lower import Lower
 from sentinel.detect.novelty import Novelty
 from sentinel.detect.protocol import ProtocolChecks
@@ -41,6 +42,7 @@ CATALOGUE: dict[str, Callable[[TagMap | None, Budget], Detector]] = {
     IdentityChange.spec.name: lambda _tags, _budget: IdentityChange(),
     CovertChannel.spec.name: lambda _tags, _budget: CovertChannel(),
     Credentials.spec.name: lambda _tags, _budget: Credentials(),
+    Logins.spec.name: lambda _tags, _budget: Logins(),
     Scans.spec.name: lambda _tags, _budget: Scans(),
     BruteForce.spec.name: lambda _tags, _budget: BruteForce(),
     Exhaustion.spec.name: lambda _tags, _budget: Exhaustion(),

@@ -29,6 +29,7 @@ _ROOMS = (
     "feature",
     "limits",
     "liveness",
+    "logins",
     "lower",
     "operations",
     "phase",

@@ -51,6 +51,20 @@ SIGNS = (
     Sign("brute_force", "", (2.0, -2.0, -1.0, 0.3), "one thing after the other is tried", "who is at {source}, and what it tried"),
     Sign("volume", "", (1.5, 0.3, -0.5, 0.6), "more is sent than ever before", "what runs on {source}, and a loop in the network"),
     Sign("scans", "", (1.4, -2.0, 0.5, 0.1), "somebody looks for whoever is there", "who is at {source}, and whether a scan was announced"),
+    Sign(
+        "logins",
+        "login",
+        (2.2, -2.0, -0.5, -0.2),
+        "a login succeeds after many that were refused",
+        "who logged in from {source}, and the account's password",
+    ),
+    Sign(
+        "logins",
+        "",
+        (1.4, -1.5, -0.3, 1.0),
+        "passwords are tried out",
+        "who is at {source}, and whether a program there has an old password",
+    ),
     Sign("credentials", "", (-0.5, -1.5, -0.3, 2.0), "passwords travel in clear text", "the security policy that {target} offers"),
     Sign(
         "identity",

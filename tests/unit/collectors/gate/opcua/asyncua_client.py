@@ -1,7 +1,7 @@
-"""An asyncua client: ``python asyncua_client.py URL POLICY MODE DIRECTORY USER:PASSWORD|- STEP ...``.
+"""An asyncua client: ``python asyncua_client.py URL POLICY MODE DIRECTORY USER:PASSWORD[,USER:PASSWORD ...]|- STEP ...``.
 
 A step is NODE (read) or NODE=VALUE (write); each says one line: the value, `written` or the name of the status code.  Its certificate is
-DIRECTORY/client.der, made where it is missing.
+DIRECTORY/client.der, made where it is missing.  Several users log in one after the other, over a connection each.
 """
 
 import asyncio
@@ -46,4 +46,5 @@ async def speak(url: str, policy: str, mode: str, directory: Path, user: str, *s
         print(type(error).__name__, flush=True)
 
 
-asyncio.run(speak(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), *sys.argv[5:]))
+for each in sys.argv[5].split(","):
+    asyncio.run(speak(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), each, *sys.argv[6:]))
