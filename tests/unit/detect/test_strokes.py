@@ -10,7 +10,7 @@ from sentinel.detect.calibrate import Budget
 from sentinel.detect.change import ANCHOR, Change, limit_for
 from sentinel.detect.stroke import StrokeReader
 from sentinel.detect.strokes import Strokes
-from sentinel.measure.detection.valves import measure
+from sentinel.measure.detection.valves import CHANGES, measure
 from sentinel.model.columns import Array
 from sentinel.model.tags import Tag, TagMap, TagRole
 from sentinel.model.time import NS_PER_S
@@ -184,6 +184,14 @@ def test_a_valve_that_becomes_faster_is_told_with_how_far_and_compared_with_what
         assert said[0].score > said[0].threshold
 
 
+def test_a_valve_that_becomes_slower_is_told_as_such() -> None:
+    chance = np.random.default_rng(4)
+    detector = _learnt(chance)
+    said = [found for part in _operated(12, 10.0 * 1.03, chance, 7200) for found in detector.score(part)]
+    assert said
+    assert said[0].title == "V101.POS opens slower than it did"
+
+
 def test_what_the_load_explains_is_no_change() -> None:
     chance = np.random.default_rng(5)
     detector = _learnt(chance, pressure=0.05)
@@ -202,11 +210,12 @@ def test_without_a_plant_file_there_are_no_actuators() -> None:
     assert detector.state() == {"actuators": []}
 
 
-def test_the_measure_counts_what_it_claims() -> None:
-    figures = measure(4, seed=1)
-    assert figures["strokes_read"] == figures["strokes_made"]
-    assert figures["strokes_one"] <= 6
-    assert figures["strokes_fleet"] <= 12
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_valve_that_became_slower_or_sticks_is_found_as_soon_as_one_that_became_faster(change: str) -> None:
+    figures = measure(3, seed=1, change=change)
+    assert abs(int(figures["strokes_read"]) - int(figures["strokes_made"])) <= 1, "a standstill on the way may be taken for an end"
+    assert float(figures["strokes_one"]) <= 6
+    assert float(figures["strokes_fleet"]) <= 12
 
 
 def test_learning_keeps_bounded_strokes_and_loads(monkeypatch: pytest.MonkeyPatch) -> None:
