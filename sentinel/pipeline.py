@@ -99,9 +99,12 @@ class Analysis:
             findings = [*findings, *self._triage.repetition(heard.source, counters.repeated, counters.accepted, seen)]
         return _latest(findings)
 
-    def readings(self, source: str, readings: Readings, until: Instant, residuals: Readings | None = None) -> list[Finding]:
-        """``residuals``: the same tags, reading minus the twin's forecast in standard deviations, where the twin is in step."""
-        return self._windows_in(self._gather(source).read(readings, until, residuals))
+    def readings(
+        self, source: str, readings: Readings, until: Instant, residuals: Readings | None = None, forecasts: Readings | None = None
+    ) -> list[Finding]:
+        """Where the twin is in step, ``forecasts``: what it shows of the same tags, and ``residuals``: readings minus these, in standard
+        deviations."""
+        return self._windows_in(self._gather(source).read(readings, until, residuals, forecasts))
 
     def command(self, command: Command) -> list[Finding]:
         """Judged at once, without waiting for its second to end: a held write waits for nobody."""

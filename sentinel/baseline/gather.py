@@ -38,10 +38,13 @@ class Gather:
         self._hold("details", heard.details, heard.details.time)
         return self._close(heard.until)
 
-    def read(self, readings: Readings, until: Instant, residuals: Readings | None = None) -> list[Window]:
+    def read(
+        self, readings: Readings, until: Instant, residuals: Readings | None = None, forecasts: Readings | None = None
+    ) -> list[Window]:
         self._hold("readings", readings, readings.seen)
-        if residuals is not None:
-            self._hold("residuals", residuals, residuals.seen)
+        for kind, columns in (("residuals", residuals), ("forecasts", forecasts)):
+            if columns is not None:
+                self._hold(kind, columns, columns.seen)
         return self._close(until)
 
     def fresh(self) -> Messages:
@@ -112,6 +115,7 @@ class Gather:
             details=Details.concat(columns["details"]),
             readings=_in_order(Readings.concat(columns["readings"])),
             residuals=_in_order(Readings.concat(columns["residuals"])),
+            forecasts=_in_order(Readings.concat(columns["forecasts"])),
         )
 
 

@@ -171,11 +171,13 @@ class Brain:
     async def _polled(self, polled: Polled) -> None:
         def think() -> list[Finding]:
             residuals: Readings | None = None
+            forecasts: Readings | None = None
             self._keep_past(polled.readings)
             if self._sync is not None:
                 self._sync.observe(measured(polled.readings), self._clock.now())
-                residuals = self._sync.residuals() if self._sync.health.is_in_step else None
-            return self._analysis.readings(polled.source, polled.readings, polled.until, residuals)
+                if self._sync.health.is_in_step:
+                    forecasts, residuals = self._sync.forecasts(), self._sync.residuals()
+            return self._analysis.readings(polled.source, polled.readings, polled.until, residuals, forecasts)
 
         findings = await self.think(think)
         self._tallies.of(polled.source).readings += len(polled.readings)

@@ -3,7 +3,8 @@
 A value comes to us over several roads: a Modbus answer on the wire, an OPC UA notification, a poll of our own.  Whoever changes one of them
 has to change them all, at the same moment.  Each pair of sources of a tag is compared reading by reading; how far they may lie apart (the
 process moves between two polls, registers round) was learnt, and its limit comes from the plant's false-alarm budget.  Told is what lasts
-for `RUN` comparisons, and once.  Which of the two lies is not said: that is for who looks at the instrument.
+for `RUN` comparisons, and once.  Which of the two lies a third one says: another road, or the twin's forecast of the tag, which is a
+witness and accuses nobody by itself.  Where nobody else has read it, that is for who looks at the instrument.
 """
 
 import math
@@ -33,6 +34,9 @@ MAX_BLOCKS = 1024  # of each pair
 MAX_TAGS, MAX_SOURCES = 2_000, 8  # under watch; sources of one tag
 _KEPT = 8  # readings of each source
 MAX_NAMED = 64
+TWIN = "the twin"
+CONTRADICTS = 2  # comparisons in a row beyond the limit, of a witness
+WITNESS_NS = 10 * NS_PER_S  # what it said before is none of this
 
 Pair = tuple[str, str, str]  # tag, one source, the other, in the order of their names
 
@@ -87,6 +91,7 @@ class Sources:
         self._apart: dict[Pair, _Apart] = {}
         self._allowed: dict[Pair, float] = {}
         self._runs: dict[Pair, int] = defaultdict(int)  # comparisons in a row beyond the limit
+        self._compared_at: dict[Pair, int] = {}  # when last
         self._active = False
         self.unwatched = 0  # readings of tags and sources beyond the limits
 
@@ -132,6 +137,7 @@ class Sources:
             if math.isfinite(allowed):
                 self._allowed[pair] = max(allowed, MARGIN * max(apart.blocks)) + self._rounding(pair[0])
         self._apart.clear()
+        self._compared_at.clear()
         self._voices.clear()
         self._active = True
 
@@ -149,9 +155,26 @@ class Sources:
                 continue
             beyond = abs(each.first - each.second) > allowed
             self._runs[each.pair] = self._runs[each.pair] + 1 if beyond else 0
-            if self._runs[each.pair] == RUN:
+            self._compared_at[each.pair] = each.at
+            if self._runs[each.pair] == RUN and TWIN not in each.pair[1:]:
                 begins.append(each)
         return [self._detection(window, begins)] if begins else ()
+
+    def _agrees(self, tag: str, source: str, witness: str, at: int) -> bool | None:
+        """None: it says nothing, or nothing clear."""
+        pair = (tag, min(source, witness), max(source, witness))
+        if abs(at - self._compared_at.get(pair, -WITNESS_NS - at)) > WITNESS_NS:
+            return None
+        return True if not self._runs[pair] else False if self._runs[pair] >= CONTRADICTS else None
+
+    def _liar(self, compared: _Compared) -> tuple[str, str] | None:
+        """Which of two is contradicted by a third one that agrees with the other, and that witness; None when nobody can say."""
+        tag, *both = compared.pair
+        for witness in sorted(self._voices[tag].keys() - set(both), key=lambda each: (each == TWIN, each)):
+            said = [self._agrees(tag, source, witness, compared.at) for source in both]
+            if set(said) == {True, False}:
+                return both[said.index(False)], witness
+        return None
 
     def _detection(self, window: Window, begins: Sequence[_Compared]) -> Detection:
         worst = max(begins, key=lambda each: (abs(each.first - each.second) / self._allowed[each.pair], each.pair))
@@ -159,9 +182,14 @@ class Sources:
         tags = list(dict.fromkeys(each.pair[0] for each in begins))
         apart = abs(worst.first - worst.second)
         told = f"{tag} is {worst.first:.4g} by {one} and {worst.second:.4g} by {other}"
+        lies = self._liar(worst)
+        judged = "One of the two is changed on its way, or at its source."
+        if lies is not None:
+            believed = one if lies[0] == other else other
+            judged = f"{lies[1][:1].upper()}{lies[1][1:]} sides with {believed}: {lies[0]} is changed on its way, or at its source."
         return Detection(
             detector=self.spec.name,
-            title=f"Two sources do not agree on {listed(tags)}: {told}",
+            title=f"Two sources do not agree on {listed(tags)}: {told}" + (f"; {lies[0]} is not to be believed" if lies else ""),
             seen=window.start,
             tags=tuple(tags[:MAX_NAMED]),
             cause="process:plant",
@@ -170,11 +198,10 @@ class Sources:
             expected=f"at most {allowed:.4g}, from what was learnt",
             score=apart / allowed,
             threshold=1.0,
-            why=f"{told}, {RUN} readings in a row; while learning they were never {allowed:.4g} apart."
-            "  One of the two is changed on its way, or at its source.",
+            why=f"{told}, {RUN} readings in a row; while learning they were never {allowed:.4g} apart.  {judged}",
             techniques=("T1692.002", "T0832"),
             severity=Severity.HIGH,
-            confidence=0.7,
+            confidence=0.85 if lies else 0.7,
         )
 
     # -- at rest --
@@ -193,6 +220,8 @@ def _told(window: Window) -> Iterator[tuple[str, Readings]]:
         yield from ((f"{protocol} on the wire ({window.source})", readings) for protocol, readings in window.by_protocol.items())
     else:
         yield window.source, window.readings
+    if len(window.forecasts):
+        yield TWIN, window.forecasts
 
 
 def _nearest(voice: _Voice, at: int) -> float | None:

@@ -19,4 +19,5 @@ class Window:
     readings: Readings = field(default_factory=Readings.empty)
     by_protocol: Mapping[str, Readings] = field(default_factory=dict)  # those of the readings that its own messages carry
     residuals: Readings = field(default_factory=Readings.empty)  # reading minus the twin's forecast, per tag, in standard deviations
+    forecasts: Readings = field(default_factory=Readings.empty)  # what the twin shows of the tags that were read, where it is in step
     commands: tuple[Command, ...] = ()

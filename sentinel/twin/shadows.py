@@ -50,8 +50,9 @@ class Shadows:
             shadow.predicted = self._forecast.run(shadow.ensemble, span_s)
             shadow.age_s += span_s
 
-    def innovations(self, observed: Mapping[str, Reading], sigmas: Mapping[str, float]) -> dict[str, float]:
-        """By the older shadow, which has heard none of these; none where none runs."""
+    def innovations(self, observed: Mapping[str, Reading], sigmas: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """By the older shadow, which has heard none of these: the innovation, and what it reads itself in the tag's units, not a number
+        where it is too wide to say.  None where none runs."""
         judge = self._running[0] if self._running else None
         if judge is None or judge.predicted is None:
             return {}
@@ -61,10 +62,11 @@ class Shadows:
         for tag, reading in observed.items():
             row = sensing.rows[tag]
             variance = sigmas[tag] ** 2 + self._tolerance[row] ** 2 + variances[row]
+            shown = sensing.units[row].from_si(means[row])
             innovation = (sensing.units[row].to_si(reading.value) - means[row]) / math.sqrt(variance)
             if not variances[row] <= self._widest[row]:  # or not a number
-                innovation = math.copysign(CAP, innovation)
-            found[tag] = innovation
+                innovation, shown = math.copysign(CAP, innovation), math.nan
+            found[tag] = innovation, shown
         return found
 
     def renew(self, main: Ensemble) -> None:

@@ -80,6 +80,7 @@ class Sync:
         self._acquiring_since: int | None = None
         self._last_acquired: int | None = None
         self._residuals: deque[tuple[int, str, float]] = deque(maxlen=MAX_RESIDUALS)
+        self._forecasts: deque[tuple[int, str, float]] = deque(maxlen=MAX_RESIDUALS)
         self._ring: deque[Snapshot] = deque(maxlen=RING)
 
     # -- what goes out
@@ -118,11 +119,11 @@ class Sync:
 
     def residuals(self) -> Readings:
         """Since the last call: reading minus a forecast up to half a minute old, in standard deviations, at the reading's time."""
-        rows = list(self._residuals)
-        self._residuals.clear()
-        codes = {tag: code for code, tag in enumerate(dict.fromkeys(tag for _, tag, _ in rows))}
-        times = [at for at, _, _ in rows]
-        return Readings.of(tuple(codes), time=times, seen=times, tag=[codes[tag] for _, tag, _ in rows], value=[far for _, _, far in rows])
+        return _taken(self._residuals)
+
+    def forecasts(self) -> Readings:
+        """Since the last call: such a forecast itself, in the units of its tag."""
+        return _taken(self._forecasts)
 
     def parameters(self) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation over members, in declared spreads: what the twin has learnt about each."""
@@ -285,7 +286,20 @@ class Sync:
     def _test(self, observed: Mapping[str, Reading], sigmas: Mapping[str, float], span_s: float, end: Instant) -> None:
         """Readings against the older shadow, which has heard none of them."""
         self._shadows.advance(span_s)
-        for tag, innovation in self._shadows.innovations(observed, sigmas).items():
+        for tag, (innovation, shown) in self._shadows.innovations(observed, sigmas).items():
             self.monitor.take(tag, innovation, end)
             self._residuals.append((observed[tag].at, tag, innovation))
+            if not math.isnan(shown):
+                self._forecasts.append((observed[tag].at, tag, shown))
         self._shadows.renew(self._filter.main)
+
+
+def _taken(rows: deque[tuple[int, str, float]]) -> Readings:
+    """All of them; the deque is empty afterwards."""
+    taken = list(rows)
+    rows.clear()
+    codes = {tag: code for code, tag in enumerate(dict.fromkeys(tag for _, tag, _ in taken))}
+    times = [at for at, _, _ in taken]
+    return Readings.of(
+        tuple(codes), time=times, seen=times, tag=[codes[tag] for _, tag, _ in taken], value=[value for _, _, value in taken]
+    )

@@ -98,7 +98,9 @@ def test_what_stays_open_does_not_keep_the_pools_of_closed_windows() -> None:
 
 def test_readings_are_gathered_by_their_time_of_receipt() -> None:
     gather = Gather("poller")
-    windows = gather.read(readings((0.2, "LT101", 1.0), (1.2, "LT101", 1.1)), Instant(at(2)), readings((0.2, "LT101", 0.5)))
+    of_the_twin = readings((0.2, "LT101", 0.5)), readings((1.2, "LT101", 1.0))
+    windows = gather.read(readings((0.2, "LT101", 1.0), (1.2, "LT101", 1.1)), Instant(at(2)), *of_the_twin)
     assert [len(window.readings) for window in windows] == [1, 1]
-    assert len(windows[0].residuals) == 1
+    assert [len(window.residuals) for window in windows] == [1, 0]
+    assert [len(window.forecasts) for window in windows] == [0, 1]
     assert windows[0].source == "poller"

@@ -71,6 +71,65 @@ def test_a_reading_that_is_changed_on_one_road_only_is_told_once(watching: Sourc
         assert _said(each, 800, 900, _true) == []
 
 
+def _witnessed(at: int, wire: float, polled: float, shown: float | None) -> list[Window]:
+    """As `_second`, and what the twin shows at the time of the poll, which it tells with the next one."""
+    heard, asked = _second(at, wire, polled)
+    told = readings((at - 0.5, "A", shown)) if shown is not None else readings()
+    return [heard, replace(asked, forecasts=told)]
+
+
+@pytest.fixture(scope="module")
+def with_twin() -> Sources:
+    detector = Sources(_TAGS)
+    for at in range(600):
+        for each in _witnessed(at, *_true(at), round(_level(at - 0.5), 2)):
+            detector.learn(each)
+    detector.activate()
+    return detector
+
+
+@pytest.mark.parametrize(("wire", "polled", "liar"), [(2.0, 0.0, "Modbus on the wire"), (0.0, 2.0, "poll")])
+def test_the_twin_says_which_of_two_lies(with_twin: Sources, wire: float, polled: float, liar: str) -> None:
+    judge = Sources(_TAGS)
+    judge.restore(with_twin.state())
+    said = []
+    for at in range(600, 700):
+        heard, asked = _true(at)
+        off = at >= 650
+        for each in _witnessed(at, heard + off * wire, asked + off * polled, round(_level(at - 0.5), 2)):
+            said += judge.score(each)
+    (found,) = said
+    assert found.title.endswith("is not to be believed")
+    assert f"{liar}" in found.title.rpartition("; ")[2]
+    assert "The twin sides with" in found.why
+    assert found.confidence == 0.85
+
+
+@pytest.mark.parametrize("shown", [None, 8.0])
+def test_a_twin_that_agrees_with_neither_or_says_nothing_accuses_nobody(with_twin: Sources, shown: float | None) -> None:
+    judge = Sources(_TAGS)
+    judge.restore(with_twin.state())
+    said = [each for at in range(600, 700) for part in _witnessed(at, *_true(at), shown) for each in judge.score(part)]
+    assert said == [], "what the twin shows is no source of its own"
+    said = [each for at in range(700, 720) for part in _witnessed(at, _true(at)[0], 1.0, shown) for each in judge.score(part)]
+    assert [(found.confidence, "One of the two is changed" in found.why) for found in said] == [(0.7, True)]
+
+
+def test_a_third_road_says_which_of_two_lies() -> None:
+    def heard(at: int, modbus: float, opcua: float, polled: float) -> list[Window]:
+        parts = {"Modbus": readings((at + 0.1, "A", modbus)), "OPC UA": readings((at + 0.3, "A", opcua))}
+        return [replace(window(at), by_protocol=parts), replace(window(at, readings=readings((at + 0.5, "A", polled))), source="poll")]
+
+    detector = Sources(_TAGS)
+    for at in range(600):
+        for each in heard(at, *_true(at), _true(at)[1]):
+            detector.learn(each)
+    detector.activate()
+    said = [found for at in range(600, 700) for each in heard(at, _true(at)[0], 8.0, _true(at)[1]) for found in detector.score(each)]
+    assert said
+    assert all("OPC UA on the wire (sensor) is changed on its way" in found.why for found in said)
+
+
 def test_ordinary_hours_agree() -> None:
     """Ten plants with ten minutes of learning, an hour each."""
     for _ in range(10):

@@ -156,18 +156,26 @@ def test_everything_contradicting_is_lost(model: Model, quiet: Recording) -> Non
 def test_residuals_say_how_far_each_reading_was(model: Model, quiet: Recording) -> None:
     sync = Sync(model)
     follow(sync, quiet, 0, 40)
-    calm = sync.residuals()
+    shown, calm = sync.forecasts(), sync.residuals()
     assert len(calm)
     assert np.abs(calm.value).mean() < 1.5
     assert set(calm.names) <= {output.tag for output in model.outputs}
-    assert len(sync.residuals()) == 0
+    assert len(sync.residuals()) == len(sync.forecasts()) == 0
+    assert set(zip(shown.time.tolist(), shown.decoded("tag"), strict=True)) <= set(
+        zip(calm.time.tolist(), calm.decoded("tag"), strict=True)
+    )
+    assert "TT301" in shown.names
     assert (np.diff(calm.time) >= 0).all()
 
     def lift(_: float, values: dict[str, float]) -> None:
         values["TT301"] += 15.0
 
     follow(sync, quiet, 40, 45, lift)
-    loud = sync.residuals()
+    shown, loud = sync.forecasts(), sync.residuals()
+    hot = shown.value[np.array(shown.decoded("tag")) == "TT301"]
+    true = quiet.truth["TT301"][(quiet.time_s >= 40) & (quiet.time_s < 45)]
+    assert len(hot)
+    assert np.abs(hot - true.mean()).max() < 2.0, "it shows where the plant is, not what was read"
     worst = loud.names[int(loud.tag[np.abs(loud.value).argmax()])]
     assert worst == "TT301"
     assert np.abs(loud.value).max() > 8.0
