@@ -30,6 +30,7 @@ FLIGHT_OCTETS = 8 * 1024 * 1024  # of one lane, sent and not yet acknowledged; a
 FLIGHT_ENTRIES = 4096  # so many that a held write does not wait for others to be kept
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.05, 1.0
 _ENTRY_OVERHEAD_OCTETS = 64
+_LONG_OCTETS = 1 << 16  # of an entry
 
 Receive = Callable[[Frame], None]
 Parts = tuple[tuple[FrameKind, bytes], ...]
@@ -40,7 +41,7 @@ class _Entry:
     """Frames that are delivered together or not at all."""
 
     sequence: int  # of the last one
-    frames: tuple[bytes, ...]
+    pieces: tuple[bytes, ...]  # header and payload in turn: a payload may be long, and is not copied to stand behind its header
     octets: int
 
 
@@ -148,13 +149,13 @@ class Outbox:
             self._refused += 1
             raise ValueError(f"a payload above {MAX_PAYLOAD_OCTETS} octets: hand it in in smaller batches")
         first = self._sequence + 1
-        frames = tuple(Frame(kind, first + at, payload).encode() for at, (kind, payload) in enumerate(parts))
-        octets = sum(map(len, frames)) + _ENTRY_OVERHEAD_OCTETS
+        pieces = tuple(piece for at, (kind, payload) in enumerate(parts) for piece in (Frame(kind, first + at, payload).header(), payload))
+        octets = sum(map(len, pieces)) + _ENTRY_OVERHEAD_OCTETS
         urgent = parts[0][0] in URGENT
         self._make_room(octets, urgent)
         self._sequence += len(parts)
         lane = self._urgent if urgent else self._bulk
-        lane.waiting.append(_Entry(self._sequence, frames, octets))
+        lane.waiting.append(_Entry(self._sequence, pieces, octets))
         self._octets += octets
         self._urgent_octets += octets if urgent else 0
         self._accepted += 1
@@ -221,9 +222,9 @@ class Outbox:
         if link is None or link.transport is None:
             return
         while entry := self._urgent.next_entry():
-            link.transport.writelines(entry.frames)
+            _write(link.transport, entry)
         while not link.paused and (entry := self._bulk.next_entry()):
-            link.transport.writelines(entry.frames)
+            _write(link.transport, entry)
 
     def _opened(self, link: "_Link") -> None:
         self._link = link
@@ -289,6 +290,15 @@ class _Link(asyncio.Protocol):
     def close(self) -> None:
         if self.transport:
             self.transport.abort()
+
+
+def _write(transport: asyncio.Transport, entry: _Entry) -> None:
+    """Together, for the sake of system calls, or, where that would copy much, one piece after the other: a view is not copied to be cut."""
+    if entry.octets < _LONG_OCTETS:
+        transport.writelines(entry.pieces)
+    else:
+        for piece in entry.pieces:
+            transport.write(memoryview(piece))
 
 
 def heard_frames(heard: Heard) -> Parts:

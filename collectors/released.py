@@ -1,7 +1,9 @@
-"""Memory that a process has used up: a library's pages that nobody will run again are given back.
+"""Memory that a process has used up: a library's pages that nobody will run again are given back, what will be used again is kept.
 
 The compiler behind the kernels is 150 MB of program, of which loading them touches half.  Nothing is lost: what is asked for again, the
 kernel of the system reads again from the file.
+Columns of some megabytes that come and go many times a second are the other way round: each page that is given back and had anew is
+cleared by the kernel of the system first, which costs a capture more than writing it.
 """
 
 import ctypes
@@ -12,6 +14,8 @@ from typing import NamedTuple
 
 COMPILER = "libllvmlite"
 _SMAPS = Path("/proc/self/smaps")  # proc(5)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_LARGEST = 32 << 20  # that the C library keeps at all (DEFAULT_MMAP_THRESHOLD_MAX)
 
 
 class Mapping(NamedTuple):
@@ -52,3 +56,10 @@ def release(library: str = COMPILER) -> int:
                 raise OSError(ctypes.get_errno(), f"madvise of {part.file}")
             released += part.resident
     return released
+
+
+def retain(octets: int) -> None:
+    """Of what is freed up to so many octets are kept for what is allocated next.  Nothing happens where the C library cannot do it."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and not (mallopt(_TRIM_THRESHOLD, octets) and mallopt(_MMAP_THRESHOLD, _LARGEST)):
+        raise ValueError(f"the C library does not keep {octets} octets")

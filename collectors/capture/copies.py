@@ -94,7 +94,7 @@ def likeness_of(head: Table, octets: Table, network: int, transport: int, end: i
 @kernel(inline=True)
 def place_of(head: Table) -> int:
     """Where a packet is remembered, or behind it: two of a kind lie in one cache line."""
-    return np.int64(head.likeness) & (RECENT_PACKETS - 2)
+    return int(np.int64(head.likeness)) & (RECENT_PACKETS - 2)
 
 
 @kernel(inline=True)

@@ -23,6 +23,7 @@ from collectors.capture.ring import Ring
 from collectors.capture.sensor import Sensor
 from collectors.capture.warm import warm
 from collectors.outbox import Outbox
+from collectors.released import retain
 from sentinel.clock import Clock, SystemClock
 from sentinel.errors import ConfigError, TransientError
 from sentinel.model.codec import CodecError, from_json, load_arrow
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 _POLL_MS = 50
 _MERGE_OCTETS = 8 << 20  # of a round over several interfaces
 _REQUESTS = 256  # for evidence, that wait
+_RETAINED_OCTETS = 32 << 20  # the columns of some blocks, and their way to the brain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +215,7 @@ async def run(config: CaptureConfig, stop: asyncio.Event, clock: Clock | None = 
 
 def _prepare() -> None:
     """Everything that takes long the first time happens before a packet waits for it."""
+    retain(_RETAINED_OCTETS)
     warm()
     load_arrow(Messages)
 

@@ -3,8 +3,8 @@
 A pair of virtual interfaces in a network namespace of this process's own (root is needed).  Into one end goes traffic of our own
 generator, as fast as `sendmmsg` takes it (or at ``--rate``); at the other end hears the appliance's own capture process, as it always
 does, with its ring of recent packets on disk, and hands over to an intake.  ``lost`` is what was sent and neither heard nor counted as
-dropped: it has to be 0.  ``cpu_ns`` is processor time of all the capture's threads, a packet, decoding and handing over included (the
-kernel's own copy into the ring is done for the sender, and on its account).
+dropped: it has to be 0.  ``cpu_ns`` is processor time of all the capture's threads, a packet, decoding and handing over included, its
+own and the kernel's for it apart (the kernel's copy into the ring is done for the sender, and on its account).
 """
 
 import argparse
@@ -30,6 +30,7 @@ from collectors.capture.traffic import main as write_traffic
 from sentinel.errors import TransientError
 from sentinel.intake import Intake
 from sentinel.model.observation import Counters, Heard
+from sentinel.model.time import NS_PER_S
 
 _CLONE_NEWNET = 0x40000000
 _SOL_PACKET, _QDISC_BYPASS = 263, 20
@@ -114,10 +115,11 @@ class Ears:
                 return
 
 
-def processor_ns(process: int) -> int:
-    """Of all threads that it has (proc(5), schedstat)."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks)
+def processor_ns(process: int) -> tuple[int, int]:
+    """Of all threads that it had: (of its own, for what it asked of the kernel), in ticks of 10 ms (proc(5), ``utime`` and ``stime``)."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    tick_ns = NS_PER_S // os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) * tick_ns, int(fields[12]) * tick_ns
 
 
 def make_wire() -> tuple[str, str]:
@@ -167,10 +169,11 @@ async def measure(options: argparse.Namespace, directory: Path) -> dict[str, flo
         Intake(directory / "intake.sock", ears) as intake,
         hearing(intake, directory, ear, options.workers, not options.no_recent) as processes,
     ):
-        before = sum(map(processor_ns, processes))
+        before = np.array([processor_ns(process) for process in processes]).sum(axis=0)
         sent, seconds = await asyncio.to_thread(frames.send, mouth, options.rate, options.seconds)
         await ears.all_of(sent)
-        spent = sum(map(processor_ns, processes)) - before
+        spent = np.array([processor_ns(process) for process in processes]).sum(axis=0) - before
+    user_ns, system_ns = (round(float(each) / max(1, ears.heard)) for each in spent)
     return {
         "sent": sent,
         "rate_per_s": round(sent / seconds),
@@ -178,7 +181,9 @@ async def measure(options: argparse.Namespace, directory: Path) -> dict[str, flo
         "dropped": ears.dropped,
         "lost": sent - ears.heard - ears.dropped,
         "pdus": ears.units,
-        "cpu_ns": round(spent / max(1, ears.heard)),
+        "cpu_ns": user_ns + system_ns,
+        "user_ns": user_ns,
+        "system_ns": system_ns,
         "workers": options.workers,
         "recent": not options.no_recent,
     }
@@ -202,8 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps(report) + "\n")
     else:
         sys.stdout.write(
-            "{sent} packets sent at {rate_per_s}/s: {heard} heard, {dropped} dropped and counted, {lost} lost; "
-            "{cpu_ns} ns of processor a packet in {workers} process(es)\n".format(**report)
+            "{sent} packets sent at {rate_per_s}/s: {heard} heard, {dropped} dropped and counted, {lost} lost; {cpu_ns} ns of processor a "
+            "packet ({user_ns} its own, {system_ns} the kernel's for it) in {workers} process(es)\n".format(**report)
         )
     return 0
 

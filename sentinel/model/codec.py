@@ -17,6 +17,7 @@ T = TypeVar("T")
 C = TypeVar("C", bound=Columns)
 
 _NAMES, _POOL = b"names", b"pool"
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an IPC stream (Arrow columnar format, "IPC Streaming Format")
 
 
 class CodecError(ValueError):
@@ -57,10 +58,9 @@ def to_arrow(columns: Columns, metadata: dict[str, str] | None = None) -> bytes:
     extra |= {_NAMES: json.dumps(columns.names).encode(), _POOL: columns.pool.tobytes()}
     batch = pa.record_batch(list(arrays.values()), names=list(arrays))
     batch = batch.replace_schema_metadata(extra)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue())
+    # a stream writer gives the same octets and copies them twice more; Arrow's own pool gives pages back that are wanted again at once
+    pool = pa.system_memory_pool()
+    return b"".join((batch.schema.serialize(memory_pool=pool), batch.serialize(memory_pool=pool), _END))
 
 
 def load_arrow(kind: type[Columns]) -> None:

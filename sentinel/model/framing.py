@@ -47,8 +47,12 @@ class Frame:
     sequence: int
     payload: bytes
 
+    def header(self) -> bytes:
+        """What goes before the payload."""
+        return _HEADER.pack(_MAGIC, _VERSION, self.kind, self.sequence, len(self.payload))
+
     def encode(self) -> bytes:
-        return _HEADER.pack(_MAGIC, _VERSION, self.kind, self.sequence, len(self.payload)) + self.payload
+        return self.header() + self.payload
 
 
 class FrameReader:

@@ -81,3 +81,14 @@ async def test_it_connects_when_the_brain_comes_and_sends_unacknowledged_frames_
     assert [(frame.kind, frame.sequence) for frame in first] == [(FrameKind.COMMAND, 2), (FrameKind.READINGS, 1)]
     assert [(frame.kind, frame.sequence) for frame in second] == [(FrameKind.COMMAND, 2), (FrameKind.COMMAND, 3), (FrameKind.READINGS, 1)]
     assert not outbox.connected.is_set()
+
+
+async def test_entries_longer_than_a_socket_takes_arrive_whole_and_in_order(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "s", "capture")
+    sizes = (3_000_000, 10, 0, 500_000)
+    payloads = [bytes([number]) * size for number, size in enumerate(sizes)]
+    outbox.put(tuple((FrameKind.READINGS, payload) for payload in payloads))
+    outbox.put(((FrameKind.READINGS, b"short"),))
+    frames = await heard_by_a_listener(tmp_path / "s", outbox, 5)
+    assert [frame.payload for frame in frames] == [*payloads, b"short"]
+    assert [frame.sequence for frame in frames] == [1, 2, 3, 4, 5]

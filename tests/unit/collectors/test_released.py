@@ -29,6 +29,21 @@ numba.njit(lambda x: x + 1)(1)  # the compiler is still there for whoever needs 
 used = resident()
 print(after, used, release(), resident())
 """
+# Like the columns of a block of packets, and the octets that go to the brain: made and freed many times, held for a while.
+COLUMNS = """
+import resource, sys
+from collectors.released import retain
+if sys.argv[1] == "retained":
+    retain(32 << 20)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = []
+    for size in 20 * [1 << 20, 3 << 20]:
+        held = [*held[-2:], bytearray(size)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
 
 
 def test_what_the_kernel_tells_of_memory() -> None:
@@ -45,3 +60,11 @@ def test_the_compiler_is_let_go_of_when_the_kernels_are_loaded_and_comes_back() 
     assert in_use > 10e6
     assert released > in_use - 4e6
     assert left < 4e6
+
+
+def test_what_was_freed_is_used_again_and_no_page_comes_anew() -> None:
+    def faults(how: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", COLUMNS, how], check=True, capture_output=True, text=True, timeout=60).stdout)
+
+    assert faults("retained") < 100
+    assert faults("as ever") > 1000
