@@ -19,6 +19,7 @@ from sentinel.model.window import Window
 
 _SESSIONS = ("FindServers", "GetEndpoints", "OpenSecureChannel", "CloseSecureChannel", "CreateSession", "ActivateSession", "CloseSession")
 _OF_SESSIONS = [SERVICES[name][0] for name in _SESSIONS]
+_CHUNK_TYPE_AT, _CONTINUED = 3, ord("C")  # OPC 10000-6, 6.7.2.2
 _SUBJECTS = (Topic.VALUE_WRITTEN, Topic.METHOD_CALLED)  # of OPC UA requests whose node makes them what they are
 
 
@@ -53,7 +54,7 @@ def heard(window: Window) -> tuple[list[tuple[Channel, Symbol]], Array, Array]:
     subjects = np.full(len(rows), -1)
     if opcua.any():
         functions = messages.function[rows]
-        kept &= ~opcua | ((functions >= 0) & ~np.isin(functions, _OF_SESSIONS))
+        kept &= ~opcua | ((functions >= 0) & ~np.isin(functions, _OF_SESSIONS) & ~_goes_on(messages, rows))
         subjects[opcua] = _subjects(messages, rows[opcua], window.details)
     rows, which, subjects = rows[kept], which[kept], subjects[kept]
     if (subjects >= 0).any() or not kept.all():
@@ -69,6 +70,14 @@ def _of(request: Request, subject: str) -> tuple[Channel, Symbol]:
     (client, server, protocol, unit, function, subfunction), span, _, port = request
     low, high = span or (-1, -1)
     return Channel(client, server, port, protocol, unit), Symbol(function, subfunction, low, high, subject)
+
+
+def _goes_on(messages: Messages, rows: Array) -> Array:
+    """Of each OPC UA chunk: is it not the last of its message?"""
+    long_enough = messages.pdu_octets[rows] > _CHUNK_TYPE_AT
+    goes_on = np.zeros(len(rows), bool)
+    goes_on[long_enough] = messages.pool[messages.pdu_start[rows[long_enough]] + _CHUNK_TYPE_AT] == _CONTINUED
+    return goes_on
 
 
 def _subjects(messages: Messages, rows: Array, details: Details) -> Array:

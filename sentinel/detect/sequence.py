@@ -80,7 +80,7 @@ class RequestOrder:
         self._learning: dict[tuple[str, Channel], _Learnt] = {}
         self._buffer = np.zeros((0, 4), np.int64)  # number, symbol, time, connection
         self._cells = 0
-        self._turn = (1, 0)  # of so many, the number of the present one
+        self._turns: dict[str, tuple[int, int]] = {}  # of each source: how many, and the number of the present one
         self.set_apart = 0  # distinct requests of a second that were beyond the limits
         self._judge_by([], [], [])
 
@@ -91,13 +91,12 @@ class RequestOrder:
         places = np.array([self._place(window.source, *key) for key in keys], np.int64).reshape(-1, 2)
         if len(rows):
             at = places[which]
-            kept = (at[:, 0] >= 0) & self._has_turn(at[:, 0], window.start)
+            kept = (at[:, 0] >= 0) & self._has_turn(window, at[:, 0])
             rows, at = rows[kept], at[kept]
             self._keep(at[:, 0], at[:, 1], window.messages.time[rows], window.messages.flow[rows])
         missed = holes(window)
         if missed:
-            numbers = [one.number for (source, channel), one in self._learning.items() if source == window.source and channel[:3] in missed]
-            self._miss(np.array(numbers, np.int64), window.end)
+            self._miss([one.number for channel, one in self._of_source(window.source) if channel[:3] in missed], window.end)
         if len(self._buffer) >= BUFFERED:
             self._learn_buffered()
 
@@ -120,19 +119,22 @@ class RequestOrder:
             code = learnt.alphabet[symbol] = size
         return learnt.number, code
 
-    def _has_turn(self, numbers: Array, now: int) -> Array:
+    def _of_source(self, heard_by: str) -> list[tuple[Channel, _Learnt]]:
+        return [(channel, learnt) for (source, channel), learnt in self._learning.items() if source == heard_by]
+
+    def _has_turn(self, window: Window, numbers: Array) -> Array:
         """Which requests are learnt; who has no turn loses his place."""
         parts = -(-len(numbers) // BUFFERED)
-        turn = (parts, now // TURN_NS % parts)
-        if turn != self._turn:
-            self._turn = turn
-            self._miss(np.arange(len(self._learning)), now)
+        turn = (parts, window.start // TURN_NS % parts)
+        if turn != self._turns.get(window.source, (1, 0)):
+            self._turns[window.source] = turn
+            self._miss([one.number for _, one in self._of_source(window.source)], window.start)
         has_turn: Array = numbers % parts == turn[1]
         return has_turn
 
-    def _miss(self, numbers: Array, at: int) -> None:
-        nothing = np.zeros_like(numbers)
-        self._keep(numbers, nothing + _MISSED, nothing + at, nothing)
+    def _miss(self, numbers: Sequence[int], at: int) -> None:
+        nothing = np.zeros(len(numbers), np.int64)
+        self._keep(np.array(numbers, np.int64), nothing + _MISSED, nothing + at, nothing)
 
     def _keep(self, *columns: Array) -> None:
         self._buffer = np.concatenate((self._buffer, np.stack(columns, axis=1)))

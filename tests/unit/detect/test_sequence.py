@@ -253,5 +253,27 @@ def test_what_cannot_be_read_and_how_sessions_begin_has_no_order() -> None:
     assert detector.state() == {"channels": [], "rules": []}
 
 
+def test_a_message_in_chunks_is_one_request() -> None:
+    """However many chunks it takes."""
+    detector = RequestOrder()
+    for second in range(100):
+        detector.learn(_session(second, [(BROWSE, ""), (CALL, "")]))
+    detector.activate()
+    rows = [
+        request(300.1 + 0.1 * place, protocol=Protocol.OPCUA, port=4840, function=function, unit=-1, address=-1, quantity=-1, **chunk)
+        for place, (function, chunk) in enumerate(
+            [
+                (BROWSE, {"pdu_start": 0, "pdu_octets": 4}),
+                (BROWSE, {"pdu_start": 0, "pdu_octets": 4}),
+                (BROWSE, {"pdu_start": 4, "pdu_octets": 4}),
+                (CALL, {"pdu_start": 4, "pdu_octets": 4}),
+            ]
+        )
+    ]
+    lived = [_session(299, [(BROWSE, ""), (CALL, "")]), window(300, rows, pool=b"MSGCMSGF"), _session(301, [(BROWSE, ""), (CALL, "")])]
+    assert _said(detector, lived) == []
+    assert _said(detector, [_session(302, [(BROWSE, ""), (BROWSE, "")])])
+
+
 def test_a_stranger_has_no_order_and_is_others_business(judge: RequestOrder) -> None:
     assert _said(judge, [_second(1000, [REGISTER, REGISTER, READ], client=STRANGER)]) == []
