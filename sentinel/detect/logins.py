@@ -4,14 +4,14 @@ An ActivateSession (OPC 10000-4, 5.7.3) that is answered by Bad_IdentityTokenRej
 login refused.  Who mistypes a password three times and then logs in has forgotten it; what was refused and never healed counts, against
 how much of it there was while the baseline was learnt.  A login that succeeds after so many is graver than all of them.
 
-Heard where messages can be read: without security, or signed.  On an encrypted channel neither the user nor the refusal can be, only that
-channels come and go.
+Heard where messages can be read: without security, or signed.  On an encrypted channel neither the user nor the refusal can be; told is
+there that one client opens channel after channel, as it does whose login is refused, and no more than that.
 """
 
 import math
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from sentinel.detect.evidence import asset, listed
 from sentinel.detect.watched import watched
 from sentinel.model.detection import Detection, Severity
-from sentinel.model.opcua import SERVICE_FAULT, SERVICES, is_bad
+from sentinel.model.opcua import SERVICE_FAULT, SERVICES, MessageType, is_bad
 from sentinel.model.protocol import MessageKind, Protocol, Topic
 from sentinel.model.time import NS_PER_S, Instant, iso
 from sentinel.model.window import Window
@@ -29,6 +29,7 @@ REFUSED = (0x801F0000, 0x80200000, 0x80210000)  # OPC 10000-6, A.2: user access 
 FAST_S, MIN_FAST = 60.0, 5
 SPREAD_S, MIN_USERS = 3600.0, 4
 SLOW_S, MIN_SLOW = 6 * 3600.0, 6
+OPENED_S, MIN_OPENED = 600.0, 20  # channels that nobody can read
 MISTYPED = 3  # refusals that a login of the same user heals
 DEVIATIONS = 4.0  # above what was learnt, of a Poisson count
 MAX_PAIRS, MAX_KEPT, MAX_PENDING = 4096, 512, 4096
@@ -52,6 +53,8 @@ _SLOW = _Kind("passwords tried slowly", "tries out passwords: {count} logins ref
 _ENTERED = _Kind(
     "login after refusals", "logs in as {user} after {count} refusals", "refusals before a login that succeeds", Severity.CRITICAL
 )
+
+_OPENED = _Kind("channel after channel", "opens {count} encrypted channels within ten minutes", "in ten minutes", Severity.MEDIUM)
 
 
 class _Asked(NamedTuple):
@@ -130,6 +133,22 @@ class Refusals:
         return [one for one in self.kept if now - horizon_s * NS_PER_S < one.time <= now]
 
 
+def _limit(per_hour: float, horizon_s: float, least: int) -> float:
+    usual = per_hour * horizon_s / 3600.0
+    return max(least - 1.0, usual + DEVIATIONS * math.sqrt(usual))
+
+
+def _openings(window: Window) -> dict[Pair, list[tuple[int, int]]]:
+    """Time and frame of each encrypted channel that a client asks for."""
+    m = window.messages
+    asks = (m.protocol == Protocol.OPCUA) & (m.kind == MessageKind.REQUEST) & (m.function < 0) & (m.subfunction == MessageType.OPEN)
+    found: dict[Pair, list[tuple[int, int]]] = {}
+    for row in np.flatnonzero(asks & (m.client >= 0) & (m.server >= 0))[:MAX_IN_WINDOW].tolist():
+        pair = (m.names[m.client[row]], m.names[m.server[row]])
+        found.setdefault(pair, []).append((int(m.time[row]), int(m.frame[row])))
+    return found
+
+
 class Logins:
     spec: ClassVar[Spec] = Spec(
         name="logins",
@@ -142,8 +161,11 @@ class Logins:
         self._ear, self._refusals = Ear(), OrderedDict[Pair, Refusals]()
         self._learning_ear, self._learning = Ear(), OrderedDict[Pair, Refusals]()
         self._learnt_from = self._learnt_until = 0
+        self._opened: OrderedDict[Pair, deque[tuple[int, int]]] = OrderedDict()  # time and frame
         self._counts: dict[Pair, int] = {}
-        self._per_hour: dict[Pair, float] = {}
+        self._counts_opened: dict[Pair, int] = {}
+        self._per_hour: dict[Pair, float] = {}  # refused
+        self._per_hour_opened: dict[Pair, float] = {}
 
     def learn(self, window: Window) -> None:
         self._learnt_from = self._learnt_from or int(window.start)
@@ -156,27 +178,48 @@ class Logins:
             healed = 0 if login.is_refused or too_many else before - len(refusals.kept)
             if pair in self._counts or len(self._counts) < MAX_PAIRS:
                 self._counts[pair] = self._counts.get(pair, 0) + login.is_refused - healed
+        for pair, opened in _openings(window).items():
+            if pair in self._counts_opened or len(self._counts_opened) < MAX_PAIRS:
+                self._counts_opened[pair] = self._counts_opened.get(pair, 0) + len(opened)
 
     def activate(self) -> None:
         hours = max((self._learnt_until - self._learnt_from) / NS_PER_S / 3600.0, 1.0 / 3600.0)
         self._per_hour = {pair: count / hours for pair, count in self._counts.items() if count > 0}
+        self._per_hour_opened = {pair: count / hours for pair, count in self._counts_opened.items()}
         self._begin()
 
     def _begin(self) -> None:
         self._ear, self._refusals = Ear(), OrderedDict()
         self._learning_ear, self._learning = Ear(), OrderedDict()
+        self._opened = OrderedDict()
         self._counts.clear()
+        self._counts_opened.clear()
 
     def score(self, window: Window) -> Sequence[Detection]:
         heard: dict[Pair, list[tuple[_Login, list[_Refused]]]] = {}
         for login in self._ear.hear(window):
             refusals = watched(self._refusals, login.asked.pair, Refusals, MAX_PAIRS)
             heard.setdefault(login.asked.pair, []).append((login, refusals.take(login)))
-        return [found for pair, logins in heard.items() if (found := self._judge(pair, logins)) is not None]
+        found = [each for pair, logins in heard.items() if (each := self._judge(pair, logins)) is not None]
+        return found + [each for pair, opened in _openings(window).items() if (each := self._judge_opened(pair, opened)) is not None]
 
     def _limit(self, pair: Pair, horizon_s: float, least: int) -> float:
-        usual = self._per_hour.get(pair, 0.0) * horizon_s / 3600.0
-        return max(least - 1.0, usual + DEVIATIONS * math.sqrt(usual))
+        return _limit(self._per_hour.get(pair, 0.0), horizon_s, least)
+
+    def _judge_opened(self, pair: Pair, opened: Sequence[tuple[int, int]]) -> Detection | None:
+        kept = watched(self._opened, pair, lambda: deque(maxlen=MAX_KEPT), MAX_PAIRS)
+        kept.extend(opened)
+        now = opened[-1][0]
+        recent = [_Refused(time, "", frame) for time, frame in kept if now - OPENED_S * NS_PER_S < time <= now]
+        limit = _limit(self._per_hour_opened.get(pair, 0.0), OPENED_S, MIN_OPENED)
+        if len(recent) <= limit:
+            return None
+        why = (
+            f"{pair[0]} opened {len(recent)} encrypted channels to {pair[1]} within ten minutes, expected at most {limit:.3g}: so does who "
+            "is refused a login each time, and so does who loses its connection.  What was said on them nobody here can read."
+        )
+        found = self._detection(pair, _OPENED, recent, len(recent), limit, _Login(_Asked(pair, "", 0), now, is_refused=True))
+        return replace(found, why=why, observed=f"{len(recent)} channels", cause=f"protocol:{pair[0]}", techniques=(), confidence=0.3)
 
     def _judge(self, pair: Pair, logins: Sequence[tuple[_Login, list[_Refused]]]) -> Detection | None:
         refusals, now = self._refusals[pair], logins[-1][0].time
@@ -222,8 +265,11 @@ class Logins:
         )
 
     def state(self) -> Mapping[str, Any]:
-        return {"per_hour": [[*pair, rate] for pair, rate in sorted(self._per_hour.items())]}
+        rates = {"refused": self._per_hour, "opened": self._per_hour_opened}
+        return {name: [[*pair, rate] for pair, rate in sorted(per_hour.items())] for name, per_hour in rates.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._per_hour = {(str(client), str(server)): float(rate) for client, server, rate in state["per_hour"]}
+        self._per_hour, self._per_hour_opened = (
+            {(str(client), str(server)): float(rate) for client, server, rate in state[name]} for name in ("refused", "opened")
+        )
         self._begin()

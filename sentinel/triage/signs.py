@@ -60,6 +60,13 @@ SIGNS = (
     ),
     Sign(
         "logins",
+        "channel",
+        (0.5, 0.6, 0.0, 1.0),
+        "channels are opened and given up",
+        "the log of {target}, for logins that it refused, and the connection of {source}",
+    ),
+    Sign(
+        "logins",
         "",
         (1.4, -1.5, -0.3, 1.0),
         "passwords are tried out",

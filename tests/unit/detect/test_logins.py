@@ -10,7 +10,7 @@ import pytest
 
 from collectors.capture.replay import replay
 from sentinel.baseline.gather import Gather
-from sentinel.detect.logins import MIN_FAST, MIN_SLOW, MIN_USERS, MISTYPED, Logins, service_result
+from sentinel.detect.logins import MIN_FAST, MIN_OPENED, MIN_SLOW, MIN_USERS, MISTYPED, Logins, service_result
 from sentinel.detect.memory import freeze, thaw
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.opcua import SERVICE_FAULT, SERVICES
@@ -19,7 +19,7 @@ from tests.attack_traffic import HMI, PLC, STRANGER, Packet, UaTalk, capture, ti
 from tests.unit.collectors.capture.frames import Talk
 from tests.unit.collectors.gate.opcua.stage import asyncua_client, asyncua_server
 from tests.unit.collectors.wire.opcua_bodies import activate, answering
-from tests.unit.collectors.wire.test_opcua import chunk, named
+from tests.unit.collectors.wire.test_opcua import SECURED, acknowledge, chunk, hello, named, opened
 
 GOOD, DENIED, REJECTED, BUSY = 0, 0x801F0000, 0x80210000, 0x800E0000  # the last one: too busy, which says nothing of a password
 HOUR_S = 3600.0
@@ -126,6 +126,36 @@ def test_a_program_with_an_old_password_that_was_there_before_is_no_news_and_a_q
     assert said(restored, later) == []
     assert {one.feature for one in said(restored, quick)} == {"passwords tried fast"}
     assert said(Logins(), later)
+
+
+def opening(at_s: Iterable[float]) -> list[Packet]:
+    """Encrypted channels, one after the other."""
+    packets: list[Packet] = []
+    for number, second in enumerate(at_s):
+        talk = Talk(client=HMI, server=PLC, cport=42000 + number, sport=4840)
+        talk.ask(hello())
+        talk.answer(acknowledge())
+        talk.ask(opened(SERVICES["OpenSecureChannel"][0], SECURED))
+        talk.finish()
+        packets += timed(talk, second)
+    return packets
+
+
+def test_on_encrypted_channels_only_that_they_come_and_go_is_told(tmp_path: Path) -> None:
+    lived = windows(tmp_path / "opened.pcap", opening(5.0 + 20.0 * n for n in range(MIN_OPENED + 1)))
+    found = said(Logins(), lived)
+    assert [(one.feature, one.score, one.severity, one.confidence) for one in found] == [
+        ("channel after channel", float(MIN_OPENED), Severity.MEDIUM, 0.3),
+        ("channel after channel", float(MIN_OPENED + 1), Severity.MEDIUM, 0.3),
+    ]
+    assert (found[0].cause, found[0].techniques) == (f"protocol:{HMI}", ())
+    assert "nobody here can read" in found[0].why
+    learnt, restored = Logins(), Logins()
+    for each in lived:
+        learnt.learn(each)
+    learnt.activate()
+    restored.restore(learnt.state())
+    assert said(restored, windows(tmp_path / "later.pcap", opening(2000.0 + 20.0 * n for n in range(2 * MIN_OPENED)))) == []
 
 
 def test_of_an_answer_that_was_cut_short_nothing_is_known() -> None:
