@@ -23,7 +23,7 @@ import numpy as np
 from sentinel.model.columns import Array, distinct
 from sentinel.model.time import NS_PER_S
 
-MAX_SYMBOLS = 24  # of one channel: 110 kB while it learns; what comes later is set apart
+MAX_SYMBOLS = 24  # of one channel: 120 kB while it learns; what comes later is set apart
 CHANCE = 1e-6  # of an order that held by luck
 MIN_HELD = 20  # repetitions
 MARGIN = 2  # times the longest that an order held before it broke
@@ -133,7 +133,7 @@ class Automaton:
         newest[0] = self.last
         newest[at + 1, symbols] = self.heard + at
         np.maximum.accumulate(newest, axis=0, out=newest)
-        before, self.last = newest[:-1], newest[-1]
+        before, self.last = newest[:-1], newest[-1].copy()
         own = before[at, symbols]
         again = np.flatnonzero(own >= 0)
         if len(again):

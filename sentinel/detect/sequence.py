@@ -6,7 +6,7 @@ learnt, one request out of it is enough; of the others, how many in ten seconds 
 broke, and from the plant's false-alarm budget.  Nothing is said across
 octets that the sensor missed, nor across a pause longer than the channel made while it was learnt.
 
-A channel of ten requests costs 10 kB while it is learnt, one of `MAX_SYMBOLS` 120 kB; to judge, some hundred octets a request.
+A channel of ten requests costs 12 kB while it is learnt, one of `MAX_SYMBOLS` 120 kB; to judge, some hundred octets a request.
 """
 
 import math
