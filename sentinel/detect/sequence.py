@@ -89,14 +89,14 @@ class RequestOrder:
     def learn(self, window: Window) -> None:
         keys, rows, which = heard(window)
         places = np.array([self._place(window.source, *key) for key in keys], np.int64).reshape(-1, 2)
+        missed = holes(window)
+        broken_off = [one.number for channel, one in self._of_source(window.source) if channel[:3] in missed] if missed else []
+        self._miss(broken_off, window.start)  # and what else was heard of them in this second follows nothing
         if len(rows):
             at = places[which]
-            kept = (at[:, 0] >= 0) & self._has_turn(window, at[:, 0])
+            kept = (at[:, 0] >= 0) & self._has_turn(window, at[:, 0]) & ~np.isin(at[:, 0], broken_off)
             rows, at = rows[kept], at[kept]
             self._keep(at[:, 0], at[:, 1], window.messages.time[rows], window.messages.flow[rows])
-        missed = holes(window)
-        if missed:
-            self._miss([one.number for channel, one in self._of_source(window.source) if channel[:3] in missed], window.end)
         if len(self._buffer) >= BUFFERED:
             self._learn_buffered()
 
@@ -133,6 +133,8 @@ class RequestOrder:
         return has_turn
 
     def _miss(self, numbers: Sequence[int], at: int) -> None:
+        if not numbers:
+            return
         nothing = np.zeros(len(numbers), np.int64)
         self._keep(np.array(numbers, np.int64), nothing + _MISSED, nothing + at, nothing)
 

@@ -111,6 +111,16 @@ def test_nothing_is_said_across_octets_that_were_missed(judge: RequestOrder) -> 
     assert _said(judge, [*_life(range(1002, 1010)), _second(1010, [STATE, LEVEL], missed), *_life(range(1011, 1040))]) == []
 
 
+def test_an_order_is_learnt_in_spite_of_octets_that_are_missed() -> None:
+    """A step every half minute, with the hole that it left."""
+    detector, missed = RequestOrder(), [flow(0.2, defect=Defect.STREAM_GAP)]
+    for second in range(300):
+        detector.learn(_second(second, [STATE, LEVEL], missed) if second % 30 == 20 else _second(second, CYCLE))
+    detector.activate()
+    assert [(rule[-1], rule[3] >= 200) for rule in detector.state()["rules"]] == [(True, True)] * 3
+    assert {limit for *_, limit, _ in detector.state()["channels"]} == {0.0}
+
+
 def test_a_client_that_was_away_may_begin_anew(judge: RequestOrder) -> None:
     broken_off = [*_life(range(1002, 1010)), _second(1010, [STATE, READ])]
     assert _said(judge, [*broken_off, *_life(range(1020, 1040)), _second(1040, [STATE, READ])]) == []
