@@ -33,6 +33,7 @@ MAX_CHANNELS = 4096
 MAX_CELLS = 4_000_000  # of all automata together, eight octets each
 BUFFERED = 16_384  # requests that are learnt at once, and at most in a second: beyond, channels take turns
 TURN_NS = 60 * NS_PER_S
+MIN_BLOCKS = 6  # of ten seconds: what a client does when it is late, or its server is, is not seen in less
 PAUSE_FACTOR, MIN_PAUSE_NS = 3, NS_PER_S
 MAX_SOURCES = 16
 _MISSED = -1  # in the place of a symbol: octets of the channel were missed
@@ -165,7 +166,7 @@ class RequestOrder:
         channels, limits, rules = list[Channel](), list[tuple[float, int]](), list[Rule]()
         for channel, learnt in best.items():
             limit, steps = threshold(learnt.automaton.blocks, chance), learnt.automaton.steps()
-            if math.isfinite(limit) and steps:
+            if len(learnt.automaton.blocks) >= MIN_BLOCKS and math.isfinite(limit) and steps:
                 symbols = [Symbol(*symbol) for symbol in learnt.alphabet]  # of a memory that was kept they are plain
                 rules += [
                     Rule(len(channels), symbols[one], tuple(symbols[each] for each in after), held, firm)

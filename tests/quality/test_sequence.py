@@ -23,7 +23,7 @@ pytestmark = pytest.mark.data
 
 LEMAY = "network/modbus-lemay/characterization_modbus_6RTU_with_operate.pcap"
 # capture: seconds that are learnt, and until when it is clean
-CLEAN = {LEMAY: (230, 270), "network/modbus-iti/ModbusTCP.pcap": (60, 85), "network/modbus-iti/bro_modbusBig.pcap": (50, 57)}
+CLEAN = {LEMAY: (230, 270), "network/modbus-iti/ModbusTCP.pcap": (65, 85)}
 
 
 @cache
