@@ -30,13 +30,16 @@ def test_one_object_with_what_was_counted(tmp_path: Path) -> None:
     assert 0 < report["startup_s"] < 60
 
 
-def test_rounds_compare_with_what_is_installed(tmp_path: Path) -> None:
+def test_rounds_compare_with_what_is_installed_and_say_what_is_not(tmp_path: Path) -> None:
     path = tmp_path / "a.pcap"
     assert write_traffic(["--packets", "2000", "--out", str(path)]) == 0
     done = bench(str(path), "--rounds", "1")
     assert done.returncode == 0, done.stderr
-    assert "sentinel: " in done.stdout
-    assert ("x tcpdump" in done.stdout) == (shutil.which("tcpdump") is not None)
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("sentinel, Parquet") and "ns a packet" in line for line in lines)
+    assert any(line.startswith("records.parquet: ") for line in lines)
+    for tool in ("tcpdump", "suricata", "tshark"):
+        assert (f"{tool}: not installed" in lines) == (shutil.which(tool) is None)
 
 
 def test_what_is_no_capture_is_refused(tmp_path: Path) -> None:
