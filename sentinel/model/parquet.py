@@ -40,7 +40,7 @@ class Octets(NamedTuple):
 
 
 Field = Known | Coded | Lists | Octets
-_LEVEL = 3  # of zstd; what higher ones save is not worth their time
+_LEVEL = 1  # of zstd; what higher ones save is not worth their time
 _STEADY = ("instant", "int64")
 _ENCODINGS = {"instant": "DELTA_BINARY_PACKED", "int64": "DELTA_BINARY_PACKED", "float32": "BYTE_STREAM_SPLIT"}
 _CODED = pa.dictionary(pa.int32(), pa.string())
@@ -84,6 +84,8 @@ def write_parquet(tables: Iterable[Any], types: Mapping[str, str], out: IO[bytes
         use_dictionary=few,
         column_encoding=encodings | lists,
         write_statistics=steady,
+        max_rows_per_page=ROWS_PER_GROUP,  # what every page begins with costs room and time
+        write_batch_size=ROWS_PER_GROUP,
     ) as writer:
         for table in tables:
             writer.write_table(table)
