@@ -10,41 +10,46 @@ from typing import Any
 
 import numpy as np
 
-from collectors.capture.flows import idle_limit_s, name
-from collectors.capture.streams import distance, remember
-from collectors.capture.tables import EVICTION_SAMPLE, HELD_OCTETS, NO_MAC
-from collectors.compiled import kernel, natural
+from collectors.capture.flows import name
+from collectors.capture.opcua_places import give_place, lose_opcua, read_opcua, take_place
+from collectors.capture.streams import distance, remember, stream_of
+from collectors.capture.tables import HELD_OCTETS, NO_MAC
+from collectors.compiled import kernel
 from collectors.wire.modbus import rtu
 from collectors.wire.modbus.layout import SYNCED
 from collectors.wire.modbus.stream import NOTHING_SEEN, SIDES_SWAPPED, feed, lose, open_stream, weigh_candidate
-from collectors.wire.opcua import stream as opcua
 from collectors.wire.recognise import PROBE_OCTETS, PROBES, is_opcua, recognise_tcp
 from collectors.wire.serial import fits_rtu, is_rtu_frame
-from sentinel.model.observation import SLOT_NS
 from sentinel.model.protocol import Protocol
 
 Table = Any
 
 _MODBUS, _OPCUA, _UNKNOWN = int(Protocol.MODBUS), int(Protocol.OPCUA), int(Protocol.UNKNOWN)
-_DISPLACED = -1  # of a conversation in OPC UA: another one took its place
 _RTU = int(Protocol.MODBUS_RTU_TCP)
 _MODBUS_PORT = 502
 _SEQUENCE_MASK = (1 << 32) - 1
+
+
+@kernel
+def name_both(t: Any, flow: Table) -> None:
+    """The client's and the server's address, in this batch's name table."""
+    if flow.client == 0:
+        client_hi, client_lo, server_hi, server_lo = flow.a_hi, flow.a_lo, flow.b_hi, flow.b_lo
+    else:
+        client_hi, client_lo, server_hi, server_lo = flow.b_hi, flow.b_lo, flow.a_hi, flow.a_lo
+    flow.client_code = name(t.state, t.names, t.name_buckets, flow.family, client_hi, client_lo)
+    flow.server_code = name(t.state, t.names, t.name_buckets, flow.family, server_hi, server_lo)
 
 
 @kernel(inline=True)
 def say_source(t: Any, f: int, time: int, frame: int, source_mac: Any, target_mac: Any, row: int) -> None:
     """Tell the application's kernels whose octets follow; ``row``: the open flow row with these hardware addresses, -1 = not known."""
     flow, s, source = t.flows[f], t.state[0], t.source[0]
-    if flow.client == 0:
-        client_hi, client_lo, server_hi, server_lo = flow.a_hi, flow.a_lo, flow.b_hi, flow.b_lo
-        source.port, source.client_port = flow.b_port, flow.a_port
-    else:
-        client_hi, client_lo, server_hi, server_lo = flow.b_hi, flow.b_lo, flow.a_hi, flow.a_lo
-        source.port, source.client_port = flow.a_port, flow.b_port
+    is_a_server = flow.client != 0
+    source.port = flow.a_port if is_a_server else flow.b_port
+    source.client_port = flow.b_port if is_a_server else flow.a_port
     if flow.names_of != s.batch:
-        flow.client_code = name(t.state, t.names, t.name_buckets, t.name_stamps, flow.family, client_hi, client_lo)
-        flow.server_code = name(t.state, t.names, t.name_buckets, t.name_stamps, flow.family, server_hi, server_lo)
+        name_both(t, flow)
         flow.names_of = s.batch
     source.time = time
     source.frame = frame
@@ -55,18 +60,12 @@ def say_source(t: Any, f: int, time: int, frame: int, source_mac: Any, target_ma
         source.source_mac = t.flow_rows[row].source_mac_code
         source.target_mac = t.flow_rows[row].target_mac_code
         return
-    source.source_mac = name(t.state, t.names, t.name_buckets, t.name_stamps, 1, np.uint64(0), source_mac)
-    source.target_mac = name(t.state, t.names, t.name_buckets, t.name_stamps, 1, np.uint64(0), target_mac)
+    source.source_mac = name(t.state, t.names, t.name_buckets, 1, np.uint64(0), source_mac)
+    source.target_mac = name(t.state, t.names, t.name_buckets, 1, np.uint64(0), target_mac)
     if row >= 0:
         t.flow_rows[row].source_mac_code = source.source_mac
         t.flow_rows[row].target_mac_code = source.target_mac
         t.flow_rows[row].names_of = s.batch
-
-
-@kernel(inline=True)
-def stream_of(flow: Table, f: int, x: int) -> int:
-    """The application's stream number of side x: the client's direction is the even one."""
-    return natural(2 * f + ((x & 1) ^ int(np.int64(flow.client))))
 
 
 @kernel(inline=True)
@@ -75,73 +74,19 @@ def is_modbus_port(flow: Table) -> bool:
     return _MODBUS_PORT in (flow.a_port, flow.b_port)
 
 
-@kernel
-def give_place(t: Any, f: int) -> None:
-    flow = t.flows[f]
-    if flow.opcua > 0:
-        place = int(flow.opcua) - 1
-        for side in range(2):
-            opcua.give_long(t.opcua_streams, t.opcua_long_owners, 2 * place + side)
-        t.opcua_owners[place] = 0
-    flow.opcua = 0
-
-
-@kernel
-def displace(t: Any) -> int:
-    """A place taken from a conversation that has been silent for longest, of a few; one that nobody answered goes long before others."""
-    start, places = t.state[0].displaced_at, len(t.opcua_owners)
-    t.state[0].displaced_at = (start + EVICTION_SAMPLE) % places
-    best, best_due = -1, 0
-    for k in range(EVICTION_SAMPLE):
-        flow = t.flows[t.opcua_owners[(start + k) % places] - 1]
-        due = flow.last + idle_limit_s(flow) * SLOT_NS
-        if best < 0 or due < best_due:
-            best, best_due = (start + k) % places, due
-    f = t.opcua_owners[best] - 1
-    give_place(t, f)
-    t.flows[f].opcua = _DISPLACED
-    t.state[0].opcua_displaced += 1
-    return best
-
-
-@kernel
-def take_place(t: Any, f: int) -> None:
-    """A place in the OPC UA tables; each direction begins there as it was begun for any application."""
-    flow = t.flows[f]
-    place = -1
-    for free in range(len(t.opcua_owners)):
-        if t.opcua_owners[free] == 0:
-            place = free
-            break
-    if place < 0:
-        place = displace(t)
-    was_displaced = flow.opcua == _DISPLACED
-    t.opcua_owners[place] = f + 1
-    flow.opcua = place + 1
-    for side in range(2):
-        joined = was_displaced or t.streams[2 * f + side].joined == 1 or flow.probes >= PROBES
-        opcua.open_stream(t.opcua_streams, t.opcua_pending, 2 * place + side, joined)
-
-
-@kernel
-def opcua_stream_of(flow: Table, f: int, x: int) -> int:
-    return 2 * (int(np.int64(flow.opcua)) - 1) + (stream_of(flow, f, x) & 1)
-
-
-@kernel
-def deliver_opcua(t: Any, f: int, y: int, octets: Table, start: int, end: int, missing: int, lost: int, is_copy: bool) -> None:
-    flow = t.flows[f]
-    is_turned = opcua.feed(
-        t.opcua_streams,
-        t.opcua_carry,
-        t.opcua_long,
-        t.opcua_long_owners,
-        t.opcua_pending,
+@kernel(inline=True)
+def read_modbus(t: Any, x: int, octets: Table, start: int, end: int, missing: int, lost: int, is_copy: bool) -> int:
+    """As `feed`, of the application's stream x."""
+    return feed(
+        t.streams,
+        t.carry,
+        t.pending,
+        t.scratch,
         t.messages,
         t.message_pool,
         t.tally,
         t.source,
-        opcua_stream_of(flow, f, y),
+        x,
         octets,
         start,
         end,
@@ -149,9 +94,33 @@ def deliver_opcua(t: Any, f: int, y: int, octets: Table, start: int, end: int, m
         lost,
         is_copy,
     )
-    if is_turned:
-        flow.client ^= 1
-        flow.names_of = -1
+
+
+@kernel
+def read_rtu(t: Any, x: int, octets: Table, start: int, end: int, missing: int, lost: int, is_copy: bool) -> None:
+    rtu.feed(
+        t.streams,
+        t.carry,
+        t.pending,
+        t.scratch,
+        t.messages,
+        t.message_pool,
+        t.tally,
+        t.source,
+        x,
+        octets,
+        start,
+        end,
+        missing,
+        lost,
+        is_copy,
+    )
+
+
+@kernel
+def lose_modbus(t: Any, x: int) -> None:
+    """The application's stream x has ended."""
+    lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, x, -1)
 
 
 @kernel
@@ -184,27 +153,6 @@ def leave_rtu(t: Any, f: int, y: int, octets: Table, start: int, end: int) -> No
     x = stream_of(t.flows[f], f, y)
     if weigh_candidate(octets, start, end - start, x % 2 == 0) > 0 and not is_rtu_frame(octets, start, end - start):
         read_anew(t, f, _MODBUS, True)
-
-
-@kernel
-def deliver_rtu(t: Any, f: int, y: int, octets: Table, start: int, end: int, missing: int, lost: int, is_copy: bool) -> None:
-    rtu.feed(
-        t.streams,
-        t.carry,
-        t.pending,
-        t.scratch,
-        t.messages,
-        t.message_pool,
-        t.tally,
-        t.source,
-        stream_of(t.flows[f], f, y),
-        octets,
-        start,
-        end,
-        missing,
-        lost,
-        is_copy,
-    )
 
 
 def deliver(
@@ -257,29 +205,13 @@ def deliver(
     side.opened = 1
     say_source(t, f, time, frame, source_mac, target_mac, row)
     if flow.opcua > 0:
-        deliver_opcua(t, f, y, octets, start, end, missing, lost, is_copy)
-        return
-    if flow.protocol == _RTU:
-        deliver_rtu(t, f, y, octets, start, end, missing, lost, is_copy)
+        read_opcua(t, f, y, octets, start, end, missing, lost, is_copy)
         return
     x = stream_of(flow, f, y)
-    seen = feed(
-        t.streams,
-        t.carry,
-        t.pending,
-        t.scratch,
-        t.messages,
-        t.message_pool,
-        t.tally,
-        t.source,
-        x,
-        octets,
-        start,
-        end,
-        missing,
-        lost,
-        is_copy,
-    )
+    if flow.protocol == _RTU:
+        read_rtu(t, x, octets, start, end, missing, lost, is_copy)
+        return
+    seen = read_modbus(t, x, octets, start, end, missing, lost, is_copy)
     if seen != NOTHING_SEEN:
         flow.protocol = _MODBUS
     if seen == SIDES_SWAPPED:
@@ -309,26 +241,10 @@ def deliver_datagram(
         open_stream(t.streams, x, True, False)
         open_stream(t.streams, x ^ 1, True, True)  # what it answers may never have been heard
     say_source(t, f, time, frame, source_mac, target_mac, row)
-    feed(
-        t.streams,
-        t.carry,
-        t.pending,
-        t.scratch,
-        t.messages,
-        t.message_pool,
-        t.tally,
-        t.source,
-        x,
-        octets,
-        start,
-        end,
-        0,
-        cut,
-        False,
-    )
+    read_modbus(t, x, octets, start, end, 0, cut, False)
     s = t.streams[x]
     if s.carried > 0:
-        lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, x, -1)
+        lose_modbus(t, x)
     s.mode = SYNCED
     s.skip = s.optional = s.doubt = s.after_gap = 0
 
@@ -351,24 +267,11 @@ def close_side(t: Any, f: int, x: int, time: int, frame: int, source_mac: Any, t
         say_source(t, f, time, frame, source_mac, target_mac, -1)
         flow = t.flows[f]
         if flow.opcua > 0:
-            y = opcua_stream_of(flow, f, x)
-            opcua.lose(
-                t.opcua_streams,
-                t.opcua_carry,
-                t.opcua_long,
-                t.opcua_long_owners,
-                t.opcua_pending,
-                t.messages,
-                t.message_pool,
-                t.tally,
-                t.source,
-                y,
-                -1,
-            )
+            lose_opcua(t, f, x)
         elif flow.protocol == _RTU:
             rtu.lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, stream_of(flow, f, x))
         else:
-            lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, stream_of(flow, f, x), -1)
+            lose_modbus(t, stream_of(flow, f, x))
         side.opened = 0
 
 

@@ -21,6 +21,7 @@ from collectors.capture.tables import (
     MAX_FLOWS,
     MAX_MAC_PAIRS,
     MAX_SLOT_ROWS,
+    NAME_BITS,
     NAME_BUCKETS,
     NAMES,
     NAMES_PER_ROW,
@@ -285,15 +286,15 @@ def find_flow_row(state: Table, flow_rows: Table, flow: Table, side: Table, head
 
 
 @kernel
-def name(state: Table, names: Table, buckets: Table, stamps: Table, family: int, hi: Word, lo: Word) -> int:
+def name(state: Table, names: Table, buckets: Table, family: int, hi: Word, lo: Word) -> int:
     """The code of an address in the batch's name table; -1 for an unknown hardware address or a full table."""
     if lo == NO_MAC and hi == 0 and family == 1:
         return -1
     s = state[0]
     mask = NAME_BUCKETS - 1
     at = np.int64(mix(s.seed ^ lo ^ (hi * _M1) ^ np.uint64(family)) & np.uint64(mask))
-    while stamps[at] == s.batch:
-        code = buckets[at]
+    while buckets[at] >> NAME_BITS == s.batch:
+        code = buckets[at] & mask
         known = names[code]
         if known.lo == lo and known.hi == hi and known.family == family:
             return code
@@ -302,8 +303,7 @@ def name(state: Table, names: Table, buckets: Table, stamps: Table, family: int,
         return -1
     code = s.names
     s.names = code + 1
-    stamps[at] = s.batch
-    buckets[at] = code
+    buckets[at] = s.batch << NAME_BITS | code
     names[code].hi = hi
     names[code].lo = lo
     names[code].family = family
@@ -311,16 +311,16 @@ def name(state: Table, names: Table, buckets: Table, stamps: Table, family: int,
 
 
 @kernel
-def name_flow_rows(state: Table, flow_rows: Table, names: Table, buckets: Table, stamps: Table, first: int, count: int) -> int:
+def name_flow_rows(state: Table, flow_rows: Table, names: Table, buckets: Table, first: int, count: int) -> int:
     """How many rows from ``first`` on were named: fewer than ``count`` where the name table might not hold the next one's."""
     for i in range(first, first + count):
         if state[0].names + NAMES_PER_ROW > NAMES:
             return i - first
         row = flow_rows[i]
-        row.source = name(state, names, buckets, stamps, row.family, row.source_hi, row.source_lo)
-        row.target = name(state, names, buckets, stamps, row.family, row.target_hi, row.target_lo)
-        row.source_mac_code = name(state, names, buckets, stamps, 1, np.uint64(0), row.source_mac)
-        row.target_mac_code = name(state, names, buckets, stamps, 1, np.uint64(0), row.target_mac)
+        row.source = name(state, names, buckets, row.family, row.source_hi, row.source_lo)
+        row.target = name(state, names, buckets, row.family, row.target_hi, row.target_lo)
+        row.source_mac_code = name(state, names, buckets, 1, np.uint64(0), row.source_mac)
+        row.target_mac_code = name(state, names, buckets, 1, np.uint64(0), row.target_mac)
     return count
 
 

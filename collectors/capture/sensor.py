@@ -26,7 +26,6 @@ from collectors.wire.opcua.details import BodyReader
 from sentinel.model.observation import SLOT_NS, U1, Counters, Details, Flows, Heard, Messages
 from sentinel.model.time import Instant
 
-_ROWS_NAMED_AT_ONCE = 65536  # where they have few enough names
 _KNOWN_NAMES = 1 << 18  # texts kept, so that an address is spelt once
 _FAMILY_SHIFT = 48  # an IPv4 or hardware address fits below
 _FLOW_FIELDS = {"source_mac": "source_mac_code", "target_mac": "target_mac_code"}
@@ -178,8 +177,7 @@ class Sensor:
         state["batch"] += 1
         closed, start = int(state["closed_rows"]), 0
         while start < closed:
-            count = min(_ROWS_NAMED_AT_ONCE, closed - start)
-            count = name_flow_rows(t.state, t.flow_rows, t.names, t.name_buckets, t.name_stamps, start, count)
+            count = name_flow_rows(t.state, t.flow_rows, t.names, t.name_buckets, start, closed - start)
             rows = t.flow_rows[start : start + count]
             arrays: dict[str, Any] = {name: rows[_FLOW_FIELDS.get(name, name)].astype(dtype) for name, dtype in Flows.dtypes().items()}
             heard.flows.append(Flows(names=self._names(), **arrays))

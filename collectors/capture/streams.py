@@ -27,6 +27,12 @@ def distance(seq: int, origin: int) -> int:
 
 
 @kernel(inline=True)
+def stream_of(flow: Table, f: int, x: int) -> int:
+    """The application's stream number of side x: the client's direction is the even one."""
+    return natural(2 * f + ((x & 1) ^ int(np.int64(flow.client))))
+
+
+@kernel(inline=True)
 def remember(state: Table, history: Table, owners: Table, side: Table, x: int, octets: Table, at: int, size: int) -> None:
     """Keep the last HISTORY_OCTETS of what was delivered on side x."""
     row = int(np.int64(side.history)) - 1

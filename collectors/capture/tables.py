@@ -44,10 +44,11 @@ PIECES_PER_PACKET = 2 * HELD_PER_STREAM + 1
 OCTETS_PER_PACKET = SCRATCH_OCTETS + 2 * (HELD_PER_STREAM * HELD_OCTETS + CARRY_OCTETS)
 ROWS_PER_PACKET = 2 * (OCTETS_PER_PACKET // (LEAST_FRAME_OCTETS + 1) + 1) + 2 * PIECES_PER_PACKET
 POOL_PER_PACKET = 2 * OCTETS_PER_PACKET + GARBAGE_OCTETS * PIECES_PER_PACKET + 4 * OPCUA_OCTETS  # two directions, of two connections
+NAME_BITS = 18
 NAMES_PER_ROW = 4  # two addresses, two hardware addresses
 NAMES_PER_PACKET = NAMES_PER_ROW * PIECES_PER_PACKET
-NAMES = 1 << 16
-NAME_BUCKETS = 1 << 18
+NAMES = 130_000  # of a batch; where the rows of a slot have more, they come in parts, whose joining costs memory
+NAME_BUCKETS = 1 << NAME_BITS
 MAX_VLAN_TAGS = 4
 MAX_EXTENSION_HEADERS = 8
 EVICTION_SAMPLE = 8
@@ -261,8 +262,7 @@ class Tables(NamedTuple):
     recent: Records
     flow_rows: Records
     names: Records
-    name_buckets: Records
-    name_stamps: Records
+    name_buckets: Records  # of each: the batch in which it was taken, shifted by NAME_BITS, and the name's code
     messages: Records
     message_pool: Records
     streams: Records
@@ -304,8 +304,7 @@ def make_tables(seed: int) -> Tables:
         recent=zeros(RECENT_PACKETS, RECENT),
         flow_rows=zeros(FLOW_ROWS, FLOW_ROW),
         names=zeros(NAMES, NAME),
-        name_buckets=np.zeros(NAME_BUCKETS, np.int32),
-        name_stamps=zeros(NAME_BUCKETS, np.dtype("i8")),
+        name_buckets=zeros(NAME_BUCKETS, np.dtype("i8")),
         messages=zeros(1, OUT),
         message_pool=zeros(MESSAGE_POOL, np.dtype("u1")),
         streams=modbus.streams,

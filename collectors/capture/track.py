@@ -137,9 +137,9 @@ def place_flow(
 def look_ahead(t: Any, heads: Table, i: int, end: int) -> None:
     """Conversations lie anywhere in memory: ask for those of packets to come, so that none is waited for.  A wrong guess costs nothing."""
     if i + BUCKET_AHEAD < end:
-        prefetch(t.buckets, np.int64(heads[i + BUCKET_AHEAD].hash & _BUCKET_MASK), 0)
+        prefetch(t.buckets, np.int64(heads[natural(i + BUCKET_AHEAD)].hash & _BUCKET_MASK), 0)
     if i + FLOW_AHEAD < end:
-        head = heads[i + FLOW_AHEAD]
+        head = heads[natural(i + FLOW_AHEAD)]
         head.flow = t.buckets[head.hash & _BUCKET_MASK]
         if head.flow > 0:
             f = natural(int(head.flow) - 1)
@@ -150,7 +150,7 @@ def look_ahead(t: Any, heads: Table, i: int, end: int) -> None:
             prefetch(t.streams, 2 * f, 0)
             prefetch(t.pending, f, 0)
     if i + ROW_AHEAD < end:
-        head = heads[i + ROW_AHEAD]
+        head = heads[natural(i + ROW_AHEAD)]
         prefetch(t.recent, place_of(head), 0)
         if head.flow > 0:
             side = t.sides[natural(2 * (int(head.flow) - 1) + head.side)]

@@ -100,11 +100,10 @@ def test_any_batching_of_a_real_capture_gives_the_same_rows(name: str) -> None:
 
 
 def test_small_output_buffers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More packets than are decoded at once, and more rows than are named at once."""
+    """More packets than are decoded at once."""
     batch = mixed(5, packets=400)
     expected = hear(batch)[:2]
     monkeypatch.setattr(sensing, "BATCH_PACKETS", 7)
-    monkeypatch.setattr(sensing, "_ROWS_NAMED_AT_ONCE", 3)
     got = hear(batch)[:2]
     assert [rows_of(columns) for columns in got] == [rows_of(columns) for columns in expected]
 
