@@ -30,6 +30,19 @@ def test_one_object_with_what_was_counted(tmp_path: Path) -> None:
     assert 0 < report["startup_s"] < 60
 
 
+def test_repeated_it_says_what_memory_an_endless_stream_takes(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    assert write_traffic(["--packets", "20000", "--connections", "50", "--out", str(path)]) == 0
+    once, often = (json.loads(bench(str(path), "--json", *more).stdout) for more in ((), ("--repeat", "4")))
+    assert often.keys() == KEYS | {"lasted_s", "resident_mb"}
+    assert often["packets"] == 4 * once["packets"]
+    assert often["lasted_s"] > 4
+    assert len(often["resident_mb"]) == 4
+    assert often["resident_mb"][-1] - often["resident_mb"][0] < 5
+    assert "MB after the first pass" in bench(str(path), "--repeat", "2").stdout
+    assert bench(str(path), "--repeat", "0").returncode == 2
+
+
 def test_rounds_compare_with_what_is_installed_and_say_what_is_not(tmp_path: Path) -> None:
     path = tmp_path / "a.pcap"
     assert write_traffic(["--packets", "2000", "--out", str(path)]) == 0
