@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from collectors.wire.opcua import session
+from collectors.wire.opcua.build import TEXTS
 from collectors.wire.opcua.nodes import COUNTERS, NONE, Memory, make_memory
-from collectors.wire.opcua.services import ROOM, TEXTS, USE, read_bodies
+from collectors.wire.opcua.services import read_bodies
+from collectors.wire.opcua.uses import ROOM, USE
 from sentinel.model.columns import distinct
 from sentinel.model.observation import Details, Messages
 from sentinel.model.opcua import MessageType
