@@ -1,6 +1,7 @@
 """One packet heard twice: a mirror port that copies both ends of a conversation, or several VLANs, delivers it within milliseconds again.
 
-A copy has another VLAN tag, or, behind a router or a relay, other hardware addresses, hop limit and header checksum.  What it keeps is its
+A copy has another VLAN tag, another redundancy tag or trailer (PRP, HSR, IEEE 802.1CB), or, behind a router or a relay, other hardware
+addresses, hop limit and header checksum.  What it keeps is its
 *likeness*: conversation, direction, identification (RFC 791, 3.2), and every octet from the transport layer on.  A retransmission has an
 identification of its own, and comes later than any copy (MIRROR_NS).  A copy is counted and changes nothing else; one with another octet is
 no copy, and is compared with the first by `streams`.
@@ -88,6 +89,13 @@ def likeness_of(head: Table, octets: Table, network: int, transport: int, end: i
         at = network + _IP4_OCTETS
     elif head.family == FAMILY_IP6:
         at = network + _IP6_OCTETS
+    if head.payload_wire > 0:  # what lies behind an IP packet, padding or a trailer, differs between copies
+        total = 0
+        if head.family == FAMILY_IP4:
+            total = word16(octets, network + 2)
+        elif head.family == FAMILY_IP6 and word16(octets, network + 4) > 0:
+            total = _IP6_OCTETS + word16(octets, network + 4)
+        end = min(end, network + total) if total > 0 else end
     return digest(keys, value, octets, at, without_padding(octets, at, end)) | np.uint64(1)
 
 

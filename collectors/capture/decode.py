@@ -30,7 +30,9 @@ _OTHER_IP, _OTHER_ETHERNET = int(FlowKind.OTHER_IP), int(FlowKind.OTHER_ETHERNET
 _TRUNCATED, _BAD_LENGTH, _FRAGMENT = int(Defect.TRUNCATED), int(Defect.BAD_LENGTH), int(Defect.FRAGMENT)
 
 _IP4, _IP6, _ARP = 0x0800, 0x86DD, 0x0806
-_VLAN, _QINQ, _QINQ_OLD, _HSR = 0x8100, 0x88A8, 0x9100, 0x892F
+_VLAN, _QINQ, _QINQ_OLD = 0x8100, 0x88A8, 0x9100
+_HSR, _R_TAG = 0x892F, 0xF1C1  # IEC 62439-3, 5.7; IEEE 802.1CB, 7.8: four octets each, the type behind them
+_PRP, _RCT_OCTETS = 0x88FB, 6  # the redundancy control trailer (IEC 62439-3, 4.1.10)
 _FIRST_ETHERTYPE = 0x0600  # below it the field is a length (IEEE 802.3, 3.2.6)
 _UNKNOWN_TYPE = -1
 
@@ -88,7 +90,7 @@ def read_link(head: Table, octets: Table, at: int, end: int, link: int) -> tuple
                 return -1, _UNKNOWN_TYPE
             kind = word16(octets, at + 2)
             at += 4
-        elif kind == _HSR:
+        elif kind in (_HSR, _R_TAG):
             if end - at < 6:
                 return -1, _UNKNOWN_TYPE
             kind = word16(octets, at + 4)
@@ -96,6 +98,33 @@ def read_link(head: Table, octets: Table, at: int, end: int, link: int) -> tuple
         else:
             break
     return at, kind
+
+
+@kernel
+def has_trailer(octets: Table, at: int, end: int) -> bool:
+    """Does PRP's trailer end the frame, whose payload begins ``at``?  It names one of the two networks and the octets of the payload."""
+    if end - at < _RCT_OCTETS or word16(octets, end - 2) != _PRP:
+        return False
+    says = word16(octets, end - 4)
+    return says >> 12 in (0xA, 0xB) and says & 0xFFF == end - at
+
+
+@kernel
+def is_redundant(octets: Table, at: int, end: int, link: int) -> bool:
+    """Does the frame in ``octets[at:end]`` say that a network sends it along two paths?"""
+    if link != ETHERNET:
+        return False
+    at += 12
+    for _ in range(MAX_VLAN_TAGS):
+        if end - at < 2:
+            return False
+        kind = word16(octets, at)
+        if kind in (_HSR, _R_TAG):
+            return True
+        if kind not in (_VLAN, _QINQ, _QINQ_OLD):
+            break
+        at += 4
+    return has_trailer(octets, at + 2, end)
 
 
 @kernel
@@ -314,6 +343,9 @@ def decode(heads: Table, packets: Any, first: int, count: int, keys: Table) -> t
             head.source_lo = head.source_mac
             head.target_lo = head.target_mac
             head.proto = kind if kind >= _FIRST_ETHERTYPE else -1
+            if wire_end == end and has_trailer(octets, network, end):  # not of IP, whose own length says where it ends
+                end -= _RCT_OCTETS
+                wire_end = end
             head.payload_wire = wire_end - network
             head.payload = network
             head.payload_cap = end - network

@@ -114,7 +114,8 @@ class Sensor:
     def _track_carried(self, batch: PacketBatch, octets: U1, first: int, count: int, heard: Parts) -> None:
         """As `_track`, with what tunnels carry."""
         heads, octets, rows = self._tunnels.opened(self._heads, octets, batch, first, count)
-        packets = Words(batch.columns._replace(time=batch.time[rows], frame=batch.frame[rows]))
+        told = {name: getattr(batch, name)[rows] for name in ("off", "cap", "wire", "time", "frame", "link")}
+        packets = Words(batch.columns._replace(**told))
         where = Words(octets)
         for start in range(0, len(rows), BATCH_PACKETS):
             part = heads[start : start + BATCH_PACKETS]

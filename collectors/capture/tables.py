@@ -206,6 +206,7 @@ COUNTERS = (
     "packets",  # understood
     "unreadable",  # not understood: link type, or too short for its own headers
     "duplicates",  # copies of a packet under the same hardware addresses: a mirror port that sees it twice; they are in no row
+    "duplicates_redundant",  # copies that a network sends on purpose, along two paths
     "duplicates_relayed",  # copies under others: it was mirrored before and behind a router, or somebody relays it
     "retransmissions",  # TCP segments that their sender sent again
     "fragments",  # parts of IP packets, but for those that completed theirs

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from collectors.capture.copies import FIRST, SAME_PATH, place_of, weigh_copy
+from collectors.capture.decode import is_redundant
 from collectors.capture.delivery import deliver_datagram, end_flow
 from collectors.capture.flows import (
     begin_flow,
@@ -212,7 +213,10 @@ def track(t: Any, heads: Table, octets: Table, packets: Any, first: int, begin: 
             s.fragments += 1
         copy = weigh_copy(t.recent, head, time)
         if copy == SAME_PATH:
-            s.duplicates += 1
+            if is_redundant(packets.octets, packets.off[at], packets.off[at] + packets.cap[at], packets.link[at]):
+                s.duplicates_redundant += 1
+            else:
+                s.duplicates += 1
             continue
         if copy != FIRST:
             s.duplicates_relayed += 1
