@@ -157,6 +157,7 @@ class Sensor:
             refused=counts["unreadable"],
             dropped=self._dropped + counts["rows_refused"] + counts["held_refused"] + counts["opcua_displaced"],
             repeated=counts["duplicates"],  # not what a router or a relay passed on: its hardware addresses tell of that
+            unopened=counts["tunnels_unread"],
         )
         return Heard(
             source=self.source,

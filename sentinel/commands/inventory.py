@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def coverage(conduits: Iterable[Conduit], counters: Counters) -> dict[str, int]:
-    """Packets by how far they were understood, messages by whether they could be read; ``refused`` packets belong to no conduit, and what a
-    ``carrying`` one carries is counted as a packet of its own."""
+    """Packets by how far they were understood, messages by whether they could be read; ``refused`` packets belong to no conduit.  What a
+    ``carrying`` one carries is counted as a packet of its own, in the conduit of its own addresses, unless it was ``unopened``."""
     shares = dict.fromkeys(("packets", "decoded", "recognised", "carrying", "unknown", "messages", "unread", "refused", "dropped"), 0)
     for conduit in conduits:
         share = "decoded" if conduit.protocol in _DECODED else "recognised" if conduit.protocol in _RECOGNISED else "unknown"
@@ -74,7 +74,7 @@ def coverage(conduits: Iterable[Conduit], counters: Counters) -> dict[str, int]:
         shares["packets"] += conduit.packets
         shares["messages"] += conduit.messages
         shares["unread"] += conduit.unread
-    return shares | {"refused": counters.refused, "dropped": counters.dropped, "repeated": counters.repeated}
+    return shares | {"refused": counters.refused, "dropped": counters.dropped, "repeated": counters.repeated, "unopened": counters.unopened}
 
 
 def as_text(assets: Sequence[Asset], conduits: Sequence[Conduit], covered: dict[str, int]) -> list[str]:
@@ -88,17 +88,19 @@ def as_text(assets: Sequence[Asset], conduits: Sequence[Conduit], covered: dict[
     told += _table(
         ("client", "server", "protocol", "port", "packets", "messages", "blind spots", "operations"), [_conduit_row(one) for one in listed]
     )
-    whole = max(1, covered["packets"])
+    opened = max(0, covered["carrying"] - covered["unopened"])  # understood as far as what they carry is
+    read = covered["packets"] - opened
+    whole = max(1, read)
     decoded, recognised, unknown = (f"{100 * covered[share] / whole:.1f} %" for share in ("decoded", "recognised", "unknown"))
     told += [
         "",
-        f"of {covered['packets']} packets {decoded} are in decoded protocols, {recognised} in recognised ones, {unknown} in others",
+        f"of {read} packets {decoded} are in decoded protocols, {recognised} in recognised ones, {unknown} in others",
         f"of {covered['messages']} messages {covered['unread']} could not be read;"
         f" {covered['refused']} packets were not understood, {covered['dropped']} dropped",
         f"{covered['repeated']} packets were heard a second time",
     ]
     if covered["carrying"]:
-        told.append(f"{covered['carrying']} packets carry others, which count as well")
+        told.append(f"{covered['carrying']} packets carry others, of which those of {opened} count in their own conduits")
     return told
 
 

@@ -118,13 +118,15 @@ class Readings(Columns):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """The four counters of every hop; ``repeated``, of a sensor alone: accepted packets that are copies of one that it has heard."""
+    """The four counters of every hop, and two of a sensor alone: ``repeated`` accepted packets are copies of one that it has heard,
+    ``unopened`` ones look like tunnels, and what they carry could not be read."""
 
     accepted: int = 0
     refused: int = 0
     dropped: int = 0
     failed: int = 0
     repeated: int = 0
+    unopened: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

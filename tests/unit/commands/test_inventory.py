@@ -65,6 +65,29 @@ def test_packets_that_carry_others_are_told_apart(tmp_path: Path, capsys: pytest
     assert "encrypted tunnel (ESP)" in out
 
 
+def test_what_a_tunnel_carries_counts_in_its_own_conduit_and_what_nobody_could_open_is_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = ethernet(ip4(tcp(read(1), 4000, 502, 1, 1, 24), "10.0.0.1", "10.0.0.2"))
+    bodies = [
+        b"\0\0\x65\x58" + inner,
+        b"\0\0\x65\x58" + inner.replace(b"\0\x01\0\0\0\x06", b"\0\x02\0\0\0\x06"),
+        b"\0\0\x80\x9b" + bytes(60),
+    ]
+    packets = [ethernet(ip4(body, "192.0.2.1", f"192.0.2.{2 + (at == 2)}", 47)) for at, body in enumerate(bodies)]
+    path = tmp_path / "a.pcap"
+    path.write_bytes(to_pcap([(START + at * MS, len(octets), octets) for at, octets in enumerate(packets)], ETHERNET))
+    assert main(["inventory", str(path), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    covered = shown["coverage"]
+    assert [covered[share] for share in ("packets", "decoded", "carrying", "unopened", "unknown")] == [5, 2, 3, 1, 0]
+    assert {(one["client"], one["protocol"]): one["packets"] for one in shown["conduits"]}["10.0.0.1", "modbus"] == 2
+    assert main(["inventory", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "of 3 packets 66.7 % are in decoded protocols" in out
+    assert "3 packets carry others, of which those of 2 count in their own conduits" in out
+
+
 def test_a_table_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inventory", str(capture(tmp_path / "a.pcap"))]) == 0
     out = capsys.readouterr().out
