@@ -23,6 +23,7 @@ from collectors.capture.tunnels import Tunnels
 from collectors.compiled import Words
 from collectors.wire.modbus.decoder import columns, written
 from collectors.wire.opcua.details import BodyReader
+from sentinel.model.columns import UNKNOWN_CODE
 from sentinel.model.observation import SLOT_NS, U1, Counters, Details, Flows, Heard, Messages
 from sentinel.model.time import Instant
 
@@ -177,17 +178,25 @@ class Sensor:
             heard.messages.append(part)
         state["names"] = 0
         state["batch"] += 1
-        closed, start = int(state["closed_rows"]), 0
+        if closed := int(state["closed_rows"]):
+            heard.flows.append(self._closed_flows(closed))
+            drop_closed_rows(t.state, t.flow_rows)
+
+    def _closed_flows(self, closed: int) -> Flows:
+        """The first rows of the buffer.  They are named in parts, and laid where they stay: a second of a large plant is long."""
+        t, table, start = self._t, dict[str, int](), 0
+        arrays: dict[str, Any] = {name: np.empty(closed, dtype) for name, dtype in Flows.dtypes().items()}
         while start < closed:
             count = name_flow_rows(t.state, t.flow_rows, t.names, t.name_buckets, start, closed - start)
             rows = t.flow_rows[start : start + count]
-            arrays: dict[str, Any] = {name: rows[_FLOW_FIELDS.get(name, name)].astype(dtype) for name, dtype in Flows.dtypes().items()}
-            heard.flows.append(Flows(names=self._names(), **arrays))
+            codes = np.array([table.setdefault(name, len(table)) for name in self._names()] + [UNKNOWN_CODE], np.int32)
+            for name, column in arrays.items():
+                told = rows[_FLOW_FIELDS.get(name, name)]
+                column[start : start + count] = codes[told] if name in Flows.coded_fields() else told
             start += count
-            state["names"] = 0
-            state["batch"] += 1
-        if closed:
-            drop_closed_rows(t.state, t.flow_rows)
+            t.state[0]["names"] = 0
+            t.state[0]["batch"] += 1
+        return Flows(names=tuple(table), **arrays)
 
     def _names(self) -> tuple[str, ...]:
         known = self._t.names[: int(self._t.state[0]["names"])]
