@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from collectors.capture.flows import name
-from collectors.capture.opcua_places import give_place, lose_opcua, read_opcua, take_place
+from collectors.capture.opcua_places import give_place, lose_opcua, opcua_stream_of, read_opcua, take_place
 from collectors.capture.streams import distance, remember, stream_of
 from collectors.capture.tables import HELD_OCTETS, NO_MAC
 from collectors.compiled import kernel
@@ -246,7 +246,7 @@ def deliver_datagram(
     if s.carried > 0:
         lose_modbus(t, x)
     s.mode = SYNCED
-    s.skip = s.optional = s.doubt = s.after_gap = 0
+    s.skip = s.optional = s.doubt = s.blemish = 0
 
 
 @kernel
@@ -260,19 +260,23 @@ def take_block(t: Any, side: Table) -> None:
 
 
 @kernel
-def close_side(t: Any, f: int, x: int, time: int, frame: int, source_mac: Any, target_mac: Any) -> None:
-    """Nothing more is expected from this side: what was begun is reported as cut."""
-    side = t.sides[x]
-    if side.opened and side.held == 0:
-        say_source(t, f, time, frame, source_mac, target_mac, -1)
-        flow = t.flows[f]
-        if flow.opcua > 0:
+def close_side(t: Any, f: int, x: int, time: int) -> None:
+    """Nothing more is expected from this side: what was begun is reported as cut.  Mostly nothing was, and nobody has to be named."""
+    flow = t.flows[f]
+    t.sides[x].opened = 0
+    if flow.opcua > 0:
+        if t.opcua_streams[opcua_stream_of(flow, f, x)].carried > 0:
+            say_source(t, f, time, flow.ended, NO_MAC, NO_MAC, -1)
             lose_opcua(t, f, x)
-        elif flow.protocol == _RTU:
-            rtu.lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, stream_of(flow, f, x))
-        else:
-            lose_modbus(t, stream_of(flow, f, x))
-        side.opened = 0
+        return
+    y = stream_of(flow, f, x)
+    if t.streams[y].carried == 0:
+        return
+    say_source(t, f, time, flow.ended, NO_MAC, NO_MAC, -1)
+    if flow.protocol == _RTU:
+        rtu.lose(t.streams, t.carry, t.pending, t.messages, t.message_pool, t.tally, t.source, y)
+    else:
+        lose_modbus(t, y)
 
 
 @kernel
@@ -290,7 +294,7 @@ def end_flow(t: Any, f: int, time: int) -> None:
             deliver_rest(t, f, x, t.held_octets, start, start + b.size, missing, cut, False, heard, b.frame, b.source_mac, b.target_mac, -1)
             take_block(t, side)
         if side.opened:
-            close_side(t, f, x, time, 0, NO_MAC, NO_MAC)
+            close_side(t, f, x, time)
     give_place(t, f)
 
 

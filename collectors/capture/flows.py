@@ -1,8 +1,7 @@
 """The conversations: a keyed hash table, a wheel that finds idle ones, and their rows of the open slot.
 
 A conversation is a pair of (address, port), a kind and, where there are no ports, the IP protocol or Ethernet type.  Side 2 f is the one
-with the smaller (address, port).  When the table is full the least worth keeping of a sample is evicted: closed, then half open, then
-idle for longest.
+with the smaller (address, port).  What happens when the table is full is told in `eviction`.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -14,11 +13,9 @@ import numpy as np
 
 from collectors.capture.tables import (
     BUCKETS,
-    EVICTION_SAMPLE,
     FLOW_ROWS,
     HELD_BLOCKS,
     KEY_WORDS,
-    MAX_FLOWS,
     MAX_MAC_PAIRS,
     MAX_SLOT_ROWS,
     NAME_BITS,
@@ -149,19 +146,6 @@ def put_on_wheel(flows: Table, wheel: Table, f: int, now_s: int) -> None:
 
 
 @kernel
-def choose_victim(state: Table, flows: Table) -> int:
-    start = state[0].eviction_at
-    state[0].eviction_at = (start + EVICTION_SAMPLE) % MAX_FLOWS
-    best, best_due = -1, 0
-    for k in range(EVICTION_SAMPLE):
-        f = (start + k) % MAX_FLOWS
-        due = flows[f].last + idle_limit_s(flows[f]) * SLOT_NS
-        if best < 0 or due < best_due:
-            best, best_due = f, due
-    return best
-
-
-@kernel
 def is_server_port(port: int) -> bool:
     return port in SERVER_PORTS
 
@@ -179,6 +163,8 @@ def reset_side(side: Table) -> None:
     side.fin = 0
     side.has_acked = 0
     side.opened = 0
+    side.has_left = 0
+    side.has_anew = 0
 
 
 @kernel
@@ -192,6 +178,7 @@ def begin_flow(state: Table, flow: Table, sides: Table, f: int, source_side: int
     flow.probes = 0
     flow.protocol = 0
     flow.closed = 0
+    flow.ended = 0
     flow.answered = 0
     flow.client = source_side
     if flow.kind == _TCP and head.flags & 2:

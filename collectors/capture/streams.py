@@ -2,7 +2,8 @@
 
 First copy wins: octets that were heard are never replaced.  A later copy of the same sequence numbers with other content is counted and
 marked.  A hole is given up when the receiver acknowledges past it, when too much waits behind it, or, where the receiver is not heard,
-after HOLD_NS.
+after HOLD_NS.  Who forges octets that lie far ahead can have it given up before its time: what comes to fill it after all is taken, and the
+stream goes on from there.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -43,14 +44,15 @@ def remember(state: Table, history: Table, owners: Table, side: Table, x: int, o
         side.history = row + 1
         side.past = 0
     kept = min(size, HISTORY_OCTETS)
-    first = (side.written + size - kept) & (HISTORY_OCTETS - 1)
+    written = int(np.int64(side.written))
+    first = (written + size - kept) & (HISTORY_OCTETS - 1)
     start = at + size - kept
     until_wrap = min(kept, HISTORY_OCTETS - first)
     past = history[natural(row)]
     move(past, first, octets, start, until_wrap)
     if kept > until_wrap:
         move(past, 0, octets, start + until_wrap, kept - until_wrap)
-    side.written += size
+    side.written = written + size
     side.past += size
 
 
@@ -64,11 +66,26 @@ def contradicts(state: Table, history: Table, owners: Table, side: Table, x: int
     if skip > 0:
         state[0].octets_unchecked += min(skip, length)
     past = history[row]
-    first = side.written - back
+    first = int(np.int64(side.written)) - back
     for i in range(skip, length):  # noqa: SIM110  a generator cannot be compiled
-        if past[(first + i) % HISTORY_OCTETS] != octets[at + i]:
+        if past[(first + i) & (HISTORY_OCTETS - 1)] != octets[at + i]:
             return True
     return False
+
+
+@kernel
+def leave_hole(side: Table) -> None:
+    """The hole before what comes next is given up.  One that its receiver has not passed is remembered before a later one."""
+    if side.has_left == 0 or (side.has_acked != 0 and distance(int(np.int64(side.acked)), int(np.int64(side.left))) > 0):
+        side.left = side.next
+        side.has_left = 1
+
+
+@kernel
+def octets_before_hole(side: Table, seq: int, size: int) -> int:
+    """How many of ``size`` octets from ``seq`` on lie before the hole that was given up, which the rest of them fill; -1 = none fill it."""
+    before = distance(int(np.int64(side.left)), seq)
+    return before if side.has_left != 0 and 0 <= before < size and seq != side.next else -1
 
 
 @kernel
@@ -177,7 +194,7 @@ def hold(
 def may_pass_hole(state: Table, held: Table, side: Table, now: int) -> bool:
     """Is the hole before the first waiting block given up?"""
     b = held[side.held - 1]
-    if side.has_acked and distance(side.acked, b.seq) >= 0:
+    if side.has_acked and distance(int(np.int64(side.acked)), b.seq) >= 0:
         return True
     if side.held_count >= HELD_PER_STREAM or state[0].free_held == 0:
         return True

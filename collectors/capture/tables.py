@@ -40,7 +40,7 @@ FLOW_ROWS = MAX_SLOT_ROWS + 2 * CLOSED_ROWS  # of several slots, until they are 
 MAX_MAC_PAIRS = 8  # per flow direction and slot; later ones are counted with the last
 MESSAGE_POOL = 2 << 20
 # What one packet can complete at most: its own octets, those that waited on either side, and of each piece a frame that is reported as cut.
-PIECES_PER_PACKET = 2 * HELD_PER_STREAM + 1
+PIECES_PER_PACKET = 2 * HELD_PER_STREAM + 2
 OCTETS_PER_PACKET = SCRATCH_OCTETS + 2 * (HELD_PER_STREAM * HELD_OCTETS + CARRY_OCTETS)
 ROWS_PER_PACKET = 2 * (OCTETS_PER_PACKET // (LEAST_FRAME_OCTETS + 1) + 1) + 2 * PIECES_PER_PACKET
 POOL_PER_PACKET = 2 * OCTETS_PER_PACKET + GARBAGE_OCTETS * PIECES_PER_PACKET + 4 * OPCUA_OCTETS  # two directions, of two connections
@@ -118,7 +118,11 @@ FLOW = np.dtype(
         ("closed", "u1"),
         ("answered", "u1"),  # both sides were heard
         ("opcua", "i2"),  # its place in the OPC UA tables, from 1; 0 = none yet, -1 = another one took it
-        ("line_end", "u1", 24),
+        ("lined", "i8"),  # when it was last heard before it took its place in the line of those that may be forgotten
+        ("ended", "i8"),  # the frame that ended it
+        ("line_next", "i4"),  # who stands behind it, + 1; 0 = nobody
+        ("in_line", "u1"),
+        ("line_end", "u1", 3),
     ],
     align=True,
 )
@@ -127,18 +131,22 @@ FLOW = np.dtype(
 SIDE = np.dtype(
     [
         ("next", "i8"),  # sequence number of the next octet that is expected
-        ("acked", "i8"),  # up to which the other side says it has received
         ("isn", "i8"),  # of the SYN; -1 = not heard
         ("row", "i8"),  # ordinal of the flow row of this slot that was written last
         ("past", "i8"),  # octets delivered since the last gap
-        ("written", "i8"),  # octets delivered in all: where the history goes on
+        ("written", "u4"),  # octets delivered in all: where the history goes on
+        ("acked", "u4"),  # up to which the other side says it has received
+        ("left", "u4"),  # where the hole begins that was given up last
+        ("anew", "u4"),  # of a SYN that nobody has confirmed, within a conversation that goes on: the octet behind it
         ("held", "i4"),  # first block that waits, + 1
-        ("held_count", "i4"),
         ("history", "i4"),  # its row there, + 1; 0 = it had none yet
+        ("held_count", "u1"),
         ("synced", "u1"),
         ("fin", "u1"),
         ("has_acked", "u1"),
         ("opened", "u1"),  # the application's stream was begun
+        ("has_left", "u1"),
+        ("has_anew", "u1"),
     ],
     align=True,
 )
@@ -212,6 +220,8 @@ COUNTERS = (
     "fragments",  # parts of IP packets, but for those that completed theirs
     "clock_steps_back",
     "flows_evicted",
+    "openings_doubted",  # SYNs within a conversation that goes on, which nobody confirmed
+    "endings_doubted",  # FINs and RSTs beside the octet that was expected
     "rows_refused",  # packets that found no flow row, because MAX_SLOT_ROWS was reached
     "mac_pairs_folded",
     "held_refused",  # segments that found no place to wait
@@ -233,6 +243,8 @@ STATE = np.dtype(
         ("names", "i8"),
         ("free_flows", "i8"),
         ("eviction_at", "i8"),
+        ("line_first", "i8"),  # of those that may be forgotten, + 1; 0 = nobody
+        ("line_last", "i8"),
         ("displaced_at", "i8"),
         ("history_at", "i8"),  # the row that is given away next
         ("ending", "i8"),

@@ -14,10 +14,10 @@ import numpy as np
 from collectors.capture.copies import FIRST, SAME_PATH, place_of, weigh_copy
 from collectors.capture.decode import is_redundant
 from collectors.capture.delivery import deliver_datagram, end_flow
+from collectors.capture.eviction import choose_victim, stand_in_line
 from collectors.capture.flows import (
     begin_flow,
     begin_flow_row,
-    choose_victim,
     find_flow,
     find_flow_row,
     idle_limit_s,
@@ -26,7 +26,7 @@ from collectors.capture.flows import (
     put_on_wheel,
     remove_hash,
 )
-from collectors.capture.segment import take_segment
+from collectors.capture.segment import BEGINS, DOUBTED, GOES_ON, begin_anew, take_segment, weigh_opening
 from collectors.capture.tables import (
     BUCKET_AHEAD,
     BUCKETS,
@@ -62,7 +62,6 @@ _UNKNOWN, _MODBUS = int(Protocol.UNKNOWN), int(Protocol.MODBUS)
 _FRAGMENT = int(Defect.FRAGMENT)
 _SYN = 2
 _BUCKET_MASK = np.uint64(BUCKETS - 1)
-_SEQUENCE_MASK = (1 << 32) - 1
 
 
 @kernel(inline=True)
@@ -132,6 +131,7 @@ def place_flow(
     flow.last = time
     begin_flow(t.state, flow, t.sides, f, source_side, head)
     insert_hash(t.flows, t.buckets, f)
+    stand_in_line(t, f)
 
 
 @kernel(inline=True)
@@ -241,7 +241,7 @@ def track(t: Any, heads: Table, octets: Table, packets: Any, first: int, begin: 
         if f < 0:
             is_evicting = s.free_flows == 0
             if is_evicting:
-                f = choose_victim(t.state, t.flows)
+                f = choose_victim(t)
                 s.flows_evicted += 1
                 end_flow(t, f, time)
                 remove_hash(t.flows, t.buckets, f)  # it keeps its place on the wheel
@@ -254,14 +254,11 @@ def track(t: Any, heads: Table, octets: Table, packets: Any, first: int, begin: 
         f = natural(f)
         flow = t.flows[f]
         x = natural(2 * f + source_side)
-        if head.kind == _TCP and head.flags & _SYN:
-            heard = t.sides[x]
-            is_new = heard.isn >= 0 and heard.isn != head.seq
-            if heard.isn < 0 and heard.synced:
-                is_new = heard.next != ((head.seq + 1) & _SEQUENCE_MASK)
-            if is_new:  # the same ports again: another connection
-                end_flow(t, f, time)
-                begin_flow(t.state, flow, t.sides, f, source_side, head)
+        opening = GOES_ON
+        if head.kind == _TCP and (head.flags & _SYN or t.sides[x].has_anew) and copy == FIRST:
+            opening = weigh_opening(t, f, x, head)
+            if opening == BEGINS:
+                begin_anew(t, f, source_side, head, time)
         flow.last = max(flow.last, time)
         flow.answered |= source_side ^ flow.client  # no branch: who sends next cannot be guessed
         row = find_flow_row(t.state, t.flow_rows, flow, t.sides[x], head, source_side, time, frame)
@@ -273,7 +270,7 @@ def track(t: Any, heads: Table, octets: Table, packets: Any, first: int, begin: 
             r.tcp_flags |= head.flags
             if r.defect == 0 or (r.defect == _FRAGMENT and head.defect != 0):  # a fragment is no misbehaviour and must not hide one
                 r.defect = head.defect
-        if copy != FIRST:
+        if copy != FIRST or opening == DOUBTED:
             continue
         if head.kind == _TCP:
             take_segment(t, f, source_side, head, row, octets, time, frame)

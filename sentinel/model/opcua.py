@@ -8,6 +8,8 @@ from enum import IntEnum
 from typing import Any
 
 HEADER_OCTETS = 8  # message type, chunk type, size (OPC 10000-6, 7.1.2.2)
+LEAST_BUFFER_OCTETS = 8192  # that a peer takes at once (OPC 10000-6, 7.1.2.3)
+USUAL_BUFFER_OCTETS = 1 << 16  # that real stacks take
 MAX_MESSAGE_OCTETS = 1 << 24  # of one chunk; a peer may announce up to 4 GiB, and real stacks stay at or below 64 KiB
 
 # service: (request, response).  OPC 10000-4, clause 5, in its order.
@@ -53,10 +55,12 @@ SERVICES: dict[str, tuple[int, int]] = {
     "TransferSubscriptions": (841, 844),
     "DeleteSubscriptions": (847, 850),
 }
+# Of the standard until its edition 1.03: for trying stacks out, and in no set of services.
+STACK_TESTS = {"TestStack": (410, 413), "TestStackEx": (416, 419)}
 SERVICE_FAULT = 397
 REQUESTS = tuple(sorted(request for request, _ in SERVICES.values()))
 RESPONSES = (SERVICE_FAULT, *sorted(response for _, response in SERVICES.values()))
-_NAME_OF = {identifier: name for name, pair in SERVICES.items() for identifier in pair} | {SERVICE_FAULT: "ServiceFault"}
+_NAME_OF = {identifier: name for name, pair in (SERVICES | STACK_TESTS).items() for identifier in pair} | {SERVICE_FAULT: "ServiceFault"}
 
 WRITES = frozenset(
     SERVICES[name][0] for name in ("Write", "HistoryUpdate", "Call", "AddNodes", "AddReferences", "DeleteNodes", "DeleteReferences")

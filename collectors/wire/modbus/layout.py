@@ -29,7 +29,7 @@ STREAM = np.dtype(
         ("mode", "u1"),
         ("tries", "u1"),  # starts that fitted nothing, on a connection that was joined in its middle
         ("doubt", "u1"),  # octets that fit no frame are expected here, and are no row of their own
-        ("after_gap", "u1"),  # the next row follows octets that were not heard
+        ("blemish", "u1"),  # the `Defect` of the next row: what it follows was not heard, or was sent twice and differently; 0 = none
         ("joined", "u1"),  # heard from its middle on, or with a gap: the other side's responses may lack their requests
     ],
     align=True,

@@ -185,8 +185,8 @@ def add_message(
         said = _CONTRADICTING_COPY
     elif defect != _NONE:
         said = defect
-    elif said == _NONE and s.after_gap:
-        said = _STREAM_GAP
+    elif said == _NONE:
+        said = int(s.blemish)
     out.kind[row] = kind
     out.transaction[row] = transaction
     out.unit[row] = unit
@@ -202,4 +202,4 @@ def add_message(
     out.value_octets[row] = value_octets
     out.defect[row] = said
     if not is_copy:
-        s.after_gap = 0
+        s.blemish = 0

@@ -28,7 +28,7 @@ Table = Any  # a numpy record array of `layout`, or octets
 
 _RTU = int(Protocol.MODBUS_RTU_TCP)
 _NONE, _TRUNCATED, _GARBAGE = int(Defect.NONE), int(Defect.TRUNCATED), int(Defect.GARBAGE)
-_BAD_CHECK = int(Defect.BAD_CHECK)
+_BAD_CHECK, _STREAM_GAP = int(Defect.BAD_CHECK), int(Defect.STREAM_GAP)
 
 _AROUND = 3  # octets of a frame that are not its unit's: the number, the CRC
 _ENCAPSULATED, _DIAGNOSTICS, _DIAGNOSTICS_OCTETS, _IDENTIFICATION = 43, 8, 5, 14
@@ -157,7 +157,7 @@ def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table,
     scan(streams, pending, rows, pool, tally, source, x, carry[max(0, s.carry - 1)], 0, held, True, False)
     s.mode = HUNTING
     s.doubt = 1
-    s.after_gap = 1
+    s.blemish = _STREAM_GAP
     s.joined = 1
 
 

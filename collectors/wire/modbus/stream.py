@@ -44,6 +44,7 @@ _TRUNCATED = int(Defect.TRUNCATED)
 _GARBAGE = int(Defect.GARBAGE)
 _BAD_LENGTH = int(Defect.BAD_LENGTH)
 _BAD_PROTOCOL_ID = int(Defect.BAD_PROTOCOL_ID)
+_STREAM_GAP, _CONTRADICTING_COPY = int(Defect.STREAM_GAP), int(Defect.CONTRADICTING_COPY)
 _MAX_LENGTH_BY_STANDARD = MAX_PDU_OCTETS + 1
 
 NOTHING_SEEN, IS_MODBUS, SIDES_SWAPPED = 0, 1, 2
@@ -60,7 +61,7 @@ def open_stream(streams: Table, x: int, is_modbus: bool, joined: bool) -> None:
     s.mode = SYNCED if is_modbus else UNDECIDED
     s.tries = 0
     s.doubt = 1 if joined else 0
-    s.after_gap = 0
+    s.blemish = 0
     s.joined = 1 if joined else 0
 
 
@@ -112,7 +113,7 @@ def lose(streams: Table, carry: Table, pending: Table, rows: Table, pool: Table,
     s.optional = 0
     if not is_aligned:
         s.skip = 0
-        s.after_gap = 1
+        s.blemish = _STREAM_GAP
         s.doubt = 1
         s.joined = 1
         if s.mode == HUNTING:
@@ -134,7 +135,7 @@ def carry_row(streams: Table, carry: Table, tally: Table, x: int) -> int:
         tally[0].skipped += other.carried
         other.carried = 0
         other.optional = 0
-        other.after_gap = 1
+        other.blemish = _STREAM_GAP
         other.doubt = 1
         other.joined = 1
     for place in range(OWNER_OCTETS):
@@ -159,7 +160,7 @@ def exchange(streams: Table, source: Table, x: int) -> None:
     """Stream x turns out to be the other side's: what is known of the two changes places."""
     mine, other, heard = streams[x], streams[x ^ 1], source[0]
     mine.joined, other.joined = other.joined, mine.joined
-    mine.after_gap, other.after_gap = other.after_gap, mine.after_gap
+    mine.blemish, other.blemish = other.blemish, mine.blemish
     mine.doubt, other.doubt = other.doubt, mine.doubt
     mine.mode = UNDECIDED
     other.mode = UNDECIDED
@@ -204,7 +205,11 @@ def feed(
     mode = s.mode
     if is_copy:
         mode = SYNCED
+        if s.carried > 0:
+            s.blemish = _CONTRADICTING_COPY
     else:
+        if s.carried > 0 and s.blemish == _CONTRADICTING_COPY and weigh_candidate(octets, p, stop - p, is_request) > 0:
+            lose(streams, carry, pending, rows, pool, tally, source, x, -1)  # its beginning was forged: it would swallow what follows
         if s.skip > 0:
             passed = min(s.skip, stop - p)
             p += passed

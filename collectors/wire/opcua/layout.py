@@ -19,10 +19,11 @@ STREAM = np.dtype(
         ("request", "i8"),  # request number of the message whose chunks follow each other; -1 = none
         ("service", "i8"),  # of that message; -1 = not known
         ("asked", "i8"),  # requests that came this way
+        ("most", "i8"),  # octets of one chunk that the other side said it takes; 0 = it was not heard to say so
         ("long", "i2"),  # its row there, from 1; 0 = none
         ("policy", "u1"),
         ("doubt", "u1"),  # octets that fit no chunk are expected here, and are no row of their own
-        ("after_gap", "u1"),  # the next row follows octets that were not heard
+        ("blemish", "u1"),  # as that of Modbus
         ("joined", "u1"),  # heard from its middle on, or with a gap
     ],
     align=True,

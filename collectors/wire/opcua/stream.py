@@ -15,36 +15,24 @@ The caller fills ``source`` before each call and has room for the rows of `colle
 from typing import Any
 
 from collectors.compiled import kernel, move
-from collectors.wire.loads import byte, little32
-from collectors.wire.modbus.rows import begin_row, copy_out, leave_open
+from collectors.wire.loads import little32
 from collectors.wire.opcua.chunk import (
-    ABORTED,
-    FINAL,
     garbage_octets,
     is_header,
     is_request_service,
-    is_response_service,
-    read_policy,
     read_service,
-    smallest,
     type_of,
 )
-from collectors.wire.opcua.layout import CLEAR, KEPT_OCTETS, PENDING_PER_FLOW, SHORT_OCTETS, UNKNOWN
-from sentinel.model.opcua import HEADER_OCTETS, SERVICE_FAULT, MessageType
-from sentinel.model.protocol import Defect, MessageKind, Protocol
+from collectors.wire.opcua.layout import KEPT_OCTETS, PENDING_PER_FLOW, SHORT_OCTETS, UNKNOWN
+from collectors.wire.opcua.rows import add_chunk, add_row
+from sentinel.model.opcua import HEADER_OCTETS, USUAL_BUFFER_OCTETS, MessageType
+from sentinel.model.protocol import Defect
 
 Table = Any  # a numpy record array of `layout`, or octets
 
-_OPCUA = int(Protocol.OPCUA)
-_REQUEST, _RESPONSE, _EXCEPTION = int(MessageKind.REQUEST), int(MessageKind.RESPONSE), int(MessageKind.EXCEPTION)
-_NONE, _TRUNCATED, _BAD_LENGTH = int(Defect.NONE), int(Defect.TRUNCATED), int(Defect.BAD_LENGTH)
-_UNKNOWN_FUNCTION, _GARBAGE, _STREAM_GAP = int(Defect.UNKNOWN_FUNCTION), int(Defect.GARBAGE), int(Defect.STREAM_GAP)
-_BAD_VALUE, _UNSOLICITED = int(Defect.BAD_VALUE), int(Defect.UNSOLICITED)
-_CONTRADICTING_COPY = int(Defect.CONTRADICTING_COPY)
-_HELLO, _ERROR, _OPEN = int(MessageType.HELLO), int(MessageType.ERROR), int(MessageType.OPEN)
-_CLOSE, _MESSAGE = int(MessageType.CLOSE), int(MessageType.MESSAGE)
-_REVERSE_HELLO = int(MessageType.REVERSE_HELLO)
-_LAST_SEQUENCE = (1 << 32) - 1024  # from here on a sender may begin anew, below 1024 (6.7.2.4)
+_NONE, _TRUNCATED, _GARBAGE = int(Defect.NONE), int(Defect.TRUNCATED), int(Defect.GARBAGE)
+_STREAM_GAP, _CONTRADICTING_COPY = int(Defect.STREAM_GAP), int(Defect.CONTRADICTING_COPY)
+_HELLO, _REVERSE_HELLO, _MESSAGE = int(MessageType.HELLO), int(MessageType.REVERSE_HELLO), int(MessageType.MESSAGE)
 
 
 @kernel
@@ -58,129 +46,15 @@ def open_stream(streams: Table, pending: Table, x: int, joined: bool) -> None:
     s.request = -1
     s.service = -1
     s.asked = 0
+    s.most = 0
     s.long = 0
     s.policy = UNKNOWN
     s.doubt = 1 if joined else 0
-    s.after_gap = 0
+    s.blemish = 0
     s.joined = 1 if joined else 0
     if x % 2 == 0:
         for i in range(PENDING_PER_FLOW):
             pending[x // 2, i].waits = 0
-
-
-@kernel
-def find_request(pending: Table, streams: Table, f: int, request: int) -> int:
-    """The newest request of that number; -1 = none.  Not only one that still waits: an answer may come in several chunks."""
-    newest = streams[2 * f].asked
-    for back in range(1, min(newest, PENDING_PER_FLOW) + 1):
-        i = (newest - back) % PENDING_PER_FLOW
-        if pending[f, i].request == request:
-            return i
-    return -1
-
-
-@kernel
-def breaks_sequence(before: int, number: int) -> bool:
-    return before >= 0 and number != before + 1 and not (before >= _LAST_SEQUENCE and number < 1024)
-
-
-@kernel
-def add_row(rows: Table, pool: Table, tally: Table, source: Table, x: int, octets: Table, at: int, kept: int, defect: int) -> Any:
-    out, row = rows[0], begin_row(rows, tally, source, _OPCUA)
-    leave_open(rows, row)
-    start = copy_out(pool, tally, octets, at, kept)
-    out.kind[row] = _REQUEST if x % 2 == 0 else _RESPONSE
-    out.pdu_start[row] = start
-    out.pdu_octets[row] = kept
-    out.value_start[row] = start
-    out.defect[row] = defect
-    return row
-
-
-@kernel
-def add_chunk(
-    streams: Table,
-    pending: Table,
-    rows: Table,
-    pool: Table,
-    tally: Table,
-    source: Table,
-    x: int,
-    octets: Table,
-    at: int,
-    kept: int,
-    size: int,
-    defect: int,
-    is_copy: bool,
-) -> None:
-    """One row for the chunk of ``size`` octets, of which ``kept`` are there; pairs it unless it ``is_copy`` of what was heard before."""
-    out, row = rows[0], add_row(rows, pool, tally, source, x, octets, at, kept, _NONE)
-    s, f = streams[x], x // 2
-    kind, final = type_of(octets, at), byte(octets, at + 3)
-    said = _BAD_LENGTH if size < smallest(kind) else _NONE
-    out.subfunction[row] = kind
-    if kind == _ERROR:
-        out.kind[row] = _EXCEPTION
-    if kind in (_OPEN, _CLOSE, _MESSAGE) and said == _NONE:
-        place, policy = 16, s.policy
-        if kind == _OPEN:
-            policy, place = read_policy(octets, at, kept)
-            if not is_copy and policy != UNKNOWN:
-                s.policy = policy
-                streams[x ^ 1].policy = policy
-            if policy == UNKNOWN and defect == _NONE and size <= kept:
-                said = _BAD_VALUE
-        service = -1
-        is_first = s.request < 0
-        if place > 0 and place + 8 <= kept:
-            number, request = little32(octets, at + place), little32(octets, at + place + 4)
-            is_first = s.request != request
-            if final != ABORTED:
-                service = read_service(octets, at + place + 8, kept - place - 8) if is_first else s.service
-            is_known = is_request_service(service) or is_response_service(service)
-            if policy == CLEAR or is_known or not is_first:
-                out.transaction[row] = request
-                if service >= 0:
-                    out.function[row] = service
-                    out.subfunction[row] = -1
-                if service == SERVICE_FAULT:
-                    out.kind[row] = _EXCEPTION
-                if policy == CLEAR and is_first and final != ABORTED and not is_known and defect == _NONE:
-                    said = _UNKNOWN_FUNCTION
-                if not is_copy:
-                    if breaks_sequence(s.sequence, number):
-                        said = _BAD_VALUE
-                    s.sequence = number
-                    s.request = -1 if final != 67 else request
-                    s.service = -1 if final != 67 else service
-                if x % 2 == 0:
-                    if not is_copy and final == FINAL:
-                        asked = pending[f, s.asked % PENDING_PER_FLOW]
-                        if asked.waits:
-                            tally[0].forgotten += 1
-                        s.asked += 1
-                        asked.time = source[0].time
-                        asked.request = request
-                        asked.waits = 1
-                else:
-                    i = find_request(pending, streams, f, request)
-                    if i >= 0:
-                        out.latency[row] = max(0, source[0].time - pending[f, i].time)
-                        if not is_copy:
-                            pending[f, i].waits = 0
-                            streams[2 * f].joined = 0
-                    elif said == _NONE:
-                        said = _STREAM_GAP if streams[2 * f].joined else _UNSOLICITED
-    if is_copy:
-        out.defect[row] = _CONTRADICTING_COPY
-    elif defect != _NONE:
-        out.defect[row] = defect
-    elif said != _NONE:
-        out.defect[row] = said
-    elif s.after_gap:
-        out.defect[row] = _STREAM_GAP
-    if not is_copy:
-        s.after_gap = 0
 
 
 @kernel
@@ -239,7 +113,7 @@ def lose(
     s.size = 0
     if not is_aligned:
         s.skip = 0
-        s.after_gap = 1
+        s.blemish = _STREAM_GAP
         s.doubt = 1
         s.joined = 1
         s.sequence = -1
@@ -274,6 +148,13 @@ def is_turned(streams: Table, x: int, octets: Table, at: int, kept: int) -> bool
 
 
 @kernel
+def is_doubtful(s: Table) -> bool:
+    """May the chunk that waits for its rest be a lie, which would swallow what follows?  Its beginning was sent twice and differently, or
+    it is longer than its receiver takes, or than real ones take where that was not heard."""
+    return s.blemish == _CONTRADICTING_COPY or s.size > (s.most if s.most > 0 else USUAL_BUFFER_OCTETS)
+
+
+@kernel
 def exchange(streams: Table, carry: Table, owners: Table, source: Table, x: int) -> None:
     """What is known of the two directions changes places."""
     mine, other, heard = streams[x], streams[x ^ 1], source[0]
@@ -284,8 +165,9 @@ def exchange(streams: Table, carry: Table, owners: Table, source: Table, x: int)
     mine.sequence, other.sequence = other.sequence, mine.sequence
     mine.request, other.request = other.request, mine.request
     mine.service, other.service = other.service, mine.service
+    mine.most, other.most = other.most, mine.most
     mine.doubt, other.doubt = other.doubt, mine.doubt
-    mine.after_gap, other.after_gap = other.after_gap, mine.after_gap
+    mine.blemish, other.blemish = other.blemish, mine.blemish
     mine.joined, other.joined = other.joined, mine.joined
     mine.long, other.long = other.long, mine.long
     for side in (x, x ^ 1):
@@ -320,18 +202,24 @@ def feed(
 
     True = the side that was taken for the client's is the server's: the streams were exchanged, and the caller exchanges its idea of them.
     """
+    s = streams[x]
     if is_copy:
         add_copies(streams, pending, rows, pool, tally, source, x, octets, start, end)
+        if s.carried > 0:
+            s.blemish = _CONTRADICTING_COPY
         return False
     swapped = False
+    if s.carried > 0 and end - start >= HEADER_OCTETS and is_doubtful(s) and is_header(octets, start):
+        missing = -1
     if missing != 0:
         lose(streams, carry, long, owners, pending, rows, pool, tally, source, x, missing)
-    s, head = streams[x], long[streams[x].long - 1] if streams[x].long > 0 else carry[x]
+    head = long[streams[x].long - 1] if streams[x].long > 0 else carry[x]
     passed = min(s.skip, end - start)
     s.skip -= passed
     p = start + passed
     while p < end:
-        if s.size == 0 and s.carried == 0 and end - p >= HEADER_OCTETS and is_header(octets, p) and little32(octets, p + 4) <= end - p:
+        is_whole = s.size == 0 and s.carried == 0 and end - p >= HEADER_OCTETS
+        if is_whole and is_header(octets, p) and little32(octets, p + 4) <= end - p:
             size = little32(octets, p + 4)
             s.doubt = 0
             if is_turned(streams, x, octets, p, min(size, KEPT_OCTETS)):

@@ -36,3 +36,8 @@ def test_names() -> None:
     assert {operation(number) for number in WRITES} == {
         "Write", "HistoryUpdate", "Call", "AddNodes", "AddReferences", "DeleteNodes", "DeleteReferences",
     }  # fmt: skip
+
+
+def test_what_only_older_editions_name() -> None:
+    """UA-Nodeset, NodeIds.csv, up to edition 1.03 of the standard."""
+    assert [operation(number) for number in (410, 413, 416, 419)] == ["TestStack", "TestStack", "TestStackEx", "TestStackEx"]

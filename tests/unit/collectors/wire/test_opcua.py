@@ -166,6 +166,14 @@ def test_what_is_kept_of_a_long_message_is_bounded() -> None:
     assert list(m.function[4:]) == [673, 631]
 
 
+def test_a_chunk_that_is_longer_than_its_receiver_takes_is_marked() -> None:
+    long = message(WRITE[0], 2, 2, rest=bytes(65536))
+    m = decode(*HANDSHAKE, (True, long), (True, message(READ[0], 3, 3)))
+    assert list(zip(m.transaction[4:], m.defect[4:], strict=True)) == [(2, Defect.BAD_LENGTH), (3, Defect.NONE)]
+    unheard = decode((True, long))
+    assert unheard.defect.tolist() == [Defect.NONE]
+
+
 def test_a_server_that_calls_its_client() -> None:
     """Reverse connect (7.1.3): who opens the connection is the server, and stands there in every row from then on."""
     reverse = chunk(b"RHE", text(b"urn:plc") + text(b"opc.tcp://plc:4840"))
