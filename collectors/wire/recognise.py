@@ -189,7 +189,11 @@ def is_mqtt(octets: Octets, at: int, size: int, port: int) -> bool:
             return word16(octets, name + 4) == 0x5454 and byte(octets, name + 6) & 0x7F in (4, 5)
         old = word32(octets, name) == 0x00064D51 and word32(octets, name + 4) == 0x49736470  # six octets, "MQIsdp"
         return old and byte(octets, name + 8) & 0x7F == 3
-    return port == 1883 and 2 <= kind <= 14 and header + length == size and (kind == 3 or byte(octets, at) & 15 in (0, 2))
+    if port != 1883 or not 2 <= kind <= 14 or header + length != size:
+        return False
+    if kind == 3:  # a topic, and what is published under it
+        return length > 2 and 0 < word16(octets, at + header) <= length - 2
+    return byte(octets, at) & 15 in (0, 2)
 
 
 @kernel
