@@ -107,6 +107,21 @@ def test_late_doubled_and_broken_readings_are_no_silence(watching: Quiet) -> Non
         assert not watching.score(window(at, readings=rows))
 
 
+def test_any_batching_learns_the_same() -> None:
+    rows = [(at + 0.1, tag, value) for at, value in enumerate(_noisy(range(400), 5)) for tag in ("A", "B")]
+    rows[50:50] = [rows[10], rows[11]]  # late, and a copy
+    states = []
+    for together in (1, 150, len(rows)):
+        detector = Quiet(_TAGS)
+        for begin in range(0, len(rows), together):
+            detector.learn(window(begin, readings=readings(*rows[begin : begin + together])))
+        detector.activate()
+        states.append(detector.state())
+    for state in states[1:]:
+        assert state["tags"] == states[0]["tags"] == ["A", "B"]
+        assert np.array_equal(state["limits"], states[0]["limits"])
+
+
 def test_streams_are_bounded_and_what_is_beyond_is_counted() -> None:
     names = [f"T{i}" for i in range(MAX_STREAMS + 3)]
     detector = Quiet(TagMap(tuple(Tag(name=name, role=TagRole.PROCESS_VALUE, unit="m", low=0, high=9) for name in names)), Budget())
