@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from collectors.capture.delivery import begin_stream, deliver_inline, deliver_rest, end_flow, take_block
+from collectors.capture.delivery import begin_stream, deliver_inline, deliver_rest
+from collectors.capture.ending import end_flow, take_block
 from collectors.capture.eviction import stand_in_line
 from collectors.capture.flows import begin_flow, release_held
 from collectors.capture.streams import contradicts, distance, hold, leave_hole, may_pass_hole, octets_before_hole

@@ -13,7 +13,8 @@ import numpy as np
 
 from collectors.capture.copies import FIRST, SAME_PATH, place_of, weigh_copy
 from collectors.capture.decode import is_redundant
-from collectors.capture.delivery import deliver_datagram, end_flow
+from collectors.capture.delivery import deliver_datagram
+from collectors.capture.ending import end_flow
 from collectors.capture.eviction import choose_victim, stand_in_line
 from collectors.capture.flows import (
     begin_flow,
