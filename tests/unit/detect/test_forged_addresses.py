@@ -24,6 +24,7 @@ def small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usual, "MAX_USUAL", LIMIT)
     monkeypatch.setattr("sentinel.detect.blindness.MAX_CONDUITS", LIMIT)
     monkeypatch.setattr("sentinel.detect.blindness.MAX_DARK", LIMIT)
+    monkeypatch.setattr("sentinel.detect.sequence.MAX_CHANNELS", LIMIT)
     monkeypatch.setattr("sentinel.detect.watched.MAX_WATCHED", LIMIT)
     monkeypatch.setattr("sentinel.detect.writers.MAX_LEARNT", LIMIT)
 
