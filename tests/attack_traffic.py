@@ -22,6 +22,7 @@ from tests.unit.collectors.wire.test_opcua import SECURED, acknowledge, chunk, h
 PLC, HMI, STRANGER = "10.0.0.2", "10.0.0.1", "10.0.0.66"
 LEARNT_S = 30.0
 UA_PORT = 4840
+BEHIND_TIME = 10  # octets of a request header: a token of two, and the time
 _EPOCH_TICKS = 116_444_736_000_000_000
 Packet = tuple[int, bytes]  # time in ns, octets
 

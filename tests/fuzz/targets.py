@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.fuzz.form import Table, tables  # isort: skip  before any kernel is imported
-from collectors.capture import decode, delivery, files, flows, fragments, index, track, tunnels
+from collectors.capture import decode, ending, files, flows, fragments, index, track, tunnels
 from collectors.capture import tables as layouts
 from collectors.capture.packets import ETHERNET, PacketBatch
 from collectors.capture.pcapng import interface, section
@@ -72,7 +72,7 @@ class Ears:
         if self.tunnels.find(self.heads, count):
             made, octets, rows = self.tunnels.opened(self.heads, octets, batch, 0, count)
             heads, count = Table(made), len(rows)
-            columns = columns._replace(time=batch.time[rows], frame=batch.frame[rows])
+            columns = columns._replace(**{name: getattr(batch, name)[rows] for name in ("off", "cap", "wire", "time", "frame", "link")})
         taken = track.track(self.t, heads, octets, columns, 0, 0, count)
         assert taken == count, "a few packets fill no buffer"
         self.end()
@@ -80,7 +80,7 @@ class Ears:
     def end(self) -> None:
         made = self.made
         for f in np.flatnonzero(made.flows["used"]).tolist():
-            delivery.end_flow(self.t, f, int(made.state["last"][0]))
+            ending.end_flow(self.t, f, int(made.state["last"][0]))
             flows.remove_hash(self.t.flows, self.t.buckets, f)
             made.flows["used"][f] = 0
         names = tuple(str(i) for i in range(int(made.state["names"][0])))

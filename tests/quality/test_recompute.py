@@ -12,11 +12,10 @@ import pytest
 from collectors.capture.replay import replay
 from sentinel.detect.catalogue import CATALOGUE
 from sentinel.model.finding import Finding
-from sentinel.model.opcua import SERVICES
 from sentinel.model.tags import ModbusPoint, Table, Tag, TagMap, TagRole
 from sentinel.pipeline import Analysis
 from sentinel.recompute import BEYOND, Outcome, Recomputed, recomputed
-from tests.attack_traffic import CALDERA_MODBUS, HMI, LEARNT_S, OPCUA, PLC, STRANGER, Packet, UaTalk, capture, ordinary, timed
+from tests.attack_traffic import BEHIND_TIME, CALDERA_MODBUS, HMI, LEARNT_S, OPCUA, PLC, STRANGER, Packet, UaTalk, capture, ordinary, timed
 from tests.data import data_file
 from tests.excerpts import excerpts, judged
 from tests.unit.collectors.capture.frames import (
@@ -33,7 +32,6 @@ from tests.unit.collectors.capture.frames import (
     write,
 )
 from tests.unit.collectors.wire.opcua_bodies import activate
-from tests.unit.collectors.wire.test_opcua import named
 
 ATTACK_S = LEARNT_S + 2
 
@@ -120,7 +118,7 @@ def _other_device() -> list[Packet]:
 def _password() -> list[Packet]:
     ua = UaTalk(HMI, 52000)
     ua.ask("CreateSession", ATTACK_S)
-    ua.ask("ActivateSession", ATTACK_S, whole=named(SERVICES["ActivateSession"][0]) + activate("operator", b"secret"))
+    ua.ask("ActivateSession", ATTACK_S, activate("operator", b"secret")[BEHIND_TIME:])
     return timed(ua.talk, ATTACK_S)
 
 

@@ -15,7 +15,7 @@ from sentinel.detect.memory import freeze, thaw
 from sentinel.model.detection import Detection, Severity
 from sentinel.model.opcua import SERVICE_FAULT, SERVICES
 from sentinel.model.window import Window
-from tests.attack_traffic import HMI, PLC, STRANGER, Packet, UaTalk, capture, timed
+from tests.attack_traffic import BEHIND_TIME, HMI, PLC, STRANGER, Packet, UaTalk, capture, timed
 from tests.unit.collectors.capture.frames import Talk
 from tests.unit.collectors.gate.opcua.stage import asyncua_client, asyncua_server
 from tests.unit.collectors.wire.opcua_bodies import activate, answering
@@ -23,7 +23,6 @@ from tests.unit.collectors.wire.test_opcua import SECURED, acknowledge, chunk, h
 
 GOOD, DENIED, REJECTED, BUSY = 0, 0x801F0000, 0x80210000, 0x800E0000  # the last one: too busy, which says nothing of a password
 HOUR_S = 3600.0
-_BEHIND_TIME = 10  # octets of a request header: a token of two, and the time
 Try = tuple[float, str, int]  # when, who, what the server says
 
 
@@ -33,7 +32,7 @@ def logging_in(client: str, tries: Sequence[Try], *, first_port: int = 41000) ->
     for number, (at_s, user, status) in enumerate(tries):
         ua = UaTalk(client, first_port + number % 20_000)
         ua.ask("CreateSession", at_s)
-        ua.ask("ActivateSession", at_s, activate(user, b"x" * 20, b"rsa")[_BEHIND_TIME:], answered=False)
+        ua.ask("ActivateSession", at_s, activate(user, b"x" * 20, b"rsa")[BEHIND_TIME:], answered=False)
         service = SERVICES["ActivateSession"][1] if status == GOOD else SERVICE_FAULT
         head = struct.pack("<IIII", 7, 9, ua.answers + 1, ua.sequence)
         ua.talk.answer(chunk(b"MSG", head + named(service) + answering(status)))
