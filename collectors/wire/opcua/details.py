@@ -7,7 +7,7 @@ What a body has wrong is marked in its message's ``defect``.  Any batching of th
 import base64
 import hashlib
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,9 +27,9 @@ Array = Any
 _OPCUA = int(Protocol.OPCUA)  # numpy compares with a plain number eight times as fast
 _EPOCH_S = 11_644_473_600  # from 1601, where OPC UA's time begins, to 1970 (OPC 10000-6, 5.2.2.5)
 _LATEST_TICKS = (_EPOCH_S + (1 << 63) // NS_PER_S) * 10_000_000  # that nanoseconds since 1970 can say
-_KNOWN_TEXTS = 16_384
 _KNOWN_CONDUITS = 4_096  # whose numbers are kept, so that each is digested once
 _SIGNED = (2, 4, 6, 8)
+_OF_MESSAGE = ("time", "frame", "flow", "transaction", "client", "server", "port", "protocol", "function")  # that a detail bears too
 
 
 def node_text(octets: bytes) -> str:
@@ -67,6 +67,13 @@ def instants(ticks: Array) -> Array:
     return np.where(known, (np.where(known, ticks, 0) - _EPOCH_S * 10_000_000) * 100, -1)
 
 
+class Spelt(NamedTuple):
+    """What each row of the table of nodes says as text, and what the row's ``made`` was when it was decoded."""
+
+    texts: Array
+    made: Array
+
+
 class BodyReader:
     """``seed`` keys the hash tables against chosen node ids; it never shows in a row.  Raises nothing on any octets."""
 
@@ -75,8 +82,8 @@ class BodyReader:
         self._seed = seed
         self._uses: Array = None
         self._unread = 0
-        self._known_conduits: dict[str, int] = {}
-        self._texts: dict[tuple[int, int, bool], str] = {}
+        self._known_conduits: dict[tuple[str, str, int], int] = {}
+        self._spelt: tuple[Spelt, ...] = ()  # as node ids, and as texts
 
     @property
     def counts(self) -> dict[str, int]:
@@ -91,26 +98,34 @@ class BodyReader:
         functions = messages.function[rows]
         of_session = session.is_readable(functions, messages.subfunction[rows])
         opens = messages.subfunction[rows] == MessageType.OPEN
-        parts = self._nodes(messages, rows[opens | (~of_session & (messages.transaction[rows] >= 0))])
+        names = {name: code for code, name in enumerate(messages.names)}
+        parts = self._nodes(messages, rows[opens | (~of_session & (messages.transaction[rows] >= 0))], names)
         guards = rows[of_session]
-        if not len(guards):
-            return Details.concat([part for part, _ in parts])
-        self._unread += max(0, len(guards) - session.MAX_ROWS)
-        parts.append(session.details(messages, guards))
-        order = np.argsort(np.concatenate([of for _, of in parts]), kind="stable")
-        return Details.concat([part for part, _ in parts]).take(order)
+        if len(guards):
+            self._unread += max(0, len(guards) - session.MAX_ROWS)
+            parts.append(session.details(messages, guards, names))
+        if not parts:
+            return Details.empty()
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if len(guards):
+            order = np.argsort(joined["message"], kind="stable")
+            joined = {name: column[order] for name, column in joined.items()}
+        of = joined.pop("message")
+        return Details(names=tuple(names), **{name: getattr(messages, name)[of] for name in _OF_MESSAGE}, **joined)
 
-    def _nodes(self, m: Messages, rows: Array) -> list[tuple[Details, Array]]:
+    def _nodes(self, m: Messages, rows: Array, names: dict[str, int]) -> list[dict[str, Array]]:
         if not len(rows):
             return []
         if self._memory is None:
             self._memory, self._uses = make_memory(self._seed), np.zeros(ROOM, USE)
+            size = len(self._memory.nodes)
+            self._spelt = tuple(Spelt(np.full(size, "", object), np.full(size, NONE, np.int64)) for _ in range(2))
         parts, first = [], 0
         columns = (m.pool, m.pdu_start, m.pdu_octets, m.function, m.kind, m.flow, m.transaction, m.defect, self._conduits(m, rows))
         while first < len(rows):
             first, said = read_bodies(self._memory, self._uses, rows, first, *columns)
             if said:
-                parts.append(self._columns(m, self._uses[:said]))
+                parts.append(self._columns(self._uses[:said], names))
         return parts
 
     def _conduits(self, m: Messages, rows: Array) -> Array:
@@ -118,55 +133,45 @@ class BodyReader:
         clients, servers, ports = m.client[rows], m.server[rows], m.port[rows]
         first, which = distinct(clients, servers, ports)
         numbers = np.zeros(len(first), np.int64)
-        for at, row in enumerate(first.tolist()):
-            ends = f"{m.name_of(int(clients[row]))} {m.name_of(int(servers[row]))} {int(ports[row])}"
+        names = (*m.names, "")  # -1 is nobody
+        for at, (client, server, port) in enumerate(zip(*(column[first].tolist() for column in (clients, servers, ports)), strict=True)):
+            ends = names[client], names[server], port
             number = self._known_conduits.get(ends)
             if number is None:
                 if len(self._known_conduits) >= _KNOWN_CONDUITS:
                     self._known_conduits.clear()
-                digest = hashlib.blake2b(ends.encode(), digest_size=8, key=self._seed.to_bytes(8, "little")).digest()
+                digest = hashlib.blake2b(" ".join(map(str, ends)).encode(), digest_size=8, key=self._seed.to_bytes(8, "little")).digest()
                 number = self._known_conduits[ends] = int.from_bytes(digest, "little", signed=True)
             numbers[at] = number
         return numbers[which]
 
-    def _columns(self, m: Messages, uses: Array) -> tuple[Details, Array]:
+    def _columns(self, uses: Array, names: dict[str, int]) -> dict[str, Array]:
         assert self._memory is not None
         known = self._memory.nodes
-        of, nodes = uses["message"].copy(), uses["node"]
+        nodes = uses["node"]
         named = (nodes >= 0) & (known["made"][nodes] == uses["made"])  # else its row was given to another node meanwhile
-        names = {name: code for code, name in enumerate(m.names)}
         is_text = np.isin(uses["topic"], TEXTS)
-        subjects, texts = self._codes(nodes, named & ~is_text, names, False), self._codes(nodes, named & is_text, names, True)
-        details = Details(
-            names=tuple(names),
-            **{name: getattr(m, name)[of] for name in session.OF_MESSAGE},
-            topic=uses["topic"].copy(),
-            subject=subjects,
-            text=texts,
-            number=numbers(uses["bits"].copy(), uses["type"]),
-            status=uses["status"].copy(),
-            stamped=instants(uses["stamped"]),
-        )
-        return details, of
+        return {
+            "message": uses["message"].copy(),
+            "topic": uses["topic"].copy(),
+            "subject": self._codes(nodes, named & ~is_text, names, False),
+            "text": self._codes(nodes, named & is_text, names, True),
+            "number": numbers(uses["bits"].copy(), uses["type"]),
+            "status": uses["status"].copy(),
+            "stamped": instants(uses["stamped"]),
+        }
 
     def _codes(self, nodes: Array, wanted: Array, names: dict[str, int], is_text: bool) -> Array:
         """The code of what each wanted use names; new ones are added to ``names``."""
         assert self._memory is not None
-        present = np.zeros(len(self._memory.nodes), bool)
+        known, spelt = self._memory.nodes, self._spelt[is_text]
+        present = np.zeros(len(known), bool)
         present[nodes[wanted]] = True
-        codes = np.full(len(present), NONE, np.int32)
-        for node in np.flatnonzero(present).tolist():
-            codes[node] = names.setdefault(self._text(node, is_text), len(names))
+        places = np.flatnonzero(present)
+        for node in places[spelt.made[places] != known["made"][places]].tolist():
+            octets = self._memory.node_octets[node, : int(known["size"][node])].tobytes()
+            spelt.texts[node] = octets[4:].decode(errors="replace") if is_text else node_text(octets)
+            spelt.made[node] = known["made"][node]
+        codes = np.full(len(known), NONE, np.int32)
+        codes[places] = [names.setdefault(text, len(names)) for text in spelt.texts[places].tolist()]
         return np.where(wanted, codes[nodes], np.int32(NONE))
-
-    def _text(self, node: int, is_text: bool) -> str:
-        assert self._memory is not None
-        known = self._memory.nodes[node]
-        key = node, int(known["made"]), is_text
-        text = self._texts.get(key)
-        if text is None:
-            if len(self._texts) >= _KNOWN_TEXTS:
-                self._texts.clear()
-            octets = self._memory.node_octets[node, : int(known["size"])].tobytes()
-            text = self._texts[key] = octets[4:].decode(errors="replace") if is_text else node_text(octets)
-        return text

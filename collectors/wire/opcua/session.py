@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from collectors.wire.opcua.certificates import chain, is_loop, subject_of
-from sentinel.model.observation import Details, Messages
+from sentinel.model.observation import Messages
 from sentinel.model.opcua import HEADER_OCTETS, SERVICES, MessageType
 from sentinel.model.protocol import Defect, MessageKind, Topic
 
@@ -28,7 +28,7 @@ _TOKENS = {0: "anonymous", 1: "username", 2: "certificate", 3: "issued"}  # User
 _TOKEN_TYPES = {321: "anonymous", 324: "username", 327: "certificate", 940: "issued"}  # of their binary encoding (10000-6, annex A)
 _NODE_OCTETS = {0: 2, 1: 4, 2: 7, 4: 19}
 _SERVER, _CLIENT = "server", "client"
-OF_MESSAGE = ("time", "frame", "flow", "transaction", "client", "server", "port", "protocol", "function")  # that a detail bears too
+_WORD, _SIZE, _OCTET = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<B")
 
 
 class Fact(NamedTuple):
@@ -54,14 +54,17 @@ class Cursor:
             raise CutError
         self.at += count
 
-    def number(self, form: str = "<I") -> int:
-        start = self.at
-        self.skip(struct.calcsize(form))
-        return int(struct.unpack_from(form, self.octets, start)[0])
+    def number(self, form: struct.Struct = _WORD) -> int:
+        start, end = self.at, self.at + form.size
+        if end > len(self.octets):
+            raise CutError
+        self.at = end
+        found: int = form.unpack_from(self.octets, start)[0]
+        return found
 
     def span(self) -> tuple[int, int]:
         """Where a string's or byte string's octets are; a null one has none."""
-        length = self.number("<i")
+        length = self.number(_SIZE)
         start = self.at
         self.skip(max(0, length))
         return start, self.at
@@ -80,7 +83,7 @@ class Cursor:
 
     def node(self) -> int:
         """Its number, where it is one."""
-        flags, start = self.number("<B"), self.at - 1
+        flags, start = self.number(_OCTET), self.at - 1
         form = flags & 0x3F
         if form in _NODE_OCTETS:
             self.skip(_NODE_OCTETS[form] - 1)
@@ -99,7 +102,7 @@ class Cursor:
 
     def extension(self) -> tuple[int, "Cursor"]:
         """(its type's number, a cursor over its body)."""
-        kind, form = self.node(), self.number("<B")
+        kind, form = self.node(), self.number(_OCTET)
         start, end = self.span() if form else (self.at, self.at)
         return kind, Cursor(self.octets[:end], start, self.defects)
 
@@ -111,7 +114,7 @@ class Cursor:
 
     def diagnostic(self) -> None:
         for _ in range(len(self.octets)):
-            mask = self.number("<B")
+            mask = self.number(_OCTET)
             self.skip(4 * (mask & 15).bit_count())
             if mask & 16:
                 self.span()
@@ -121,14 +124,14 @@ class Cursor:
                 return
 
     def localized(self) -> str:
-        mask = self.number("<B")
+        mask = self.number(_OCTET)
         if mask & 1:
             self.text()
         return self.text() if mask & 2 else ""
 
     def times(self, limit: int | None = None) -> range:
         """As often as the array that begins here has elements."""
-        count = max(0, self.number("<i"))
+        count = max(0, self.number(_SIZE))
         if count > len(self.octets) - self.at:
             raise CutError
         return range(count if limit is None else min(count, limit))
@@ -263,7 +266,7 @@ def activate_session(cursor: Cursor) -> Iterator[Fact]:
     token.span()
     user = token.text()
     start = token.at + 4
-    length = token.number("<i")
+    length = token.number(_SIZE)
     blot(token.octets, start, start + max(0, length))
     token.skip(max(0, length))
     algorithm = token.text()
@@ -307,18 +310,17 @@ def facts(octets: memoryview, function: int, is_request: bool) -> tuple[list[Fac
     return found, min(cursor.defects, default=Defect.NONE)
 
 
-def details(messages: Messages, rows: Array) -> tuple[Details, Array]:
-    """(details, the row of the message that each belongs to); a whole message that cannot be read gets a defect."""
-    names = {name: code for code, name in enumerate(messages.names)}
+def details(messages: Messages, rows: Array, names: dict[str, int]) -> dict[str, Array]:
+    """Columns of details, with the row of the ``message`` that each belongs to; what they name is added to ``names``.  A whole message that
+    cannot be read gets a defect."""
     of, said = list[int](), list[tuple[int, int, int, float]]()
-    for row in rows[:MAX_ROWS].tolist():
-        if messages.defect[row] not in (Defect.NONE, Defect.STREAM_GAP):
+    pool, rows = memoryview(messages.pool.data), rows[:MAX_ROWS]
+    columns = (getattr(messages, name)[rows].tolist() for name in ("defect", "pdu_start", "pdu_octets", "function", "kind"))
+    for row, defect, start, kept, function, kind in zip(rows.tolist(), *columns, strict=True):
+        if defect not in (Defect.NONE, Defect.STREAM_GAP) or kept < HEADER_OCTETS:
             continue
-        start, kept = int(messages.pdu_start[row]), int(messages.pdu_octets[row])
-        if kept < HEADER_OCTETS:
-            continue
-        octets = memoryview(messages.pool.data)[start : start + kept]
-        found, wrong = facts(octets, int(messages.function[row]), int(messages.kind[row]) == MessageKind.REQUEST)
+        octets = pool[start : start + kept]
+        found, wrong = facts(octets, function, kind == MessageKind.REQUEST)
         is_whole = octets[3] == _FINAL and int.from_bytes(octets[4:8], "little") == kept
         if wrong and (is_whole or wrong is not Defect.BAD_LENGTH):
             messages.defect[row] = wrong
@@ -326,18 +328,13 @@ def details(messages: Messages, rows: Array) -> tuple[Details, Array]:
             of.append(row)
             codes = (names.setdefault(text, len(names)) if text else -1 for text in (fact.subject, fact.text))
             said.append((int(fact.topic), *codes, fact.number))  # type: ignore[arg-type]
-    which = np.array(of, np.int64)
     topics, subjects, texts, told = zip(*said, strict=True) if said else ((), (), (), ())
-    return (
-        Details(
-            names=tuple(names),
-            **{name: getattr(messages, name)[which] for name in OF_MESSAGE},
-            topic=np.array(topics, np.uint8),
-            subject=np.array(subjects, np.int32),
-            text=np.array(texts, np.int32),
-            number=np.array(told, np.float64),
-            status=np.full(len(which), -1, np.int64),
-            stamped=np.full(len(which), -1, np.int64),
-        ),
-        which,
-    )
+    return {
+        "message": np.array(of, np.int64),
+        "topic": np.array(topics, np.uint8),
+        "subject": np.array(subjects, np.int32),
+        "text": np.array(texts, np.int32),
+        "number": np.array(told, np.float64),
+        "status": np.full(len(of), -1, np.int64),
+        "stamped": np.full(len(of), -1, np.int64),
+    }
