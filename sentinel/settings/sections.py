@@ -29,7 +29,9 @@ class Appliance:
 class Learning:
     """The baseline."""
 
-    lasts_s: float = option(3600.0, "how long the baseline learns before it becomes active", within=(1.0, 366 * _DAY_S))
+    lasts_s: float = option(
+        _DAY_S, "how long the baseline learns before it becomes active: a day has most of what a plant does", within=(1.0, 366 * _DAY_S)
+    )
     baseline: str = option("", "a baseline file made by `sentinel learn`, relative to this file; with it the baseline is active at once")
     quarantine_s: float = option(
         604800.0, "how long a candidate learns beside the baseline before people may promote it", within=(1.0, 366 * _DAY_S)
