@@ -49,16 +49,10 @@ def resident_mb() -> float:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
 
-def passes(path: Path, repeat: int) -> Iterator[PacketBatch | int]:
-    """Packets of a capture that is heard again and again, each time later; behind each pass how long all of them were, ns."""
-    later = 0
-    for _ in range(repeat):
-        first, last = NEVER, NEVER
-        for batch in CaptureFile(path, _READ_PACKETS):
-            first, last = int(batch.time.min()) if first == NEVER else first, max(last, int(batch.time.max()))
-            yield replace(batch, time=batch.time + later) if later else batch
-        later += last - first + NS_PER_S
-        yield later
+def heard_later(path: Path, later: int) -> Iterator[PacketBatch]:
+    """The packets of a capture, so many ns later than they were."""
+    for batch in CaptureFile(path, _READ_PACKETS):
+        yield replace(batch, time=batch.time + later) if later else batch
 
 
 def measure(path: Path, repeat: int = 1) -> dict[str, Any]:
@@ -67,18 +61,19 @@ def measure(path: Path, repeat: int = 1) -> dict[str, Any]:
     sensor = Sensor("bench")
     startup_s = process_age_s()
     packets = pdus = pairs = defects = later = 0
+    first, last = NEVER, NEVER
     resident = list[float]()
     started = time.process_time()
-    for batch in passes(path, repeat):
-        if isinstance(batch, int):
-            later = batch
-            resident.append(resident_mb())
-            continue
-        messages = sensor.feed(batch).messages
-        packets += len(batch)
-        pdus += len(messages)
-        pairs += int(np.count_nonzero(messages.latency >= 0))
-        defects += int(np.count_nonzero(messages.defect))
+    for _ in range(repeat):
+        for batch in heard_later(path, later):
+            messages = sensor.feed(batch).messages
+            packets += len(batch)
+            pdus += len(messages)
+            pairs += int(np.count_nonzero(messages.latency >= 0))
+            defects += int(np.count_nonzero(messages.defect))
+            first, last = int(batch.time.min()) if first == NEVER else first, max(last, int(batch.time.max()))
+        later = last - first + NS_PER_S
+        resident.append(resident_mb())
     rest = sensor.close().messages
     seconds = time.process_time() - started
     return {

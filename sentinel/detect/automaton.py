@@ -107,8 +107,8 @@ class Automaton:
         """What comes next does not follow what came last: something in between was not heard, or for a while nothing."""
         self.last[:] = -1
         if self.block:
-            self.blocks.append(self.breaks)
-        self.block = self.breaks = self.newest = 0
+            self._end_block()
+        self.block = self.newest = 0
 
     def _join(self, symbols: Array, connections: Array) -> None:
         order = np.lexsort((np.arange(len(symbols)), connections))
@@ -190,11 +190,14 @@ class Automaton:
         """Blocks that have ended by then are closed."""
         block = time // BLOCK_NS
         if block > self.block:
-            empty = min(block - self.block - 1, MAX_BLOCKS)
-            self.blocks += [self.breaks, *([0] * empty)]
-            del self.blocks[:-MAX_BLOCKS]
-            self.breaks = 0
+            self._end_block(min(block - self.block - 1, MAX_BLOCKS))
         self.block = max(block, self.block)
+
+    def _end_block(self, empty: int = 0) -> None:
+        """And so many empty ones behind it."""
+        self.blocks += [self.breaks, *([0] * empty)]
+        del self.blocks[:-MAX_BLOCKS]
+        self.breaks = 0
 
     def _chosen(self) -> tuple[Array, Array]:
         """Of each symbol the one or two that come before it, -1 where it has no place: of all orders that hold one symbol rather than

@@ -163,9 +163,10 @@ class Sources:
     def _agrees(self, tag: str, source: str, witness: str, at: int) -> bool | None:
         """None: it says nothing, or nothing clear."""
         pair = (tag, min(source, witness), max(source, witness))
-        if abs(at - self._compared_at.get(pair, -WITNESS_NS - at)) > WITNESS_NS:
+        compared_at = self._compared_at.get(pair)
+        if compared_at is None or abs(at - compared_at) > WITNESS_NS or 0 < self._runs[pair] < CONTRADICTS:
             return None
-        return True if not self._runs[pair] else False if self._runs[pair] >= CONTRADICTS else None
+        return not self._runs[pair]
 
     def _liar(self, compared: _Compared) -> tuple[str, str] | None:
         """Which of two is contradicted by a third one that agrees with the other, and that witness; None when nobody can say."""

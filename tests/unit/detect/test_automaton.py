@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sentinel.detect.automaton import BLOCK_NS, MAX_SYMBOLS, MIN_HELD, Automaton
+from sentinel.detect.automaton import BLOCK_NS, MAX_BLOCKS, MAX_SYMBOLS, MIN_HELD, Automaton
 from sentinel.model.time import NS_PER_S
 from tests.observations import START
 
@@ -134,3 +134,11 @@ def test_the_largest_costs_what_it_says() -> None:
     arrays = [getattr(automaton, name) for name in Automaton.__dataclass_fields__ if isinstance(getattr(automaton, name), np.ndarray)]
     assert sum(array.nbytes for array in arrays) < 120_000
     assert all(array.base is None or array.base.nbytes <= array.nbytes for array in arrays), "none is a part of what was taken at once"
+
+
+def test_gaps_without_end_are_remembered_within_the_bound() -> None:
+    automaton = Automaton()
+    for second in range(MAX_BLOCKS + 10):
+        automaton.learn(np.array([0, 1]), np.array([START + second * NS_PER_S] * 2), np.zeros(2, np.int64))
+        automaton.forget_place()
+    assert len(automaton.blocks) == MAX_BLOCKS
